@@ -1,0 +1,231 @@
+//! Every fact the outside can tell, as one enum. Facts may be late, repeated, reordered or lost.
+
+use crate::host::Host;
+use crate::id::{HostId, JobKey, ProfileId, RunnerId, RunnerName, VmId};
+use crate::job::{Conclusion, JobRequest};
+use crate::profile::Profile;
+use crate::units::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One fact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// The daemon has just started; no order it gave before is still under way.
+    Started {
+        /// The configuration's profiles; microVMs of others run to their end.
+        profiles: BTreeMap<ProfileId, Profile>,
+        /// The hosts it owns.
+        hosts: BTreeMap<HostId, Host>,
+    },
+    /// From the forge: jobs, runners, registrations.
+    Forge(ForgeEvent),
+    /// From the host: launches, ends, inventories.
+    Host(HostEvent),
+    /// From inside a microVM, by its agent.
+    Guest {
+        /// Which.
+        vm: VmId,
+        /// What it said.
+        said: GuestEvent,
+    },
+    /// From an operator.
+    Operator(OperatorEvent),
+    /// Time has passed; nothing else is new.
+    Tick,
+}
+
+/// What GitHub told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ForgeEvent {
+    /// `workflow_job` `queued`.
+    JobQueued {
+        /// Which.
+        job: JobKey,
+        /// What it asks for.
+        request: JobRequest,
+    },
+    /// `workflow_job` `in_progress`.
+    JobStarted {
+        /// Which.
+        job: JobKey,
+        /// What it asked for.
+        request: JobRequest,
+        /// Who took it.
+        runner: Option<RunnerName>,
+    },
+    /// `workflow_job` `completed`, with or without a run before.
+    JobCompleted {
+        /// Which.
+        job: JobKey,
+        /// What it asked for.
+        request: JobRequest,
+        /// Who ran it, if anyone.
+        runner: Option<RunnerName>,
+        /// How it ended.
+        conclusion: Conclusion,
+    },
+    /// The order `Register` succeeded. The secret went to the guest, not here.
+    Registered {
+        /// For whom.
+        vm: VmId,
+        /// Under which of its names.
+        attempt: u32,
+        /// GitHub's number.
+        runner: RunnerId,
+    },
+    /// The order `Register` did not succeed.
+    RegisterFailed {
+        /// For whom.
+        vm: VmId,
+        /// Under which of its names.
+        attempt: u32,
+        /// What it means for the next try.
+        failure: RegisterFailure,
+        /// For people.
+        why: String,
+    },
+    /// No registration of this microVM is left under any of its names.
+    Deregistered {
+        /// Which.
+        vm: VmId,
+    },
+    /// GitHub refused (422): the runner has just been given a job.
+    DeregisterRefused {
+        /// Which.
+        vm: VmId,
+    },
+    /// The order `Deregister` failed; nothing is known.
+    DeregisterFailed {
+        /// Which.
+        vm: VmId,
+        /// For people.
+        why: String,
+    },
+    /// All runners that carry this instance's names, true at some time after `asked`.
+    Runners {
+        /// Their microVMs.
+        registered: BTreeSet<VmId>,
+        /// When the question was asked.
+        asked: Timestamp,
+    },
+}
+
+/// What a failed registration means for the next try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RegisterFailure {
+    /// 5xx, 429, no answer: try again under a new name; the old name may exist.
+    Transient,
+    /// 409: the name exists; try again under a new name, at once.
+    NameTaken,
+    /// 401, 403, 404, 422: no try will help until someone changes something. Opens the breaker.
+    Refused,
+}
+
+/// What a host told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HostEvent {
+    /// The order `Launch` has begun.
+    LaunchBegan {
+        /// Which.
+        vm: VmId,
+    },
+    /// The order `Launch` did not succeed; something of it may exist.
+    LaunchFailed {
+        /// Which.
+        vm: VmId,
+        /// For people.
+        why: String,
+    },
+    /// The microVM's process ended.
+    Exited {
+        /// Which.
+        vm: VmId,
+        /// How.
+        end: GuestEnd,
+    },
+    /// Nothing of it is left on the host.
+    Destroyed {
+        /// Which.
+        vm: VmId,
+    },
+    /// The order `Destroy` did not succeed; something of it may be left.
+    DestroyFailed {
+        /// Which.
+        vm: VmId,
+        /// For people.
+        why: String,
+    },
+    /// A host's full list of what it holds anything of, true at some time after `asked`.
+    Inventory {
+        /// Which host.
+        host: HostId,
+        /// MicroVMs whose process runs.
+        alive: BTreeSet<VmId>,
+        /// MicroVMs of which anything at all is there; includes `alive`.
+        present: BTreeSet<VmId>,
+        /// When the question was asked.
+        asked: Timestamp,
+    },
+}
+
+/// How a microVM's process ended. The job's own result comes from the guest, never from this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GuestEnd {
+    /// The guest asked for a reset or power-off.
+    ShutDown,
+    /// The guest or its VMM crashed.
+    Crashed,
+    /// The host's out-of-memory killer took it.
+    OutOfMemory,
+    /// Killed by a signal, usually ours.
+    Killed,
+}
+
+/// What an agent told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GuestEvent {
+    /// Mounted, addressed, waiting for orders.
+    Ready {
+        /// When its kernel handed over to the agent, by the host's clock.
+        kernel_up: Timestamp,
+    },
+    /// The runner waits for its job.
+    Listening,
+    /// The runner has been given its job.
+    Busy,
+    /// The job's last step is done.
+    JobDone,
+    /// The runner's process ended.
+    RunnerExited {
+        /// Its exit code; a signal is 128 + its number.
+        code: i32,
+    },
+    /// The agent could not do what it must.
+    Failed {
+        /// For people.
+        why: String,
+    },
+}
+
+/// What an operator asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OperatorEvent {
+    /// Take no new microVMs on a host, or take them again.
+    Drain {
+        /// Which.
+        host: HostId,
+        /// Whether from now on.
+        draining: bool,
+    },
+    /// End this microVM now, job or not.
+    Stop {
+        /// Which.
+        vm: VmId,
+    },
+    /// Close a profile's breaker.
+    Reset {
+        /// Which.
+        profile: ProfileId,
+    },
+}

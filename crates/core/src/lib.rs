@@ -1,0 +1,18 @@
+//! Decides what Flint does next. No I/O, no clock, no randomness.
+//!
+//! Three pure functions: [`fold::fold`] takes a fact in, [`plan::plan`] says what to do,
+//! [`audit::audit`] says what is wrong. Everything else is the language they speak.
+#![forbid(unsafe_code)]
+
+pub mod audit;
+pub mod event;
+pub mod fold;
+pub mod host;
+pub mod id;
+pub mod job;
+pub mod plan;
+pub mod profile;
+pub mod record;
+pub mod units;
+pub mod vm;
+pub mod world;

@@ -1,0 +1,42 @@
+//! A profile: which jobs it serves, and what shape its microVMs have.
+
+use crate::units::Resources;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// One entry of the configuration. Its name is the key in [`crate::world::World::profiles`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profile {
+    /// Exactly what its runners advertise, lower case. A job fits when all its labels are here.
+    pub labels: BTreeSet<String>,
+    /// What one microVM of it takes from a host.
+    pub shape: Resources,
+    /// How many booted, unregistered microVMs are kept ready.
+    pub warm: u32,
+    /// How many microVMs it may have at once.
+    pub max: u32,
+    /// The deadline of each phase.
+    pub timeouts: Timeouts,
+}
+
+/// How long a microVM may stay in a phase.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timeouts {
+    /// `Launching`: from the order to the agent's "ready".
+    pub boot: Duration,
+    /// `Registering`: from the plan to the runner's "listening".
+    pub register: Duration,
+    /// `Listening` without a job. GitHub itself removes idle one-job runners after some minutes.
+    pub idle: Duration,
+    /// `Busy`: the longest job.
+    pub job: Duration,
+}
+
+impl Profile {
+    /// Whether a job that asks for `labels` may run here: each is ours, compared without case.
+    #[must_use]
+    pub fn serves(&self, labels: &[String]) -> bool {
+        !labels.is_empty() && labels.iter().all(|l| self.labels.contains(&l.to_ascii_lowercase()))
+    }
+}

@@ -1,0 +1,1 @@
+//! `launch` and `destroy` as straight lines over three seams: disks, network, VMM.

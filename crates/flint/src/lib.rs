@@ -1,0 +1,13 @@
+//! Flint: for each workflow job one fresh microVM on your own host. The rooms, and who may touch what, are in
+//! `ARCHITECTURE.md`.
+
+pub mod cli;
+pub mod config;
+pub mod daemon;
+pub mod forge;
+pub mod host;
+pub mod images;
+pub mod net;
+pub mod store;
+pub mod sys;
+pub mod vmm;

@@ -1,0 +1,1 @@
+//! The only user of libc, `/proc` and `/sys`. Knows no word of the domain.

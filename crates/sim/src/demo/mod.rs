@@ -1,0 +1,1 @@
+//! The offline demo: three signed jobs through the real program.

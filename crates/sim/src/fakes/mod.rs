@@ -1,0 +1,1 @@
+//! One fake for each seam, each with its vices.

@@ -1,0 +1,1 @@
+//! A fake GitHub: REST, signed webhooks, and the runner protocol, as one honest server.

@@ -1,0 +1,11 @@
+//! The made-up outside of Flint: a fake GitHub, a fake runner, fakes of the seams, lives of the core, the demo.
+
+#[cfg(feature = "full")]
+pub mod demo;
+#[cfg(feature = "full")]
+pub mod fakes;
+#[cfg(feature = "full")]
+pub mod github;
+#[cfg(feature = "full")]
+pub mod lives;
+pub mod runner;

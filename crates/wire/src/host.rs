@@ -1,0 +1,72 @@
+//! What the host says to the agent.
+
+use crate::secret::Secret;
+use serde::{Deserialize, Serialize};
+
+/// One message to the agent.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "say", rename_all = "snake_case")]
+pub enum ToGuest {
+    /// Opens the conversation, or opens it again.
+    Hello {
+        /// The host's [`crate::PROTOCOL`].
+        protocol: u32,
+        /// 32 random bytes in hex; the guest echoes them.
+        nonce: String,
+    },
+    /// Time, randomness, name and network; the agent answers `ready`. Said once, before anything else.
+    Configure {
+        /// The guest's host name: the microVM's printed id.
+        hostname: String,
+        /// The host's clock, nanoseconds since the UNIX epoch.
+        time_unix_ns: u64,
+        /// 32 random bytes in hex for the guest's pool.
+        entropy: Secret,
+        /// Its address; `None` leaves the network down.
+        network: Option<Network>,
+    },
+    /// What this guest is for. Said once; carries the one-job secret.
+    Work(Work),
+    /// All messages up to this number have arrived; the agent may forget them.
+    Ack {
+        /// The last [`crate::Said::seq`] that was stored.
+        seq: u64,
+    },
+    /// End the work and power off within this time.
+    Stop {
+        /// Seconds until the agent ends what is left by force.
+        grace_s: u32,
+    },
+}
+
+/// A guest's network. The same in every guest: the slot's namespace tells them apart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// `192.168.241.2/29`.
+    pub address: String,
+    /// `192.168.241.1`.
+    pub gateway: String,
+    /// Resolvers, written into `/etc/resolv.conf`.
+    pub dns: Vec<String>,
+}
+
+/// What a guest is for.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Work {
+    /// Start GitHub's runner for exactly one job.
+    Runner {
+        /// `encoded_jit_config`: in the runner's environment, nowhere else.
+        jit_config: Secret,
+    },
+    /// Run one command as `runner` and report its end.
+    Command {
+        /// The program and its arguments; run as they are, no shell.
+        argv: Vec<String>,
+    },
+    /// Give a login on the console, for `--interactive`.
+    Login {
+        /// Set for the user `runner` in this guest's overlay only.
+        password: Secret,
+    },
+}
