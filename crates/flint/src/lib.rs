@@ -1,6 +1,7 @@
 //! Flint: for each workflow job one fresh microVM on your own host. The rooms, and who may touch what, are in
 //! `ARCHITECTURE.md`.
 
+pub mod api;
 pub mod cli;
 pub mod config;
 pub mod daemon;

@@ -1,10 +1,154 @@
 //! What can go wrong with the store.
 
+use std::io;
+use std::path::PathBuf;
+
 /// A store that could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Placeholder until the room is filled.
-    #[error("the store is broken")]
-    Broken,
+    /// The state directory is not there and cannot be made.
+    #[error("cannot make the state directory `{path}`")]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The lock file cannot be opened or written, as in a read-only directory.
+    #[error("cannot lock the state directory with `{path}`")]
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another daemon holds the lock.
+    #[error("cannot use `{path}`: {} holds it", holder(*pid))]
+    Held {
+        /// The lock file.
+        path: PathBuf,
+        /// The process that wrote its number into it, if it did.
+        pid: Option<u32>,
+    },
+    /// The file is not a database, or another program's.
+    #[error("cannot use `{path}` as the store: it was not made by flint")]
+    Foreign {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The file was written by a newer flint.
+    #[error("cannot read `{path}`: its schema is version {found}, this flint knows up to {known}")]
+    Newer {
+        /// Which.
+        path: PathBuf,
+        /// The file's schema version.
+        found: u32,
+        /// The newest this program knows.
+        known: u32,
+    },
+    /// SQLite finds the file damaged.
+    #[error("cannot trust the store `{path}`: {finding}")]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// SQLite's first finding.
+        finding: String,
+    },
+    /// The copy before a change of the schema could not be made.
+    #[error("cannot back the store up to `{path}` before changing its schema")]
+    Backup {
+        /// The copy.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A change of the schema failed; the file is as it was before.
+    #[error("cannot bring the store `{path}` from schema {from} to {to}")]
+    Migrate {
+        /// Which.
+        path: PathBuf,
+        /// The schema version it has.
+        from: u32,
+        /// The schema version it should get.
+        to: u32,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// The file cannot be opened or set up.
+    #[error("cannot open the store `{path}`")]
+    Open {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// A query failed.
+    #[error("cannot read {what} from the store")]
+    Read {
+        /// Which table or question.
+        what: &'static str,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// A commit failed; nothing of it is stored.
+    #[error("cannot write {what} to the store")]
+    Write {
+        /// Which table or step.
+        what: &'static str,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// A row does not hold what its table should, or a value cannot be written as JSON.
+    #[error("cannot make sense of a row of `{table}` in the store")]
+    Row {
+        /// Which table.
+        table: &'static str,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The kernel gave no random bytes for the instance.
+    #[error("cannot draw a name for a new store")]
+    Random {
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        let text = match self {
+            Error::Held { pid: Some(pid), .. } => format!(
+                "one daemon per state directory: stop process {pid}, or give this one another `--state-dir`"
+            ),
+            Error::Held { pid: None, .. } => {
+                "one daemon per state directory: stop the other, or give this one another `--state-dir`"
+                    .to_owned()
+            }
+            Error::Lock { .. } | Error::Directory { .. } => {
+                "flint must be able to write there: run it as root, or set `[host] state_dir`".to_owned()
+            }
+            Error::Foreign { path } => format!("move `{}` away, or set `[host] state_dir`", path.display()),
+            Error::Newer { path, known, .. } => format!(
+                "run the newer flint again, or stop it and put `{}.bak-v{known}` back in place",
+                path.display()
+            ),
+            Error::Damaged { path, .. } => format!(
+                "move `{}` (with its -wal and -shm) away; flint starts anew and destroys what nobody owns",
+                path.display()
+            ),
+            Error::Backup { .. } => "is the disk full?".to_owned(),
+            _ => return None,
+        };
+        Some(text)
+    }
+}
+
+fn holder(pid: Option<u32>) -> String {
+    match pid {
+        Some(pid) => format!("another flint, process {pid},"),
+        None => "another flint".to_owned(),
+    }
 }

@@ -7,8 +7,16 @@ use flint_core::units::Timestamp;
 use flint_core::world::World;
 
 pub mod error;
+mod history;
+mod lock;
+mod rows;
+mod schema;
+pub mod sqlite;
+#[cfg(test)]
+mod tests;
 
 pub use error::Error;
+pub use sqlite::Sqlite;
 
 /// The seam to what must not be lost.
 pub trait Store: Send + 'static {
@@ -44,8 +52,8 @@ pub struct Change<'a> {
     pub at: Timestamp,
     /// The facts that led to it, for the log.
     pub events: &'a [Event],
-    /// The webhook delivery (GUID) that brought them, if one did.
-    pub delivery: Option<&'a str>,
+    /// The webhook deliveries (GUIDs) that brought them, if any did.
+    pub deliveries: &'a [&'a str],
     /// What left the world.
     pub records: &'a [Record],
 }

@@ -1,0 +1,172 @@
+//! What the daemon's API socket says: HTTP/1 with JSON bodies over a UNIX socket, read by the command line.
+//!
+//! | call | answer |
+//! |---|---|
+//! | `GET /v1/status` | [`Status`] |
+//! | `GET /v1/vms` | [`Vms`] |
+//! | `GET /v1/jobs`, with `?done=1` the completed ones too | [`Jobs`] |
+//! | `GET /v1/why/{job}` | [`WhyAnswer`]; 404 with [`Refusal`] when nobody knows the job |
+//! | `GET /v1/logs/{vm}?follow=1&console=1` | `text/plain`, a line per line; with `follow` until the microVM is gone |
+//! | `POST /v1/drain` | [`Status`] |
+//!
+//! Any status but 2xx carries a [`Refusal`]. Texts in these types may come from strangers (repositories, jobs,
+//! guests): whoever shows them escapes control characters. Fields are only ever added.
+
+use flint_core::units::{Resources, Timestamp};
+use flint_core::vm::Times;
+use serde::{Deserialize, Serialize};
+
+/// The API socket's file in the run directory.
+pub const SOCKET: &str = "flint.sock";
+
+/// The microVMs that are there, by id.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vms {
+    /// One each.
+    pub vms: Vec<VmRow>,
+}
+
+/// One microVM.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VmRow {
+    /// `vm-42`.
+    pub id: String,
+    /// Its profile's name.
+    pub profile: String,
+    /// `launching`, `warm`, `registering`, `listening`, `busy`, `retiring`, `stopping`.
+    pub phase: String,
+    /// GitHub's number of the job it runs.
+    pub job: Option<u64>,
+    /// When it entered the phase.
+    pub since: Timestamp,
+    /// Its place on the host.
+    pub slot: u16,
+    /// What it takes.
+    pub shape: Resources,
+    /// The times of its life so far.
+    pub times: Times,
+    /// The last error of an order or of the guest.
+    pub trouble: Option<String>,
+}
+
+/// Jobs: waiting and running ones oldest first, then (if asked for) completed ones newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Jobs {
+    /// One each.
+    pub jobs: Vec<JobRow>,
+}
+
+/// One job and its waterfall.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobRow {
+    /// GitHub's number.
+    pub id: u64,
+    /// Which attempt, from 1.
+    pub attempt: u32,
+    /// `owner/name`.
+    pub repository: String,
+    /// The workflow's name; may be empty.
+    pub workflow: String,
+    /// The job's name.
+    pub name: String,
+    /// What `runs-on` asked for.
+    pub labels: Vec<String>,
+    /// `None`: not ours.
+    pub profile: Option<String>,
+    /// `queued`, `running`, `elsewhere`, or how it ended: `success`, `failure`, `cancelled`, …
+    pub state: String,
+    /// The microVM it runs or ran in.
+    pub vm: Option<String>,
+    /// When Flint first heard of it.
+    pub received: Timestamp,
+    /// When Flint heard of its end.
+    pub completed: Option<Timestamp>,
+    /// The times of its microVM.
+    pub times: Option<Times>,
+    /// Its page at GitHub.
+    pub url: String,
+}
+
+/// Why a job stands where it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WhyAnswer {
+    /// GitHub's number.
+    pub job: u64,
+    /// `queued`, `running`, `elsewhere`, or how it ended.
+    pub state: String,
+    /// The one cause as a word that does not change: `no-profile`, `coming`, `profile-full`, `backing-off`,
+    /// `breaker-open`, `host-full`, `too-big`, `draining`, `host-away`; `None` when it does not wait.
+    pub because: Option<String>,
+    /// The same for people, one sentence.
+    pub sentence: String,
+}
+
+/// The daemon and its host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The daemon's version.
+    pub version: String,
+    /// Its store's instance: the end of its runners' names.
+    pub instance: String,
+    /// When it started.
+    pub started: Timestamp,
+    /// The VMM it chose and why, one line.
+    pub vmm: String,
+    /// Whether it takes no new microVMs.
+    pub draining: bool,
+    /// What the host may hand out.
+    pub capacity: Resources,
+    /// What is handed out.
+    pub used: Resources,
+    /// How many microVMs at most.
+    pub slots: u16,
+    /// How many are there.
+    pub slots_used: u16,
+    /// One each.
+    pub profiles: Vec<ProfileRow>,
+    /// Only those with failures.
+    pub breakers: Vec<BreakerRow>,
+}
+
+/// One profile.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileRow {
+    /// Its name.
+    pub name: String,
+    /// What its runners advertise.
+    pub labels: Vec<String>,
+    /// What one microVM of it takes.
+    pub shape: Resources,
+    /// How many are kept warm.
+    pub warm: u32,
+    /// How many it may have.
+    pub max: u32,
+    /// How many it has.
+    pub vms: u32,
+    /// How many of its jobs are queued.
+    pub queued: u32,
+}
+
+/// A profile's failures in a row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BreakerRow {
+    /// The profile's name.
+    pub profile: String,
+    /// How many.
+    pub failures: u32,
+    /// Whether the breaker is open, not only backing off.
+    pub open: bool,
+    /// Nothing is launched before this.
+    pub until: Timestamp,
+    /// The last failure.
+    pub why: String,
+}
+
+/// Why a call was not answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// What was tried, in Flint's words.
+    pub error: String,
+    /// What can be done about it.
+    pub help: Option<String>,
+}
