@@ -1,18 +1,141 @@
-//! What can go wrong at GitHub.
+//! What can go wrong at GitHub, what it means for a registration, and what a person can do about it.
 
 use flint_core::event::RegisterFailure;
+use flint_core::units::Timestamp;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 
-/// A call to GitHub that did not give what was asked.
+/// Something that was asked of GitHub, or prepared for it, and did not happen.
+///
+/// `call` is the method and the path, never a query, a body or a header: no secret can be in it.
+/// `said` is GitHub's own message, cleaned and cut by [`super::text::line`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Placeholder until the room is filled.
-    #[error("github answered {status} to {call}")]
-    Status {
-        /// The call, without secrets.
+    /// The App's key file is missing or unreadable.
+    #[error("cannot read the App's private key `{path}`")]
+    KeyFile {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The text is no RSA private key in PEM form.
+    #[error("cannot use the App's private key: {problem}")]
+    NotAKey {
+        /// What is wrong with it; never a part of it.
+        problem: String,
+    },
+    /// The base URL is no http(s) URL.
+    #[error("cannot use `{url}` as GitHub's API: {problem}")]
+    BadUrl {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The HTTP client could not be made.
+    #[error("cannot prepare the HTTP client for GitHub")]
+    Client {
+        /// Why not.
+        source: reqwest::Error,
+    },
+    /// The web server's address could not be taken.
+    #[error("cannot listen on `{address}`")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// 401: GitHub does not accept who we say we are.
+    #[error("cannot {call}: GitHub answered 401: {said}")]
+    Unauthorized {
+        /// What was asked.
         call: String,
-        /// The HTTP status.
+        /// GitHub's words.
+        said: String,
+        /// GitHub's clock minus ours, seconds, when its answer carried a `Date`.
+        skew: Option<i64>,
+    },
+    /// 403 that is no rate limit.
+    #[error("cannot {call}: GitHub answered 403: {said}")]
+    Forbidden {
+        /// What was asked.
+        call: String,
+        /// GitHub's words.
+        said: String,
+    },
+    /// 404 where something was expected.
+    #[error("cannot {call}: GitHub answered 404: {said}")]
+    NotFound {
+        /// What was asked.
+        call: String,
+        /// GitHub's words.
+        said: String,
+    },
+    /// 409: the runner's name exists.
+    #[error("cannot {call}: GitHub answered 409: {said}")]
+    Conflict {
+        /// What was asked.
+        call: String,
+        /// GitHub's words.
+        said: String,
+    },
+    /// 422: a value that GitHub refuses; for a removal: the runner has a job.
+    #[error("cannot {call}: GitHub answered 422: {said}")]
+    Invalid {
+        /// What was asked.
+        call: String,
+        /// GitHub's words.
+        said: String,
+    },
+    /// 429, or 403 with the marks of a limit. Nothing is sent before `until`.
+    #[error("cannot {call}: GitHub's rate limit is reached, next try in {wait_s} s")]
+    RateLimited {
+        /// What was asked.
+        call: String,
+        /// When calls may go out again.
+        until: Timestamp,
+        /// Seconds from the refusal to `until`.
+        wait_s: u64,
+    },
+    /// 5xx.
+    #[error("cannot {call}: GitHub answered {status}: {said}")]
+    Server {
+        /// What was asked.
+        call: String,
+        /// Which status.
         status: u16,
+        /// GitHub's words.
+        said: String,
+    },
+    /// A status that has no meaning for this call.
+    #[error("cannot {call}: GitHub answered {status}, which it should not: {said}")]
+    Unexpected {
+        /// What was asked.
+        call: String,
+        /// Which status.
+        status: u16,
+        /// GitHub's words.
+        said: String,
+    },
+    /// A success whose body cannot be read.
+    #[error("cannot {call}: GitHub's answer is not what its documentation says: {problem}")]
+    Garbage {
+        /// What was asked.
+        call: String,
+        /// What is wrong with it; never a part of it, it could hold a secret.
+        problem: String,
+    },
+    /// No answer: connect error, timeout, broken connection. It may have been carried out.
+    #[error("cannot {call}: no answer from GitHub")]
+    NoAnswer {
+        /// What was asked.
+        call: String,
+        /// Why not.
+        source: reqwest::Error,
     },
 }
 
@@ -21,9 +144,99 @@ impl Error {
     #[must_use]
     pub fn failure(&self) -> RegisterFailure {
         match self {
-            Error::Status { status: 409, .. } => RegisterFailure::NameTaken,
-            Error::Status { status: 401 | 403 | 404 | 422, .. } => RegisterFailure::Refused,
-            Error::Status { .. } => RegisterFailure::Transient,
+            Error::Conflict { .. } => RegisterFailure::NameTaken,
+            // The call may have been carried out, or will be: try again under another name.
+            Error::RateLimited { .. }
+            | Error::Server { .. }
+            | Error::Garbage { .. }
+            | Error::NoAnswer { .. } => RegisterFailure::Transient,
+            Error::KeyFile { .. }
+            | Error::NotAKey { .. }
+            | Error::BadUrl { .. }
+            | Error::Client { .. }
+            | Error::Listen { .. }
+            | Error::Unauthorized { .. }
+            | Error::Forbidden { .. }
+            | Error::NotFound { .. }
+            | Error::Invalid { .. }
+            | Error::Unexpected { .. } => RegisterFailure::Refused,
         }
+    }
+
+    /// A stable name, for logs, metrics and the manual.
+    #[must_use]
+    pub fn slug(&self) -> &'static str {
+        match self {
+            Error::KeyFile { .. } => "github-key-unreadable",
+            Error::NotAKey { .. } => "github-key-invalid",
+            Error::BadUrl { .. } => "github-url-invalid",
+            Error::Client { .. } => "github-client",
+            Error::Listen { .. } => "listen",
+            Error::Unauthorized { .. } => "github-unauthorized",
+            Error::Forbidden { .. } => "github-forbidden",
+            Error::NotFound { .. } => "github-not-found",
+            Error::Conflict { .. } => "github-name-taken",
+            Error::Invalid { .. } => "github-invalid",
+            Error::RateLimited { .. } => "github-rate-limited",
+            Error::Server { .. } => "github-unavailable",
+            Error::Unexpected { .. } => "github-unexpected",
+            Error::Garbage { .. } => "github-garbage",
+            Error::NoAnswer { .. } => "github-no-answer",
+        }
+    }
+
+    /// What a person can do, when a person can.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        let help = match self {
+            Error::KeyFile { path, .. } => format!(
+                "download a private key in the App's settings, copy it to `{}`, and let only its owner read it",
+                path.display()
+            ),
+            Error::NotAKey { .. } => "use the .pem file that the App's settings page gave you, whole: \
+                 from `-----BEGIN` to the end of the `-----END` line"
+                .to_owned(),
+            Error::BadUrl { .. } => {
+                "github.com is `https://api.github.com`, a GitHub Enterprise Server is `https://HOST/api/v3`".to_owned()
+            }
+            Error::Listen { address, source } => return listen_help(*address, source),
+            Error::Unauthorized { skew: Some(skew), .. } if skew.abs() > 30 => {
+                format!("this host's clock differs from GitHub's by {skew} s: set it, or turn NTP on")
+            }
+            Error::Unauthorized { .. } => {
+                "check that the App's id and the private key belong together, and that the key was not deleted".to_owned()
+            }
+            Error::Forbidden { .. } => "give the App the permission Organization → Self-hosted runners: write (for a \
+                 repository: Administration: write), accept it in the installation, and look for IP allow lists"
+                .to_owned(),
+            Error::NotFound { .. } => "check the organization's or repository's name, and that the App is installed there"
+                .to_owned(),
+            Error::Invalid { .. } => {
+                "check the runner group's id and the profile's labels (1 to 100, each at most 256 characters)".to_owned()
+            }
+            Error::NoAnswer { .. } => "check this host's name resolution, its proxy variables, and that port 443 is open".to_owned(),
+            Error::Unexpected { status: 300..=399, .. } => {
+                "the organization or repository may have been renamed or moved: use its present name".to_owned()
+            }
+            Error::Client { .. }
+            | Error::Conflict { .. }
+            | Error::RateLimited { .. }
+            | Error::Server { .. }
+            | Error::Unexpected { .. }
+            | Error::Garbage { .. } => return None,
+        };
+        Some(help)
+    }
+}
+
+fn listen_help(address: SocketAddr, source: &io::Error) -> Option<String> {
+    let port = address.port();
+    match source.kind() {
+        io::ErrorKind::AddrInUse => {
+            Some(format!("another program has port {port} (`ss -ltnp 'sport = :{port}'` names it): end it, or choose another port"))
+        }
+        io::ErrorKind::PermissionDenied => Some(format!("port {port} needs root or CAP_NET_BIND_SERVICE")),
+        io::ErrorKind::AddrNotAvailable => Some(format!("no interface of this host has the address {}", address.ip())),
+        _ => None,
     }
 }

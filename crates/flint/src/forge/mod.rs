@@ -1,12 +1,29 @@
 //! GitHub as Flint sees it. It reports; it never decides, and never reads the world.
+//!
+//! In: [`webhook`] turns signed deliveries into facts. Out: [`GitHub`] registers and removes runners.
+//! [`server`] carries the webhook and whatever routes the daemon adds.
 
+pub mod app_auth;
 pub mod error;
+mod github;
+mod limits;
+mod payload;
+mod rest;
+pub mod server;
+mod text;
+mod token;
+pub mod webhook;
 
 pub use error::Error;
+pub use github::GitHub;
 
 use flint_core::id::{ProfileId, RunnerId, RunnerName, VmId};
 use flint_wire::Secret;
 use std::collections::BTreeSet;
+use std::fmt;
+
+/// github.com's REST API.
+pub const PUBLIC_API: &str = "https://api.github.com";
 
 /// The seam to GitHub's runner registrations.
 pub trait Forge: Send + Sync + 'static {
@@ -31,6 +48,51 @@ pub trait Forge: Send + Sync + 'static {
     /// # Errors
     /// [`Error`] when nothing is known; try again.
     fn runners(&self) -> impl Future<Output = Result<BTreeSet<VmId>, Error>> + Send;
+}
+
+/// What the room must be told. The defaults stand in `config`.
+#[derive(Clone)]
+pub struct Options {
+    /// Base of the REST API: [`PUBLIC_API`], or `https://HOST/api/v3` of a GitHub Enterprise Server.
+    pub api_url: String,
+    /// Where runners are registered.
+    pub scope: Scope,
+    /// The App's client id (`Iv…`) or its numeric id.
+    pub app: String,
+    /// The App's private key, PEM. See [`app_auth::read_key_file`].
+    pub private_key: Secret,
+    /// How deliveries prove where they come from.
+    pub webhook: WebhookAuth,
+    /// The runner group; 1 is GitHub's `Default`, and the only one of a repository.
+    pub runner_group_id: u64,
+}
+
+/// Where runners are registered, and whose jobs are listened to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All repositories of an organization that its runner group admits.
+    Organization(String),
+    /// One repository.
+    Repository {
+        /// Its owner's login.
+        owner: String,
+        /// Its name.
+        name: String,
+    },
+}
+
+/// How a webhook delivery proves that GitHub sent it.
+#[derive(Clone)]
+pub enum WebhookAuth {
+    /// By an HMAC with this secret, or with the second one while secrets are being changed.
+    Secrets {
+        /// The secret in use.
+        current: Secret,
+        /// A second one that is accepted too.
+        other: Option<Secret>,
+    },
+    /// Not at all: anyone who reaches the port can start microVMs. For development only.
+    Insecure,
 }
 
 /// What to register.
@@ -61,4 +123,26 @@ pub enum Removal {
     Gone,
     /// One of them has a job (422): leave it.
     Busy,
+}
+
+impl Scope {
+    /// Whether a job of `repository` (`owner/name`) can reach runners of this scope. GitHub's names ignore case.
+    #[must_use]
+    pub fn covers(&self, repository: &str) -> bool {
+        match self {
+            Scope::Organization(login) => {
+                repository.split_once('/').is_some_and(|(owner, _)| owner.eq_ignore_ascii_case(login))
+            }
+            Scope::Repository { .. } => repository.eq_ignore_ascii_case(&self.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Scope::Organization(login) => f.write_str(login),
+            Scope::Repository { owner, name } => write!(f, "{owner}/{name}"),
+        }
+    }
 }

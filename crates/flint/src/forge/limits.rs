@@ -1,0 +1,146 @@
+//! When GitHub may be called again after it said "too much".
+//!
+//! Source: GitHub's page on REST rate limits. Calling on while limited risks a ban, so the gate is shut for every
+//! call of the same budget, not only for the one that was refused. Pure: the time is told.
+
+use flint_core::units::Timestamp;
+use reqwest::header::HeaderMap;
+use std::time::Duration;
+
+/// GitHub's advice when it names no time.
+const FIRST_WAIT: Duration = Duration::from_secs(60);
+/// Enough doublings to reach an hour, the period of the primary limit.
+const MOST_DOUBLINGS: u32 = 6;
+/// The primary limit's period; a longer wait is a mistake of somebody's clock.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
+/// One budget's gate.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    shut_until: Option<Timestamp>,
+    refusals: u32,
+}
+
+impl Gate {
+    /// Until when nothing may be sent, if so.
+    pub(super) fn shut(&self, now: Timestamp) -> Option<Timestamp> {
+        self.shut_until.filter(|until| now < *until)
+    }
+
+    /// Takes an answer in. Gives the time to wait for when the answer was a refusal for too many calls.
+    pub(super) fn learn(&mut self, answer: &Seen<'_>, now: Timestamp) -> Option<Timestamp> {
+        if !answer.is_limit() {
+            if answer.status < 400 {
+                self.refusals = 0;
+            }
+            // The last call of the budget went well: the next one would not.
+            if answer.remaining() == Some(0) {
+                self.shut_until = answer.reset().map(|reset| bounded(reset, now));
+            }
+            return None;
+        }
+        let growing = FIRST_WAIT * 2_u32.pow(self.refusals.min(MOST_DOUBLINGS));
+        self.refusals = self.refusals.saturating_add(1);
+        let until = match (answer.retry_after(), answer.remaining(), answer.reset()) {
+            (Some(wait), _, _) => now.after(wait),
+            (None, Some(0), Some(reset)) if reset > now => reset,
+            _ => now.after(growing),
+        };
+        let until = bounded(until, now);
+        self.shut_until = Some(until);
+        Some(until)
+    }
+}
+
+/// The parts of an answer that speak of limits.
+pub(super) struct Seen<'a> {
+    /// The HTTP status.
+    pub(super) status: u16,
+    /// All headers.
+    pub(super) headers: &'a HeaderMap,
+    /// GitHub's message.
+    pub(super) said: &'a str,
+}
+
+impl Seen<'_> {
+    fn is_limit(&self) -> bool {
+        let marked = self.retry_after().is_some()
+            || self.remaining() == Some(0)
+            || self.said.to_ascii_lowercase().contains("rate limit");
+        self.status == 429 || (self.status == 403 && marked)
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        self.number("retry-after").map(Duration::from_secs)
+    }
+
+    fn remaining(&self) -> Option<u64> {
+        self.number("x-ratelimit-remaining")
+    }
+
+    fn reset(&self) -> Option<Timestamp> {
+        // A second more: the header is cut to whole seconds.
+        self.number("x-ratelimit-reset").map(|s| Timestamp(s.saturating_add(1).saturating_mul(1000)))
+    }
+
+    fn number(&self, name: &str) -> Option<u64> {
+        self.headers.get(name)?.to_str().ok()?.trim().parse().ok()
+    }
+}
+
+fn bounded(until: Timestamp, now: Timestamp) -> Timestamp {
+    until.min(now.after(LONGEST_WAIT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_000_000_000);
+
+    fn learn(gate: &mut Gate, status: u16, headers: &[(&'static str, &str)]) -> Option<u64> {
+        let pairs = headers.iter().map(|(name, value)| {
+            ((*name).parse().expect("a test's header name is valid"), value.parse().expect("so is its value"))
+        });
+        let headers = pairs.collect::<HeaderMap>();
+        gate.learn(&Seen { status, headers: &headers, said: "" }, NOW).map(|until| (until.0 - NOW.0) / 1000)
+    }
+
+    #[test]
+    fn retry_after_is_obeyed_to_the_second() {
+        let mut gate = Gate::default();
+        assert_eq!(learn(&mut gate, 403, &[("retry-after", "17")]), Some(17));
+        assert_eq!(gate.shut(NOW), Some(Timestamp(NOW.0 + 17_000)));
+        assert_eq!(gate.shut(Timestamp(NOW.0 + 17_000)), None);
+    }
+
+    #[test]
+    fn a_spent_budget_waits_for_its_reset() {
+        let spent = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1000099")];
+        assert_eq!(learn(&mut Gate::default(), 403, &spent), Some(100));
+        let mut gate = Gate::default();
+        assert_eq!(learn(&mut gate, 200, &spent), None, "the last call of the budget succeeded");
+        assert!(gate.shut(NOW).is_some());
+    }
+
+    #[test]
+    fn without_a_time_the_wait_doubles_up_to_an_hour() {
+        let mut gate = Gate::default();
+        let waits: Vec<_> = (0..8).filter_map(|_| learn(&mut gate, 429, &[])).collect();
+        assert_eq!(waits, [60, 120, 240, 480, 960, 1920, 3600, 3600]);
+        learn(&mut gate, 200, &[]);
+        assert_eq!(learn(&mut gate, 429, &[]), Some(60));
+    }
+
+    #[test]
+    fn a_403_without_marks_is_a_refusal_and_no_limit() {
+        let mut gate = Gate::default();
+        assert_eq!(learn(&mut gate, 403, &[("x-ratelimit-remaining", "4999")]), None);
+        assert_eq!(gate.shut(NOW), None);
+    }
+
+    #[test]
+    fn an_absurd_time_is_bounded_by_an_hour() {
+        assert_eq!(learn(&mut Gate::default(), 429, &[("retry-after", "18446744073709551615")]), Some(3600));
+    }
+}

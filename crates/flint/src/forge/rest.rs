@@ -1,0 +1,245 @@
+//! Sends one REST call to GitHub and says plainly what came of it. It retries nothing.
+
+use super::limits::{Gate, Seen};
+use super::{Error, text};
+use flint_core::units::Timestamp;
+use flint_wire::Secret;
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, DATE, HeaderMap, HeaderValue};
+use reqwest::{Method, Response};
+use serde_json::Value;
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use url::Url;
+
+/// Pinned: a newer default of GitHub's must not change what is read here.
+const API_VERSION: &str = "2022-11-28";
+const USER_AGENT: &str = concat!("flint/", env!("CARGO_PKG_VERSION"));
+/// A generate-jitconfig takes about half a second; GitHub itself gives up after ten.
+const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A page of 100 runners is about 100 kB.
+const LONGEST_ANSWER: usize = 8 * 1024 * 1024;
+
+/// The client. GitHub counts calls of the App and calls of its installation apart, so there is a gate for each.
+pub(super) struct Rest {
+    http: reqwest::Client,
+    base: Url,
+    app_gate: Mutex<Gate>,
+    installation_gate: Mutex<Gate>,
+}
+
+/// Who calls, and by that: whose budget is used.
+#[derive(Clone, Copy)]
+pub(super) enum Bearer<'a> {
+    /// The App itself, by its signed proof.
+    App(&'a Secret),
+    /// Its installation, by a token.
+    Installation(&'a Secret),
+}
+
+/// One call.
+pub(super) struct Call<'a> {
+    pub(super) method: Method,
+    /// Segments below the base, not yet escaped: names of strangers are safe here.
+    pub(super) path: &'a [&'a str],
+    pub(super) query: &'a [(&'a str, &'a str)],
+    pub(super) body: Option<Value>,
+    pub(super) bearer: Bearer<'a>,
+}
+
+/// A 2xx answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    call: String,
+    body: Vec<u8>,
+}
+
+impl Rest {
+    /// Prepares the client; nothing is sent.
+    pub(super) fn new(api_url: &str) -> Result<Self, Error> {
+        let base = base_url(api_url)?;
+        // Already set by somebody else is as good: every part of Flint uses the same provider.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/vnd.github+json"));
+        headers.insert("x-github-api-version", HeaderValue::from_static(API_VERSION));
+        let http = reqwest::Client::builder()
+            .user_agent(USER_AGENT)
+            .default_headers(headers)
+            .timeout(CALL_TIMEOUT)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .build()
+            .map_err(|source| Error::Client { source })?;
+        Ok(Rest { http, base, app_gate: Mutex::default(), installation_gate: Mutex::default() })
+    }
+
+    /// Sends it once. Only a 2xx is a success.
+    pub(super) async fn send(&self, call: Call<'_>) -> Result<Answer, Error> {
+        let url = self.url(&call);
+        let name = format!("{} {}", call.method, url.path());
+        let (gate, token) = match call.bearer {
+            Bearer::App(proof) => (&self.app_gate, proof),
+            Bearer::Installation(token) => (&self.installation_gate, token),
+        };
+        let now = now();
+        let shut = lock(gate).shut(now);
+        if let Some(until) = shut {
+            return Err(limited(name, until, now));
+        }
+        let mut request = self.http.request(call.method, url).bearer_auth(token.expose());
+        if let Some(body) = &call.body {
+            request = request.json(body);
+        }
+        let no_answer = |source: reqwest::Error| Error::NoAnswer { call: name.clone(), source: source.without_url() };
+        let response = request.send().await.map_err(no_answer)?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let body = read(response, &name).await?;
+        let said = if status < 300 { String::new() } else { message(&body) };
+        let now = self::now();
+        let seen = Seen { status, headers: &headers, said: &said };
+        let refused_until = lock(gate).learn(&seen, now);
+        match refused_until {
+            Some(until) => Err(limited(name, until, now)),
+            None if (200..300).contains(&status) => Ok(Answer { call: name, body }),
+            None => Err(refusal(name, status, said, skew(&headers, now))),
+        }
+    }
+
+    fn url(&self, call: &Call<'_>) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(call.path);
+        }
+        if !call.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(call.query);
+        }
+        url
+    }
+}
+
+impl Answer {
+    /// The body as JSON of the wanted shape.
+    pub(super) fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, Error> {
+        serde_json::from_slice(&self.body).map_err(|e| Error::Garbage {
+            call: self.call.clone(),
+            // Serde's own words quote the value, which may be a token.
+            problem: match e.classify() {
+                serde_json::error::Category::Data => "a field is missing or has another type".to_owned(),
+                _ => format!("no JSON at line {} column {}", e.line(), e.column()),
+            },
+        })
+    }
+}
+
+/// The present, as the core counts it.
+pub(super) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn lock(gate: &Mutex<Gate>) -> std::sync::MutexGuard<'_, Gate> {
+    // A panic while it was held cannot leave a gate half changed: it is two plain fields.
+    gate.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn base_url(text: &str) -> Result<Url, Error> {
+    let bad = |problem: &str| Error::BadUrl { url: text::line(text), problem: problem.to_owned() };
+    let url = Url::parse(text).map_err(|e| bad(&e.to_string()))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        return Err(bad("it is not an http or https URL"));
+    }
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
+        return Err(bad("it holds more than scheme, host, port and path"));
+    }
+    Ok(url)
+}
+
+async fn read(mut response: Response, call: &str) -> Result<Vec<u8>, Error> {
+    let too_long = || Error::Garbage { call: call.to_owned(), problem: "it is longer than 8 MiB".to_owned() };
+    let told = response.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+    if told.is_some_and(|length| length > LONGEST_ANSWER) {
+        return Err(too_long());
+    }
+    let mut body = Vec::new();
+    let broken = |source: reqwest::Error| Error::NoAnswer { call: call.to_owned(), source: source.without_url() };
+    while let Some(chunk) = response.chunk().await.map_err(broken)? {
+        if body.len() + chunk.len() > LONGEST_ANSWER {
+            return Err(too_long());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn refusal(call: String, status: u16, said: String, skew: Option<i64>) -> Error {
+    match status {
+        401 => Error::Unauthorized { call, said, skew },
+        403 => Error::Forbidden { call, said },
+        404 => Error::NotFound { call, said },
+        409 => Error::Conflict { call, said },
+        422 => Error::Invalid { call, said },
+        500..=599 => Error::Server { call, status, said },
+        _ => Error::Unexpected { call, status, said },
+    }
+}
+
+fn limited(call: String, until: Timestamp, now: Timestamp) -> Error {
+    Error::RateLimited { call, until, wait_s: until.since(now).as_secs() }
+}
+
+/// GitHub's `message`, and the first of its `errors`, on one line.
+fn message(body: &[u8]) -> String {
+    let Ok(body) = serde_json::from_slice::<Value>(body) else {
+        return "(no message)".to_owned();
+    };
+    let main = body["message"].as_str().unwrap_or("(no message)");
+    let first = &body["errors"][0];
+    match first.as_str().or_else(|| first["message"].as_str()) {
+        Some(detail) => text::line(&format!("{main} ({detail})")),
+        None => text::line(main),
+    }
+}
+
+/// GitHub's clock minus ours, in seconds.
+fn skew(headers: &HeaderMap, now: Timestamp) -> Option<i64> {
+    let date = headers.get(DATE)?.to_str().ok()?;
+    let theirs = jiff::fmt::rfc2822::parse(date).ok()?.timestamp().as_second();
+    let ours = i64::try_from(now.0 / 1000).ok()?;
+    Some(theirs - ours)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_strangers_cannot_leave_their_place_in_the_path() {
+        let rest = Rest::new("https://ghe.example/api/v3/").expect("the base is good");
+        let token = Secret::new("t".to_owned());
+        let call = Call {
+            method: Method::GET,
+            path: &["orgs", "a/../b?c", "actions"],
+            query: &[("name", "x&y")],
+            body: None,
+            bearer: Bearer::App(&token),
+        };
+        let url = rest.url(&call);
+        assert_eq!(url.as_str(), "https://ghe.example/api/v3/orgs/a%2F..%2Fb%3Fc/actions?name=x%26y");
+    }
+
+    #[test]
+    fn a_base_that_is_no_web_address_is_refused_with_its_fix() {
+        for text in ["api.github.com", "ftp://x", "https://user:pw@x", ""] {
+            let error = Rest::new(text).err().expect("it is refused");
+            assert!(matches!(error, Error::BadUrl { .. }), "{text}");
+            assert!(error.help().is_some_and(|help| help.contains("https://api.github.com")));
+        }
+    }
+
+    #[test]
+    fn the_clocks_difference_is_read_from_the_date_header() {
+        let mut headers = HeaderMap::new();
+        headers.insert(DATE, HeaderValue::from_static("Thu, 01 Jan 1970 00:10:00 GMT"));
+        assert_eq!(skew(&headers, Timestamp(0)), Some(600));
+    }
+}

@@ -1,0 +1,114 @@
+//! One installation token, made when needed, shared by all, renewed before it ends.
+
+use super::app_auth::App;
+use super::rest::{self, Bearer, Call, Rest};
+use super::{Error, Scope};
+use flint_core::units::Timestamp;
+use flint_wire::Secret;
+use reqwest::Method;
+use serde::Deserialize;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+/// A token with less than this left is renewed: a call must not outlive its token.
+const SPARE: Duration = Duration::from_secs(5 * 60);
+
+/// The App at one installation.
+pub(super) struct Tokens {
+    app: App,
+    scope: Scope,
+    // Held while a token is made: whoever else wants one waits for it instead of making another.
+    held: Mutex<Held>,
+}
+
+/// A token as handed out. The number tells an old one from its successor.
+#[derive(Clone)]
+pub(super) struct Token {
+    pub(super) text: Arc<Secret>,
+    number: u64,
+    expires: Timestamp,
+}
+
+#[derive(Default)]
+struct Held {
+    installation: Option<u64>,
+    token: Option<Token>,
+    made: u64,
+}
+
+#[derive(Deserialize)]
+struct Installation {
+    id: u64,
+}
+
+#[derive(Deserialize)]
+struct Minted {
+    token: Secret,
+    expires_at: jiff::Timestamp,
+}
+
+impl Tokens {
+    pub(super) fn new(app: App, scope: Scope) -> Self {
+        Tokens { app, scope, held: Mutex::default() }
+    }
+
+    /// The token in use, renewed when little of it is left.
+    pub(super) async fn get(&self, rest: &Rest) -> Result<Token, Error> {
+        let mut held = self.held.lock().await;
+        let fresh = |token: &&Token| rest::now().after(SPARE) < token.expires;
+        match held.token.as_ref().filter(fresh) {
+            Some(token) => Ok(token.clone()),
+            None => self.make(rest, &mut held).await,
+        }
+    }
+
+    /// Another token than `refused`, which GitHub answered 401 to.
+    pub(super) async fn renewed(&self, rest: &Rest, refused: &Token) -> Result<Token, Error> {
+        let mut held = self.held.lock().await;
+        match held.token.as_ref().filter(|token| token.number != refused.number) {
+            Some(newer) => Ok(newer.clone()),
+            None => self.make(rest, &mut held).await,
+        }
+    }
+
+    async fn make(&self, rest: &Rest, held: &mut Held) -> Result<Token, Error> {
+        held.token = None;
+        let proof = self.app.proof(rest::now())?;
+        let installation = match held.installation {
+            Some(id) => id,
+            None => self.find_installation(rest, &proof).await?,
+        };
+        held.installation = Some(installation);
+        let id = installation.to_string();
+        let made = rest
+            .send(Call {
+                method: Method::POST,
+                path: &["app", "installations", &id, "access_tokens"],
+                query: &[],
+                body: None,
+                bearer: Bearer::App(&proof),
+            })
+            .await;
+        if matches!(made, Err(Error::NotFound { .. })) {
+            // The App was installed anew: the next try must look again.
+            held.installation = None;
+        }
+        let minted: Minted = made?.json()?;
+        let expires = Timestamp(u64::try_from(minted.expires_at.as_millisecond()).unwrap_or(0));
+        held.made += 1;
+        let token = Token { text: Arc::new(minted.token), number: held.made, expires };
+        held.token = Some(token.clone());
+        Ok(token)
+    }
+
+    async fn find_installation(&self, rest: &Rest, proof: &Secret) -> Result<u64, Error> {
+        let path: &[&str] = match &self.scope {
+            Scope::Organization(login) => &["orgs", login, "installation"],
+            Scope::Repository { owner, name } => &["repos", owner, name, "installation"],
+        };
+        let call = Call { method: Method::GET, path, query: &[], body: None, bearer: Bearer::App(proof) };
+        let found: Installation = rest.send(call).await?.json()?;
+        Ok(found.id)
+    }
+}
