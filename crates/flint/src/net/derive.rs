@@ -1,0 +1,180 @@
+//! From a slot's number to every name and address it has. Pure: undo needs only the number.
+
+use super::{Cidr, Error};
+use crate::sys::netns;
+use flint_core::id::Slot;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+/// The tap device in every slot's namespace. A snapshot remembers it, so it is the same everywhere.
+pub const TAP: &str = "vmtap0";
+/// The slot's end of the veth pair.
+pub const UPLINK: &str = "uplink0";
+/// The guest's address.
+pub const GUEST: Ipv4Addr = Ipv4Addr::new(192, 168, 241, 2);
+/// The tap's address, the guest's gateway.
+pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 168, 241, 1);
+/// The prefix of the guest's network.
+pub const GUEST_NETWORK: u8 = 29;
+/// A veth pair needs two addresses: RFC 3021.
+pub const VETH_NETWORK: u8 = 31;
+
+/// An interface name has at most 15 characters: prefix, `-`, five digits.
+const LONGEST_PREFIX: usize = 9;
+
+/// A slot's names and addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its namespace's file, `/run/netns/flint-3`.
+    pub netns: PathBuf,
+    /// The uplink's end of its veth pair, `flint-3`.
+    pub veth: String,
+    /// The address of the uplink's end.
+    pub outer: Ipv4Addr,
+    /// The address of the slot's end; all of the slot's traffic leaves it under this address.
+    pub inner: Ipv4Addr,
+}
+
+impl Place {
+    /// Where a slot is.
+    ///
+    /// # Errors
+    /// [`Error::SlotBeyondPool`].
+    pub fn of(prefix: &str, pool: Cidr, slot: Slot) -> Result<Self, Error> {
+        let beyond = Error::SlotBeyondPool { slot, pool };
+        let outer = pool.first().to_bits().checked_add(u32::from(slot.0) * 2);
+        let Some(outer) = outer.filter(|outer| pool.contains(Ipv4Addr::from_bits(outer | 1)))
+        else {
+            return Err(beyond);
+        };
+        Ok(Place {
+            netns: netns_of(prefix, slot),
+            veth: veth_of(prefix, slot),
+            outer: Ipv4Addr::from_bits(outer),
+            inner: Ipv4Addr::from_bits(outer | 1),
+        })
+    }
+
+    /// The two addresses of its veth pair.
+    #[must_use]
+    pub fn range(&self) -> Cidr {
+        Cidr::of(self.outer.octets(), VETH_NETWORK)
+    }
+}
+
+/// The file of a slot's namespace.
+#[must_use]
+pub fn netns_of(prefix: &str, slot: Slot) -> PathBuf {
+    netns::path_of(&veth_of(prefix, slot))
+}
+
+/// The name of a slot's namespace, and of its veth in the uplink namespace.
+#[must_use]
+pub fn veth_of(prefix: &str, slot: Slot) -> String {
+    format!("{prefix}-{slot}")
+}
+
+/// The slot that has this name. `flint-03` and `flint-99999` are nobody's.
+#[must_use]
+pub fn slot_of(prefix: &str, name: &str) -> Option<Slot> {
+    let number = name.strip_prefix(prefix)?.strip_prefix('-')?;
+    let slot = Slot(number.parse().ok()?);
+    Some(slot).filter(|slot| slot.to_string() == number)
+}
+
+/// The table in the uplink namespace that is this prefix's alone.
+#[must_use]
+pub fn table_of(prefix: &str) -> String {
+    match prefix {
+        "flint" => "flint".to_owned(),
+        other => format!("flint_{other}"),
+    }
+}
+
+/// The MAC address of an interface with this address: `06:00:c0:a8:f1:02` for the guest. Locally administered;
+/// given by hand, so that udev does not replace it later.
+#[must_use]
+pub fn mac_of(address: Ipv4Addr) -> [u8; 6] {
+    let [a, b, c, d] = address.octets();
+    [0x06, 0x00, a, b, c, d]
+}
+
+/// A MAC address as people and VMMs write it.
+#[must_use]
+pub fn mac_text(mac: [u8; 6]) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
+}
+
+/// A prefix has no `-`, so that `flint-*` names no interface of `flintb`.
+///
+/// # Errors
+/// [`Error::Prefix`].
+pub fn check_prefix(prefix: &str) -> Result<(), Error> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let fits =
+        prefix.len() <= LONGEST_PREFIX && prefix.starts_with(|c: char| c.is_ascii_lowercase());
+    let good = fits && prefix.chars().all(plain);
+    if good { Ok(()) } else { Err(Error::Prefix { prefix: prefix.to_owned() }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POOL: Cidr = Cidr::of([10, 213, 0, 0], 16);
+
+    #[test]
+    fn a_slot_gives_every_name_and_address() {
+        let place = Place::of("flint", POOL, Slot(3)).unwrap();
+        assert_eq!(place.netns, PathBuf::from("/run/netns/flint-3"));
+        assert_eq!(place.veth, "flint-3");
+        assert_eq!(place.range().to_string(), "10.213.0.6/31");
+        assert_eq!(place.outer.to_string(), "10.213.0.6");
+        assert_eq!(place.inner.to_string(), "10.213.0.7");
+    }
+
+    #[test]
+    fn no_two_slots_share_an_address() {
+        let place = |slot| Place::of("flint", POOL, Slot(slot)).unwrap();
+        assert!((1..=32_767).all(|slot| !place(slot).range().overlaps(place(slot - 1).range())));
+    }
+
+    #[test]
+    fn a_slot_beyond_the_pool_is_refused() {
+        assert!(Place::of("flint", POOL, Slot(32_768)).is_err());
+        let small = Cidr::of([10, 0, 0, 0], 30);
+        assert!(Place::of("flint", small, Slot(1)).is_ok());
+        assert!(Place::of("flint", small, Slot(2)).is_err());
+        let end = Cidr::of([255, 255, 255, 254], 31);
+        assert!(Place::of("flint", end, Slot(0)).is_ok());
+        assert!(Place::of("flint", end, Slot(1)).is_err());
+        assert!(Place::of("flint", Cidr::of([10, 0, 0, 0], 32), Slot(0)).is_err());
+    }
+
+    #[test]
+    fn every_name_leads_back_to_its_slot() {
+        for slot in [0, 7, u16::MAX].map(Slot) {
+            assert_eq!(slot_of("flint", &veth_of("flint", slot)), Some(slot));
+        }
+        for stranger in
+            ["flint", "flint-", "flint-03", "flint-65536", "flint--1", "flintb-3", "eth0"]
+        {
+            assert_eq!(slot_of("flint", stranger), None, "{stranger}");
+        }
+    }
+
+    #[test]
+    fn the_longest_names_fit_an_interface() {
+        let prefix = "f23456789";
+        check_prefix(prefix).unwrap();
+        assert_eq!(veth_of(prefix, Slot(u16::MAX)).len(), 15);
+        for bad in ["", "f234567890", "flint-b", "Flint", "9lives", "fl_nt", "fl*"] {
+            assert!(check_prefix(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_guest_has_the_address_that_snapshots_know() {
+        assert_eq!(mac_text(mac_of(GUEST)), "06:00:c0:a8:f1:02");
+    }
+}

@@ -1,0 +1,72 @@
+//! Runs `nft` in the calling thread's namespace: one text, one transaction, its complaint kept.
+
+use super::Error;
+use std::io::{self, ErrorKind, Write};
+use std::process::{Child, Command, Output, Stdio};
+
+/// An `nft` that was started and not yet waited for: two namespaces' rulesets load side by side.
+#[must_use = "a ruleset is in place only when `nft` says so"]
+pub(super) struct Loading {
+    child: Child,
+    whose: String,
+}
+
+/// Starts to load a ruleset into the calling thread's namespace. `whose` names it in an error.
+///
+/// # Errors
+/// [`Error::NftMissing`], or [`Error::Nft`] when it cannot be spoken to.
+pub(super) fn load(whose: &str, ruleset: &str) -> Result<Loading, Error> {
+    let whose = whose.to_owned();
+    let failed = |source| cannot_run(&whose, source);
+    let mut child = command(&["-f", "-"]).stdin(Stdio::piped()).spawn().map_err(failed)?;
+    // Dropped at the end of the statement: that is the end of the text.
+    let stdin = child.stdin.take();
+    let written = stdin.map_or(Ok(()), |mut stdin| stdin.write_all(ruleset.as_bytes()));
+    match written {
+        // It ended before it had read all: its complaint says more than our broken pipe.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(cannot_run(&whose, error)),
+        _ => Ok(Loading { child, whose }),
+    }
+}
+
+impl Loading {
+    /// Waits until the ruleset is in place.
+    ///
+    /// # Errors
+    /// [`Error::Rules`] with nft's own words: nothing of the text was applied.
+    pub(super) fn finish(self) -> Result<(), Error> {
+        let Loading { child, whose } = self;
+        let output = child.wait_with_output().map_err(|source| cannot_run(&whose, source))?;
+        said(&whose, output).map(drop)
+    }
+}
+
+/// Asks `nft` in the calling thread's namespace and returns what it prints.
+///
+/// # Errors
+/// [`Error::NftMissing`], [`Error::Nft`] or [`Error::Rules`].
+pub(super) fn ask(whose: &str, arguments: &[&str]) -> Result<Vec<u8>, Error> {
+    let output = command(arguments).stdin(Stdio::null()).output();
+    said(whose, output.map_err(|source| cannot_run(whose, source))?)
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new("nft");
+    command.args(arguments).env("LC_ALL", "C").stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn said(whose: &str, output: Output) -> Result<Vec<u8>, Error> {
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(Error::Rules { whose: whose.to_owned(), said })
+}
+
+fn cannot_run(whose: &str, source: io::Error) -> Error {
+    match source.kind() {
+        ErrorKind::NotFound => Error::NftMissing { source },
+        _ => Error::Nft { whose: whose.to_owned(), source },
+    }
+}
