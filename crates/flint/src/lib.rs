@@ -5,6 +5,7 @@ pub mod api;
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod error;
 pub mod forge;
 pub mod host;
 pub mod images;

@@ -1,1 +1,169 @@
 //! Flags, environment and file become one checked configuration; all defaults stand here.
+//!
+//! [`Sources::gather`] reads, [`check`] decides. `check` never stops at the first problem: it returns all of them,
+//! each at its line, and a configuration only if none of them is an error. It gives every room its options as
+//! plain data; it knows no room.
+
+mod check;
+pub mod defaults;
+pub mod error;
+mod flags;
+mod github;
+mod host;
+mod keys;
+mod profiles;
+mod reader;
+pub mod report;
+mod source;
+#[cfg(test)]
+mod tests;
+mod values;
+
+pub use check::{Checked, check, load};
+pub use error::Error;
+pub use flags::Flags;
+pub use keys::{KEYS, Key};
+pub use report::{Problem, Report, Severity};
+pub use source::{File, Sources};
+pub use values::Cidr;
+
+use flint_core::id::ProfileId;
+use flint_core::profile::Profile;
+use flint_core::units::{MiB, Resources};
+use flint_wire::Secret;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A configuration without an error.
+#[derive(Clone)]
+pub struct Config {
+    /// Who sends jobs; `None` only for [`Purpose::Local`].
+    pub github: Option<GithubOptions>,
+    /// Where webhooks arrive.
+    pub server: ServerOptions,
+    /// The machine.
+    pub host: HostOptions,
+    /// What it serves; at least one.
+    pub profiles: BTreeMap<ProfileId, ProfileOptions>,
+}
+
+/// GitHub and the App.
+#[derive(Clone)]
+pub struct GithubOptions {
+    /// The REST address; ends with `/`, so that paths can be joined.
+    pub url: url::Url,
+    /// Whose jobs.
+    pub scope: Scope,
+    /// The App's id or client id: the `iss` of its tokens.
+    pub app_id: String,
+    /// The App's private key: PEM, PKCS#1 or PKCS#8.
+    pub private_key: Secret,
+    /// A webhook signed with any of these is GitHub's. Empty only with `insecure_no_secret`.
+    pub webhook_secrets: Vec<Secret>,
+    /// The runner group's number.
+    pub runner_group: u64,
+}
+
+/// Whose jobs Flint serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All repositories of an organization that its runner group admits.
+    Organization(String),
+    /// One repository.
+    Repository {
+        /// Its owner.
+        owner: String,
+        /// Its name.
+        name: String,
+    },
+}
+
+/// The webhook server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerOptions {
+    /// Where it listens.
+    pub listen: SocketAddr,
+}
+
+/// The machine that runs microVMs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostOptions {
+    /// What must survive: store, jails, scratch disks.
+    pub state_dir: PathBuf,
+    /// What need not: the API socket.
+    pub run_dir: PathBuf,
+    /// Which VMM.
+    pub vmm: VmmChoice,
+    /// The firecracker program.
+    pub firecracker: PathBuf,
+    /// The jailer program.
+    pub jailer: PathBuf,
+    /// The QEMU program.
+    pub qemu: PathBuf,
+    /// Slot n runs as this uid + n.
+    pub uid_base: u32,
+    /// Slot n runs as this gid + n.
+    pub gid_base: u32,
+    /// How many microVMs at most.
+    pub slots: u16,
+    /// What may be handed out, after overcommit.
+    pub capacity: Resources,
+    /// Namespaces are `<prefix>-<slot>`.
+    pub netns_prefix: String,
+    /// The namespace that leads out; `None`: Flint's own.
+    pub uplink_netns: Option<String>,
+    /// The device that leads out; `None`: the default route's.
+    pub uplink: Option<String>,
+    /// IPv4, four addresses per slot.
+    pub address_pool: Cidr,
+    /// The guests' resolvers.
+    pub dns: Vec<IpAddr>,
+    /// Private networks that guests may reach all the same.
+    pub allow: Vec<Cidr>,
+    /// How long the end of the daemon waits for running jobs.
+    pub drain_timeout: Duration,
+}
+
+/// Which VMM runs microVMs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VmmChoice {
+    /// Firecracker where a canary boots, else QEMU.
+    Auto,
+    /// Firecracker or nothing.
+    Firecracker,
+    /// QEMU or nothing.
+    Qemu,
+}
+
+/// One profile and the files its microVMs boot from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProfileOptions {
+    /// What the core knows of it.
+    pub profile: Profile,
+    /// The base image: ext4 or EROFS.
+    pub image: PathBuf,
+    /// The kernel; `initramfs.cpio` and `modules.ext4` lie beside it.
+    pub kernel: PathBuf,
+}
+
+/// What the configuration is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The daemon: needs GitHub and a secret.
+    Serve,
+    /// One microVM by hand, or a look at the machine: needs neither.
+    Local,
+}
+
+/// What the defaults need to know of the machine.
+#[derive(Clone, Copy)]
+pub struct Machine {
+    /// How many CPUs it has.
+    pub cpus: u32,
+    /// Its memory.
+    pub memory: MiB,
+    /// The free disk where a path is, or would be.
+    pub free_disk: fn(&Path) -> Option<MiB>,
+}

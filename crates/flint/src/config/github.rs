@@ -1,0 +1,203 @@
+//! Whose jobs, and the two secrets: the App's key and the webhook's secret.
+
+use super::reader::{Found, Reader, Section};
+use super::report::Origin;
+use super::{GithubOptions, Purpose, Scope, defaults, values};
+use flint_wire::Secret;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// Reads `[github]`; `None` when something that is needed is missing. A local purpose needs nothing and reads no file.
+pub(super) fn read<'a>(
+    reader: &mut Reader<'a>,
+    section: Section<'a>,
+    purpose: Purpose,
+) -> Option<GithubOptions> {
+    if purpose == Purpose::Local {
+        return None;
+    }
+    let default_url = || values::url(defaults::GITHUB_URL).expect("the default address is one");
+    let url =
+        reader.text(section, "url", values::url).map_or_else(default_url, |found| found.value);
+    let group = reader.number(section, "runner_group", 1..=u64::MAX >> 1);
+    let scope = scope(reader, section);
+    let app_id = app_id(reader, section);
+    let private_key = private_key(reader, section);
+    let webhook_secrets = webhook_secrets(reader, section);
+    Some(GithubOptions {
+        url,
+        scope: scope?,
+        app_id: app_id?,
+        private_key: private_key?,
+        webhook_secrets: webhook_secrets?,
+        runner_group: group.map_or(defaults::RUNNER_GROUP, |found| found.value),
+    })
+}
+
+fn scope<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> Option<Scope> {
+    let given = ["organization", "repository"].map(|name| reader.origin(section, name));
+    match given {
+        [None, None] => {
+            let message = "nobody's jobs are served: no organization and no repository".to_owned();
+            let help = "set `organization` or `repository` in `[github]`, or give --organization";
+            reader.error(Origin::Nowhere, message, help.to_owned());
+            None
+        }
+        // A flag that names the other kind replaces the file's choice, as with any other key.
+        [Some(organization), Some(repository)] if organization.rank() == repository.rank() => {
+            let message = "both an organization and a repository are given".to_owned();
+            let help = "keep one: an organization's runners serve its repositories too";
+            reader.error(repository, message, help.to_owned());
+            None
+        }
+        [Some(organization), Some(repository)] if organization.rank() > repository.rank() => {
+            repository_scope(reader, section)
+        }
+        [Some(_), _] => reader
+            .text(section, "organization", values::organization)
+            .map(|found| Scope::Organization(found.value)),
+        [None, Some(_)] => repository_scope(reader, section),
+    }
+}
+
+fn repository_scope<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> Option<Scope> {
+    let (owner, name) = reader.text(section, "repository", values::repository)?.value;
+    Some(Scope::Repository { owner, name })
+}
+
+/// A number, or a client id such as `Iv23li…`; in the file with or without quotes.
+fn app_id<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> Option<String> {
+    if reader.origin(section, "app_id").is_none() {
+        let help = "the number on the App's page: `app_id` in `[github]`, or --app-id";
+        reader.error(Origin::Nowhere, "the GitHub App's id is missing".to_owned(), help.to_owned());
+        return None;
+    }
+    reader.number_or_word(section, "app_id").map(|found| found.value)
+}
+
+fn private_key<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> Option<Secret> {
+    let given: Option<Found<PathBuf>> = reader.word(section, "private_key");
+    let Some(file) = given.or_else(|| reader.credential("private-key")) else {
+        if reader.origin(section, "private_key").is_none() {
+            let help = "the .pem file made on the App's page: `private_key` in `[github]`, or --private-key";
+            let message = "the GitHub App's private key is missing".to_owned();
+            reader.error(Origin::Nowhere, message, help.to_owned());
+        }
+        return None;
+    };
+    let text = read_secret(reader, "private key", &file)?;
+    if !text.expose().contains("PRIVATE KEY-----") {
+        let message = format!("`{}` holds no private key", file.value.display());
+        let help = "a PEM file begins with `-----BEGIN RSA PRIVATE KEY-----`";
+        reader.error(file.origin, message, help.to_owned());
+        return None;
+    }
+    warn_if_readable(reader, &file);
+    Some(text)
+}
+
+/// The secrets of the source that wins; within one source only one of the three keys may be there.
+fn webhook_secrets<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> Option<Vec<Secret>> {
+    let names = ["webhook_secret", "webhook_secret_file", "webhook_secrets"];
+    let mut given: Vec<(&str, Origin)> = names
+        .iter()
+        .filter_map(|name| reader.origin(section, name).map(|origin| (*name, origin)))
+        .collect();
+    given.sort_by_key(|(_, origin)| origin.rank());
+    match given.as_slice() {
+        [(one, first), (other, second), ..] if first.rank() == second.rank() => {
+            let message = format!("both `{one}` and `{other}` are given");
+            let help = "keep one; `webhook_secrets` takes two while one is being replaced";
+            reader.error(second.clone(), message, help.to_owned());
+            None
+        }
+        [(name, _), ..] => read_secrets(reader, section, name),
+        [] => match reader.credential("webhook-secret") {
+            Some(file) => read_secret(reader, "webhook secret", &file).map(|secret| vec![secret]),
+            None => without_secret(reader, section),
+        },
+    }
+}
+
+fn read_secrets<'a>(
+    reader: &mut Reader<'a>,
+    section: Section<'a>,
+    name: &str,
+) -> Option<Vec<Secret>> {
+    let full = |text: &str| match text.trim() {
+        "" => Err("a secret: it is empty".to_owned()),
+        _ => Ok(Secret::new(text.to_owned())),
+    };
+    match name {
+        "webhook_secret" => reader.text(section, name, full).map(|found| vec![found.value]),
+        "webhook_secret_file" => {
+            let file: Found<PathBuf> = reader.word(section, name)?;
+            let secret = read_secret(reader, "webhook secret", &file)?;
+            warn_if_readable(reader, &file);
+            Some(vec![secret])
+        }
+        _ => {
+            let found = reader.list(section, name, full)?;
+            if (1..=2).contains(&found.value.len()) {
+                return Some(found.value);
+            }
+            let message = "`github.webhook_secrets` is not a list of one or two secrets".to_owned();
+            reader.error(found.origin, message, None);
+            None
+        }
+    }
+}
+
+fn without_secret<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> Option<Vec<Secret>> {
+    if reader.switch(section, "insecure_no_secret").is_some_and(|found| found.value) {
+        let message =
+            "webhooks are taken from anyone: no secret, and --insecure-no-secret is given";
+        reader.warn(Origin::Nowhere, message.to_owned(), None);
+        return Some(Vec::new());
+    }
+    let message = "the webhook's secret is missing: anyone could send jobs".to_owned();
+    let help = "set the same text as in the App's settings: `webhook_secret_file` in `[github]`, \
+                a systemd credential `webhook-secret`, FLINT_WEBHOOK_SECRET, or --webhook-secret";
+    reader.error(Origin::Nowhere, message, help.to_owned());
+    None
+}
+
+/// The file's text without the newline at its end; a file that is empty is a problem.
+fn read_secret(reader: &mut Reader<'_>, what: &str, file: &Found<PathBuf>) -> Option<Secret> {
+    let path = file.value.display();
+    match std::fs::read_to_string(&file.value) {
+        Ok(text) if text.trim().is_empty() => {
+            reader.error(file.origin.clone(), format!("the {what} `{path}` is empty"), None);
+            None
+        }
+        Ok(mut text) => {
+            text.truncate(text.trim_end_matches(['\r', '\n']).len());
+            Some(Secret::new(text))
+        }
+        Err(error) => {
+            let help = match error.kind() {
+                io::ErrorKind::NotFound => {
+                    "is the path right? It is taken from Flint's working directory"
+                }
+                io::ErrorKind::PermissionDenied => "Flint's user must be able to read it",
+                _ => "it must be a file of text",
+            };
+            let message = format!("cannot read the {what} `{path}`: {error}");
+            reader.error(file.origin.clone(), message, help.to_owned());
+            None
+        }
+    }
+}
+
+fn warn_if_readable(reader: &mut Reader<'_>, file: &Found<PathBuf>) {
+    if readable_by_others(&file.value) {
+        let message = format!("every user of this host can read `{}`", file.value.display());
+        let help = format!("chmod 600 {}", file.value.display());
+        reader.warn(file.origin.clone(), message, help);
+    }
+}
+
+fn readable_by_others(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o004 != 0)
+}

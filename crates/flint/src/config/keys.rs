@@ -1,0 +1,120 @@
+//! Every key of the configuration, once: its flag, its variable, its place in the file, what it means.
+
+/// How a value is written in a flag's help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A text, a path, a number, a size, a duration, or a list with commas.
+    Value(&'static str),
+    /// Given or not.
+    Switch,
+}
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Its place in the file: `host.slots`; `profile.` stands for each `[[profile]]`.
+    pub path: &'static str,
+    /// Its flag without the dashes, if it has one. Its variable is `FLINT_` and the flag in capitals.
+    pub flag: Option<&'static str>,
+    /// Other spellings of the flag: the original Flint's.
+    pub(super) aliases: &'static [&'static str],
+    pub(super) kind: Kind,
+    /// One line for `--help`.
+    pub(super) help: &'static str,
+}
+
+impl Key {
+    /// The variable's name, if it has one.
+    #[must_use]
+    pub fn variable(&self) -> Option<String> {
+        let flag = self.flag?;
+        Some(format!("FLINT_{}", flag.to_ascii_uppercase().replace('-', "_")))
+    }
+
+    /// `host`, `profile.timeouts`, …: the part before the last dot.
+    pub(super) fn section(&self) -> &'static str {
+        self.path.rsplit_once('.').map_or("", |(section, _)| section)
+    }
+
+    /// The part after the last dot.
+    pub(super) fn name(&self) -> &'static str {
+        self.path.rsplit_once('.').map_or(self.path, |(_, name)| name)
+    }
+}
+
+const fn key(
+    path: &'static str,
+    flag: &'static str,
+    value: &'static str,
+    help: &'static str,
+) -> Key {
+    Key { path, flag: Some(flag), aliases: &[], kind: Kind::Value(value), help }
+}
+
+const fn file_only(path: &'static str, help: &'static str) -> Key {
+    Key { path, flag: None, aliases: &[], kind: Kind::Value(""), help }
+}
+
+const fn or(key: Key, aliases: &'static [&'static str]) -> Key {
+    Key { aliases, ..key }
+}
+
+const fn switch(key: Key) -> Key {
+    Key { kind: Kind::Switch, ..key }
+}
+
+/// All of them, in the order of the manual.
+#[rustfmt::skip]
+pub const KEYS: &[Key] = &[
+    key("github.url", "github-url", "URL", "GitHub's REST address; GHES: https://HOST/api/v3"),
+    key("github.organization", "organization", "NAME", "Serve an organization's jobs"),
+    key("github.repository", "repository", "OWNER/NAME", "Serve one repository's jobs"),
+    or(key("github.app_id", "app-id", "ID", "The GitHub App's id or client id"), &["appID", "appId"]),
+    or(key("github.private_key", "private-key", "FILE", "The GitHub App's private key (PEM)"), &["privateKey"]),
+    or(key("github.webhook_secret", "webhook-secret", "TEXT",
+        "The webhook's secret. Every user of the host can read a flag: prefer --webhook-secret-file"), &["webhookSecret"]),
+    or(key("github.webhook_secret_file", "webhook-secret-file", "FILE", "A file that holds the webhook's secret"),
+        &["webhookSecretFile"]),
+    file_only("github.webhook_secrets", "Two secrets, while one is being replaced"),
+    switch(key("github.insecure_no_secret", "insecure-no-secret", "", "Take webhooks from anyone: for tests only")),
+    key("github.runner_group", "runner-group", "ID", "The runner group's number; 1 is the default group"),
+    or(key("server.listen", "listen", "ADDRESS", "Where webhooks arrive, such as 127.0.0.1:9198 or :9198"), &["address"]),
+    key("host.state_dir", "state-dir", "DIR", "What must survive: the store, jails, scratch disks"),
+    key("host.run_dir", "run-dir", "DIR", "What need not: the API socket"),
+    key("host.vmm", "vmm", "WHICH", "auto, firecracker or qemu"),
+    key("host.firecracker", "firecracker", "FILE", "The firecracker program"),
+    key("host.jailer", "jailer", "FILE", "The jailer program"),
+    key("host.qemu", "qemu", "FILE", "The QEMU program"),
+    key("host.uid_base", "uid-base", "UID", "Slot n runs as user base + n"),
+    key("host.gid_base", "gid-base", "GID", "Slot n runs as group base + n"),
+    key("host.slots", "slots", "COUNT", "How many microVMs at once at most"),
+    key("host.vcpus", "vcpus", "COUNT", "CPUs to hand out, before overcommit"),
+    key("host.memory", "memory", "SIZE", "Memory to hand out, such as '24 GiB'"),
+    key("host.disk", "disk", "SIZE", "Scratch disk to hand out, such as '200 GiB'"),
+    key("host.cpu_overcommit", "cpu-overcommit", "FACTOR", "Virtual CPUs handed out per CPU"),
+    key("host.netns_prefix", "netns-prefix", "NAME", "Slot n's network namespace is NAME-n"),
+    key("host.uplink_netns", "uplink-netns", "NAME", "The network namespace that leads out, if not Flint's own"),
+    key("host.uplink", "uplink", "DEVICE", "The device that leads out, if not the default route's"),
+    key("host.address_pool", "address-pool", "CIDR", "IPv4 addresses between slots and host, four per slot"),
+    key("host.dns", "dns", "ADDRESSES", "The guests' resolvers"),
+    key("host.allow", "allow", "CIDRS", "Private networks that guests may reach all the same"),
+    key("host.drain_timeout", "drain-timeout", "TIME", "How long SIGTERM waits for running jobs"),
+    file_only("profile.name", "1 to 24 of a-z, 0-9 and inner -"),
+    file_only("profile.labels", "What its runners advertise"),
+    file_only("profile.vcpus", "Virtual CPUs of one microVM"),
+    file_only("profile.memory", "Memory of one microVM"),
+    file_only("profile.scratch", "Writable disk of one microVM"),
+    or(key("profile.image", "filesystem", "FILE", "The base image, for every profile"), &["image"]),
+    key("profile.kernel", "kernel", "FILE", "The kernel, for every profile; initramfs and modules lie beside it"),
+    file_only("profile.warm", "Booted microVMs kept ready"),
+    file_only("profile.max", "MicroVMs at once at most"),
+    file_only("profile.timeouts.boot", "From the order to the agent's answer"),
+    file_only("profile.timeouts.register", "From the registration to a listening runner"),
+    file_only("profile.timeouts.idle", "Listening without a job"),
+    file_only("profile.timeouts.job", "The longest job"),
+];
+
+/// The key at this place in the file.
+pub(super) fn find(section: &str, name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.section() == section && key.name() == name)
+}

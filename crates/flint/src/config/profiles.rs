@@ -1,0 +1,194 @@
+//! The profiles: one per `[[profile]]`, or `default` when there is none.
+
+use super::check::table;
+use super::reader::{Found, Reader, Section};
+use super::report::Origin;
+use super::{HostOptions, ProfileOptions, defaults, host, values};
+use flint_core::id::ProfileId;
+use flint_core::profile::{Profile, Timeouts};
+use flint_core::units::{MiB, Resources};
+use serde_spanned::Spanned;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+use toml::de::{DeTable, DeValue};
+
+/// Firecracker's own limit.
+const VCPUS_MAX: u64 = 32;
+
+/// Less does not boot a distribution's kernel with its initramfs and the runner.
+const MEMORY_MIN: MiB = MiB(256);
+
+/// Less does not hold a checkout.
+const SCRATCH_MIN: MiB = MiB(256);
+
+/// Reads all profiles. Never empty.
+pub(super) fn read<'a>(
+    reader: &mut Reader<'a>,
+    root: &'a DeTable<'a>,
+    host: &HostOptions,
+) -> BTreeMap<ProfileId, ProfileOptions> {
+    let mut profiles = BTreeMap::new();
+    for entry in entries(reader, root) {
+        let section = Section { name: "profile", table: table(reader, "profile", entry) };
+        reader.refuse_unknown(section);
+        let name = name(reader, section, entry);
+        let options = read_one(reader, section, host);
+        let Some(name) = name else { continue };
+        if profiles.insert(name.value.clone(), options).is_some() {
+            let message = format!("a second profile is called `{}`", name.value);
+            reader.error(name.origin, message, "give each profile a name of its own".to_owned());
+        }
+    }
+    if profiles.is_empty() {
+        let section = Section { name: "profile", table: None };
+        let name = ProfileId::new(defaults::PROFILE).expect("the default profile's name is a name");
+        profiles.insert(name, read_one(reader, section, host));
+    }
+    warn_of_overlaps(reader, &profiles);
+    profiles
+}
+
+fn entries<'a>(reader: &mut Reader<'a>, root: &'a DeTable<'a>) -> Vec<&'a Spanned<DeValue<'a>>> {
+    let Some(value) = root.get("profile") else { return Vec::new() };
+    match value.get_ref() {
+        DeValue::Array(items) => items.iter().collect(),
+        _ => {
+            let message = "`profile` is not a list of tables".to_owned();
+            let help = "write `[[profile]]`, with two brackets on each side".to_owned();
+            reader.error(value.span().into(), message, help);
+            Vec::new()
+        }
+    }
+}
+
+fn name<'a>(
+    reader: &mut Reader<'a>,
+    section: Section<'a>,
+    entry: &Spanned<DeValue<'a>>,
+) -> Option<Found<ProfileId>> {
+    if section.table.is_some() && reader.origin(section, "name").is_none() {
+        let help = "add `name = \"linux-4cpu\"`, for instance".to_owned();
+        reader.error(entry.span().into(), "a profile has no name".to_owned(), help);
+        return None;
+    }
+    reader.text(section, "name", |text| ProfileId::new(text).map_err(|bad| bad.wanted.to_owned()))
+}
+
+fn read_one<'a>(
+    reader: &mut Reader<'a>,
+    section: Section<'a>,
+    host: &HostOptions,
+) -> ProfileOptions {
+    let default_max = u32::from(host.slots);
+    let max = reader.number(section, "max", 1..=4096).map_or(default_max, |found| found.value);
+    let warm = reader.number(section, "warm", 0..=4096);
+    if let Some(found) = warm.as_ref().filter(|found| found.value > max) {
+        let message = format!("`profile.warm` is more than its `max` of {max}");
+        reader.error(found.origin.clone(), message, None);
+    }
+    let image: Option<Found<PathBuf>> = reader.word(section, "image");
+    let kernel: Option<Found<PathBuf>> = reader.word(section, "kernel");
+    ProfileOptions {
+        profile: Profile {
+            labels: labels(reader, section),
+            shape: shape(reader, section, host),
+            warm: warm.map_or(defaults::WARM, |found| found.value),
+            max,
+            timeouts: timeouts(reader, section),
+        },
+        image: image.map_or_else(|| defaults::image(&host.state_dir), |found| found.value),
+        kernel: kernel.map_or_else(|| defaults::kernel(&host.state_dir), |found| found.value),
+    }
+}
+
+/// Lower case, as the core compares them.
+fn labels<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> BTreeSet<String> {
+    let label = |text: &str| match text {
+        "" => Err("a label: it is empty".to_owned()),
+        text if text.len() > 256 || text.contains([',', '\n']) => {
+            Err("a label of at most 256 characters, without a comma".to_owned())
+        }
+        text => Ok(text.to_ascii_lowercase()),
+    };
+    let Some(found) = reader.list(section, "labels", label) else {
+        return defaults::labels().into_iter().collect();
+    };
+    if found.value.is_empty() {
+        let message = "`profile.labels` is empty: no job could ask for it".to_owned();
+        reader.error(found.origin, message, None);
+    }
+    found.value.into_iter().collect()
+}
+
+fn shape<'a>(reader: &mut Reader<'a>, section: Section<'a>, host: &HostOptions) -> Resources {
+    let vcpus = reader.number(section, "vcpus", 1..=VCPUS_MAX);
+    let shape = Resources {
+        vcpus: vcpus.map_or(defaults::VCPUS, |found| found.value),
+        memory: size(reader, section, "memory", MEMORY_MIN, defaults::MEMORY),
+        disk: size(reader, section, "scratch", SCRATCH_MIN, defaults::SCRATCH),
+    };
+    for (name, has) in host::exceeds(&shape, host) {
+        let message = format!("`profile.{name}` is more than this host hands out: {has}");
+        match reader.origin(section, name) {
+            Some(origin) => reader.error(origin, message, None),
+            None => {
+                let message = format!("{message}; a job of it would wait for ever");
+                let help = format!("write a smaller `{name}` into a `[[profile]]`");
+                reader.warn(Origin::Nowhere, message, help);
+            }
+        }
+    }
+    shape
+}
+
+fn size<'a>(
+    reader: &mut Reader<'a>,
+    section: Section<'a>,
+    name: &str,
+    least: MiB,
+    default: MiB,
+) -> MiB {
+    let found = reader.text(section, name, |text| match values::size(text)? {
+        size if size < least => Err(format!("{least} or more")),
+        size => Ok(size),
+    });
+    found.map_or(default, |found| found.value)
+}
+
+fn timeouts<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> Timeouts {
+    let inner = section.table.and_then(|entries| entries.get("timeouts"));
+    let inner = inner.and_then(|value| table(reader, "profile.timeouts", value));
+    let section = Section { name: "profile.timeouts", table: inner };
+    reader.refuse_unknown(section);
+    let mut one = |name: &str, default: Duration| {
+        reader.text(section, name, values::duration).map_or(default, |found| found.value)
+    };
+    Timeouts {
+        boot: one("boot", defaults::TIMEOUTS.boot),
+        register: one("register", defaults::TIMEOUTS.register),
+        idle: one("idle", defaults::TIMEOUTS.idle),
+        job: one("job", defaults::TIMEOUTS.job),
+    }
+}
+
+/// GitHub gives a job to any runner that has all its labels: if one profile's labels are all among another's,
+/// a runner of the other may take the job for which the first one's microVM was started.
+fn warn_of_overlaps(reader: &mut Reader<'_>, profiles: &BTreeMap<ProfileId, ProfileOptions>) {
+    for (name, options) in profiles {
+        for (other, wider) in profiles.iter().filter(|(other, _)| *other != name) {
+            let labels = &options.profile.labels;
+            let same = *labels == wider.profile.labels;
+            if !labels.is_subset(&wider.profile.labels) || (same && other < name) {
+                continue;
+            }
+            let message = format!(
+                "every label of profile `{name}` is also one of `{other}`: GitHub may give its jobs to either"
+            );
+            let help = format!(
+                "give `{name}` a label that `{other}` has not, and ask for it in `runs-on`"
+            );
+            reader.warn(Origin::Nowhere, message, help);
+        }
+    }
+}

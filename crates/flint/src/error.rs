@@ -1,0 +1,126 @@
+//! How the program ends and what it says then: exit codes, and the printer that walks a chain of errors.
+
+use std::error::Error;
+use std::fmt::Write;
+use std::process::ExitCode;
+
+/// How the program ends. The numbers are a promise to scripts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: done.
+    Ok,
+    /// 1: tried, and it failed.
+    Failed,
+    /// 2: the command line or the configuration cannot be used.
+    Usage,
+    /// 3: refused, or the doctor found something bad.
+    Refused,
+    /// The code of the command that `flint run` ran.
+    Command(u8),
+}
+
+/// An error on its way to a person.
+#[derive(Debug)]
+pub struct Problem {
+    /// How the program ends by it.
+    pub exit: Exit,
+    /// What Flint tried; its sources are the causes.
+    pub error: Box<dyn Error + Send + Sync>,
+    /// What the person can do.
+    pub help: Option<String>,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Ok => ExitCode::SUCCESS,
+            Exit::Failed => ExitCode::from(1),
+            Exit::Usage => ExitCode::from(2),
+            Exit::Refused => ExitCode::from(3),
+            Exit::Command(code) => ExitCode::from(code),
+        }
+    }
+}
+
+impl Problem {
+    /// An error without advice.
+    pub fn new(exit: Exit, error: impl Error + Send + Sync + 'static) -> Self {
+        Problem { exit, error: Box::new(error), help: None }
+    }
+
+    /// The same with advice.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<Option<String>>) -> Self {
+        self.help = help.into();
+        self
+    }
+
+    /// The error, its causes and the advice, a line each, as they are printed.
+    #[must_use]
+    pub fn render(&self, color: bool) -> String {
+        let mut text = headed(color, "error", "\u{1b}[1;31m", &self.error.to_string());
+        let mut cause = self.error.source();
+        while let Some(error) = cause {
+            let line = headed(color, "because", "\u{1b}[1m", &error.to_string());
+            write!(text, "\n  {line}").expect("a string takes every text");
+            cause = error.source();
+        }
+        if let Some(help) = &self.help {
+            let line = headed(color, "help", "\u{1b}[1;36m", help);
+            write!(text, "\n  {line}").expect("a string takes every text");
+        }
+        text
+    }
+}
+
+fn headed(color: bool, head: &str, style: &str, text: &str) -> String {
+    let text = escaped(text);
+    if color { format!("{style}{head}:\u{1b}[0m {text}") } else { format!("{head}: {text}") }
+}
+
+/// Text of strangers without what could drive a terminal: control characters and overrides of the writing
+/// direction appear as `\u{..}`.
+#[must_use]
+pub fn escaped(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        let drives =
+            c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if drives {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot clone rootfs `{name}` for vm-42")]
+    struct Outer {
+        name: &'static str,
+        source: std::io::Error,
+    }
+
+    #[test]
+    fn an_error_prints_its_causes_and_then_the_advice() {
+        let source = std::io::Error::other("no space left on device");
+        let problem = Problem::new(Exit::Failed, Outer { name: "r-9f2c.ext4", source })
+            .help("`flint images prune` would free 31 GiB".to_owned());
+        insta::assert_snapshot!(problem.render(false), @r"
+        error: cannot clone rootfs `r-9f2c.ext4` for vm-42
+          because: no space left on device
+          help: `flint images prune` would free 31 GiB
+        ");
+    }
+
+    #[test]
+    fn a_strangers_text_cannot_drive_the_terminal() {
+        let hostile = "a\u{1b}]0;title\u{7}\r\nb\u{202e}c\u{9b}31m é 日本";
+        assert_eq!(escaped(hostile), r"a\u{1b}]0;title\u{7}\r\nb\u{202e}c\u{9b}31m é 日本");
+    }
+}
