@@ -19,3 +19,11 @@ pub struct Host {
     /// When its last inventory arrived.
     pub seen: Timestamp,
 }
+
+impl Host {
+    /// When it counts as lost if it says nothing more.
+    #[must_use]
+    pub fn lease_ends(&self) -> Timestamp {
+        self.seen.after(HOST_LEASE)
+    }
+}

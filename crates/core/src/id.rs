@@ -96,14 +96,19 @@ impl RunnerName {
     }
 
     /// The microVM that this name belongs to, if `instance` made the name.
+    ///
+    /// The last piece is the instance or a try. A try is at most five digits and an instance is six
+    /// characters, so another daemon's profile that looks like our instance does not make its runner ours.
     #[must_use]
     pub fn vm(&self, instance: &str) -> Option<VmId> {
-        let rest = self.0.strip_prefix("vm-")?;
-        let (number, rest) = rest.split_once('-')?;
-        let mine = |tail: &str| tail == instance || tail.ends_with(&format!("-{instance}"));
-        let without_try = rest.rsplit_once('-').filter(|(_, n)| n.parse::<u32>().is_ok());
-        let made_here = mine(rest) || without_try.is_some_and(|(head, _)| mine(head));
-        number.parse().ok().filter(|_| made_here).map(VmId)
+        let (number, rest) = self.0.strip_prefix("vm-")?.split_once('-')?;
+        let rest = match rest.rsplit_once('-') {
+            Some((head, try_)) if try_.len() < 6 && plain_number(try_).is_some_and(|n| n > 1) => head,
+            Some(_) | None => rest,
+        };
+        let (profile, maker) = rest.rsplit_once('-')?;
+        let made_here = maker == instance && ProfileId::new(profile).is_ok();
+        plain_number(number).filter(|_| made_here).map(VmId)
     }
 
     /// The name as GitHub shows it.
@@ -111,6 +116,11 @@ impl RunnerName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// A number as we print numbers: no sign, no leading zero. One id must not have two spellings.
+fn plain_number(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|n: &u64| n.to_string() == text)
 }
 
 impl fmt::Display for VmId {
@@ -123,7 +133,7 @@ impl FromStr for VmId {
     type Err = BadId;
 
     fn from_str(text: &str) -> Result<Self, BadId> {
-        let number = text.strip_prefix("vm-").and_then(|n| n.parse().ok()).map(VmId);
+        let number = text.strip_prefix("vm-").and_then(plain_number).map(VmId);
         number.ok_or_else(|| BadId { text: text.to_owned(), wanted: "a microVM, such as `vm-42`" })
     }
 }
@@ -161,5 +171,77 @@ impl fmt::Display for RunnerId {
 impl fmt::Display for JobKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn profile(name: &str) -> ProfileId {
+        ProfileId::new(name).expect("a test's profile name is right")
+    }
+
+    #[test]
+    fn a_runner_name_leads_back_to_its_microvm() {
+        for name in ["default", "linux-4cpu", "a", "2", "x-2", "k3x9q2", "a-k3x9q2", "7-000002"] {
+            for attempt in [1, 2, 17, 99_999] {
+                for instance in ["k3x9q2", "000002", "aaaaaa"] {
+                    let runner = RunnerName::of(VmId(42), &profile(name), instance, attempt);
+                    assert_eq!(runner.vm(instance), Some(VmId(42)), "{runner}");
+                    assert!(runner.as_str().len() <= 64);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_runner_name_of_another_daemon_is_not_ours() {
+        for name in ["default", "k3x9q2", "a-k3x9q2", "k3x9q2-2"] {
+            for instance in ["zzzzzz", "000002", "123456"] {
+                for attempt in [1, 2] {
+                    let runner = RunnerName::of(VmId(42), &profile(name), instance, attempt);
+                    assert_eq!(runner.vm("k3x9q2"), None, "{runner}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_that_only_looks_like_ours_is_not_ours() {
+        for name in [
+            "",
+            "vm-",
+            "vm-1",
+            "vm-1-k3x9q2",
+            "vm-+1-default-k3x9q2",
+            "vm-01-default-k3x9q2",
+            "vm-x-default-k3x9q2",
+            "vm-1-default-k3x9q2-1",
+            "vm-1-default-k3x9q2-02",
+            "vm-1-default-k3x9q2x",
+            "vm-1-Default-k3x9q2",
+            "vm-1--k3x9q2",
+            "GitHub Actions 12",
+        ] {
+            assert_eq!(RunnerName::told(name).vm("k3x9q2"), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_microvm_has_one_spelling() {
+        assert_eq!("vm-42".parse(), Ok(VmId(42)));
+        for text in ["42", "vm-", "vm-042", "vm-+42", "vm--1", "VM-1", "vm-99999999999999999999"] {
+            let error = text.parse::<VmId>().expect_err("is no microVM");
+            assert_eq!(error.to_string(), format!("`{text}` is not a microVM, such as `vm-42`"));
+        }
+    }
+
+    #[test]
+    fn a_profile_name_is_safe_in_paths_and_runner_names() {
+        assert!(ProfileId::new("linux-4cpu").is_ok());
+        for text in ["", "-a", "a-", "A", "a b", "a/b", "ä", "aaaaaaaaaaaaaaaaaaaaaaaaa"] {
+            assert!(ProfileId::new(text).is_err(), "{text}");
+        }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {
     /// Exactly what its runners advertise, lower case. A job fits when all its labels are here.
+    /// Empty: it has left the configuration, serves nobody, and goes with its last microVM.
     pub labels: BTreeSet<String>,
     /// What one microVM of it takes from a host.
     pub shape: Resources,
@@ -29,9 +30,18 @@ pub struct Timeouts {
     pub register: Duration,
     /// `Listening` without a job. GitHub itself removes idle one-job runners after some minutes.
     pub idle: Duration,
-    /// `Busy`: the longest job.
+    /// `Busy`: the longest job. Also the longest that GitHub may leave a `Retiring` without an answer:
+    /// a job that it was given meanwhile would be over by then.
     pub job: Duration,
 }
+
+/// For a row whose profile nobody knows any more, which `audit` reports: long enough to end no job early.
+pub(crate) const LAST_RESORT: Timeouts = Timeouts {
+    boot: Duration::from_secs(5 * 60),
+    register: Duration::from_secs(5 * 60),
+    idle: Duration::from_secs(5 * 60),
+    job: Duration::from_secs(24 * 3_600),
+};
 
 impl Profile {
     /// Whether a job that asks for `labels` may run here: each is ours, compared without case.

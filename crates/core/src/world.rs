@@ -4,20 +4,28 @@
 //! about it late, twice or not at all.
 
 use crate::host::Host;
-use crate::id::{HostId, JobKey, ProfileId, VmId};
+use crate::id::{HostId, JobKey, ProfileId, RunnerName, VmId};
 use crate::job::Job;
-use crate::profile::Profile;
+use crate::profile::{LAST_RESORT, Profile, Timeouts};
 use crate::units::Timestamp;
-use crate::vm::Vm;
+use crate::vm::{Vm, back_off};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// This many failures in a row open a breaker.
+pub const BREAKER_FAILURES: u32 = 5;
+
+/// An open breaker lets one microVM be tried after this long.
+pub const BREAKER_OPEN: Duration = Duration::from_secs(5 * 60);
 
 /// What the daemon believes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct World {
     /// Six of `a-z 0-9`, drawn once per store: tells our runner names from another daemon's.
     pub instance: String,
-    /// The configuration's profiles.
+    /// The configuration's profiles. One that left the configuration stays, without labels, while a
+    /// microVM of it lives: its time limits still hold.
     pub profiles: BTreeMap<ProfileId, Profile>,
     /// A profile's bad luck. A profile without an entry has had none.
     pub breakers: BTreeMap<ProfileId, Breaker>,
@@ -42,10 +50,70 @@ pub struct World {
 pub struct Breaker {
     /// MicroVMs that failed in a row, without one success.
     pub failures: u32,
-    /// Nothing is launched before this.
+    /// Nothing is started for it before this.
     pub closed_until: Timestamp,
     /// Whether it is open (many failures, or a refusal), not only backing off.
     pub open: bool,
     /// The last failure, for people.
     pub why: String,
+}
+
+impl World {
+    /// The profile for a job's labels: of those that serve them the one with the fewest labels, as it
+    /// wastes least; then the first by name.
+    #[must_use]
+    pub fn profile_for(&self, labels: &[String]) -> Option<&ProfileId> {
+        let serving = self.profiles.iter().filter(|(_, profile)| profile.serves(labels));
+        serving.min_by_key(|(id, profile)| (profile.labels.len(), *id)).map(|(id, _)| id)
+    }
+
+    /// The time limits that hold for a microVM, also when its profile has left the configuration.
+    #[must_use]
+    pub fn timeouts(&self, vm: &Vm) -> &Timeouts {
+        self.profiles.get(&vm.profile).map_or(&LAST_RESORT, |profile| &profile.timeouts)
+    }
+
+    /// Whether a host was heard from lately. Rows on one that was not are kept, and count for nothing.
+    #[must_use]
+    pub fn is_heard(&self, host: HostId, now: Timestamp) -> bool {
+        self.hosts.get(&host).is_some_and(|host| now < host.lease_ends())
+    }
+
+    /// Whether a host may be given new microVMs.
+    #[must_use]
+    pub fn is_usable(&self, host: HostId, now: Timestamp) -> bool {
+        self.is_heard(host, now) && self.hosts.get(&host).is_some_and(|host| !host.draining)
+    }
+
+    /// Every name that a microVM may be registered under.
+    #[must_use]
+    pub fn runner_names(&self, id: VmId, vm: &Vm) -> Vec<RunnerName> {
+        let name = |attempt| RunnerName::of(id, &vm.profile, &self.instance, attempt);
+        (1..=vm.registration.attempts()).map(name).collect()
+    }
+
+    /// One more failure in a row: backs off, and after some opens the breaker.
+    pub(crate) fn profile_failed(&mut self, now: Timestamp, profile: &ProfileId, why: String) {
+        let breaker = self.breakers.entry(profile.clone()).or_default();
+        breaker.failures = breaker.failures.saturating_add(1);
+        breaker.open = breaker.open || breaker.failures >= BREAKER_FAILURES;
+        let pause = if breaker.open { BREAKER_OPEN } else { back_off(breaker.failures) };
+        breaker.closed_until = now.after(pause);
+        breaker.why = why;
+    }
+
+    /// A failure that no second try will help: opens the breaker at once.
+    pub(crate) fn profile_refused(&mut self, now: Timestamp, profile: &ProfileId, why: String) {
+        self.breakers.entry(profile.clone()).or_default().open = true;
+        self.profile_failed(now, profile, why);
+    }
+
+    /// A runner listens: others may follow. The failures are forgotten only when one gets a job, or a
+    /// runner that listens and falls over would be started again for ever.
+    pub(crate) fn profile_listens(&mut self, profile: &ProfileId) {
+        if let Some(breaker) = self.breakers.get_mut(profile) {
+            breaker.open = false;
+            breaker.closed_until = Timestamp::default();
+        }
+    }
 }

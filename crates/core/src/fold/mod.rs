@@ -1,12 +1,114 @@
-//! Takes one fact into the world.
+//! Takes one fact into the world. Facts may be late, repeated, reordered or lost.
 
-use crate::event::Event;
+mod guest;
+mod host;
+mod job;
+mod registration;
+mod start;
+mod sweep;
+
+use crate::event::{Event, ForgeEvent, GuestEvent, HostEvent, OperatorEvent};
+use crate::id::VmId;
 use crate::record::Record;
 use crate::units::Timestamp;
+use crate::vm::{Phase, Reason};
 use crate::world::World;
 
 /// Takes one fact in, and says what left the world by it.
 #[must_use]
-pub fn fold(_world: &mut World, _now: Timestamp, _event: Event) -> Vec<Record> {
-    Vec::new()
+pub fn fold(world: &mut World, now: Timestamp, event: Event) -> Vec<Record> {
+    let mut records = Vec::new();
+    match event {
+        Event::Started { profiles, hosts } => start::started(world, now, profiles, hosts),
+        Event::Forge(event) => records.extend(forge(world, now, event)),
+        Event::Host(event) => from_host(world, now, event),
+        Event::Guest { vm, said } => from_guest(world, now, vm, said),
+        Event::Operator(event) => operator(world, now, event),
+        Event::Tick => {}
+    }
+    sweep::sweep(world, now, &mut records);
+    records
+}
+
+fn forge(world: &mut World, now: Timestamp, event: ForgeEvent) -> Option<Record> {
+    match event {
+        ForgeEvent::JobQueued { job, request } => job::queued(world, now, job, request),
+        ForgeEvent::JobStarted { job, request, runner } => {
+            job::started(world, now, (job, request), runner.as_ref());
+        }
+        ForgeEvent::JobCompleted { job, request, runner, conclusion } => {
+            return job::completed(world, now, (job, request), runner, conclusion);
+        }
+        ForgeEvent::Registered { vm, attempt, runner } => {
+            registration::registered(world, now, vm, attempt, runner);
+        }
+        ForgeEvent::RegisterFailed { vm, attempt, failure, why } => {
+            registration::failed(world, now, (vm, attempt), failure, why);
+        }
+        ForgeEvent::Deregistered { vm } => registration::removed(world, now, vm),
+        ForgeEvent::DeregisterRefused { vm } => registration::removal_refused(world, now, vm),
+        ForgeEvent::DeregisterFailed { vm, why } => {
+            registration::removal_failed(world, now, vm, why);
+        }
+        ForgeEvent::Runners { registered, asked: _ } => registration::listed(world, &registered),
+    }
+    None
+}
+
+fn from_host(world: &mut World, now: Timestamp, event: HostEvent) {
+    match event {
+        HostEvent::LaunchBegan { vm } => host::launch_began(world, now, vm),
+        HostEvent::LaunchFailed { vm, why } => host::launch_failed(world, now, vm, why),
+        HostEvent::Exited { vm, end } => host::exited(world, now, vm, end),
+        HostEvent::Destroyed { vm } => host::destroyed(world, now, vm),
+        HostEvent::DestroyFailed { vm, why } => host::destroy_failed(world, now, vm, why),
+        HostEvent::Inventory { host, alive, present, asked } => {
+            host::inventory(world, now, (host, asked), &alive, &present);
+        }
+    }
+}
+
+fn from_guest(world: &mut World, now: Timestamp, vm: VmId, said: GuestEvent) {
+    match said {
+        GuestEvent::Ready { kernel_up } => guest::ready(world, now, vm, kernel_up),
+        GuestEvent::Listening => guest::listening(world, now, vm),
+        GuestEvent::Busy => guest::busy(world, now, vm),
+        GuestEvent::JobDone => guest::job_done(world, now, vm),
+        GuestEvent::RunnerExited { code } => guest::runner_exited(world, now, vm, code),
+        GuestEvent::Failed { why } => guest::failed(world, now, vm, why),
+    }
+}
+
+fn operator(world: &mut World, now: Timestamp, event: OperatorEvent) {
+    match event {
+        OperatorEvent::Drain { host, draining } => {
+            if let Some(host) = world.hosts.get_mut(&host) {
+                host.draining = draining;
+            }
+        }
+        OperatorEvent::Stop { vm } => {
+            if let Some(vm) = world.vms.get_mut(&vm) {
+                vm.stop(now, Reason::Operator);
+            }
+        }
+        OperatorEvent::Reset { profile } => {
+            world.breakers.remove(&profile);
+        }
+    }
+}
+
+/// The guest is of no more use. What went wrong counts against its profile, unless a job ran in it: a job
+/// can break its own guest, and must not stop others by that.
+fn lost(world: &mut World, now: Timestamp, id: VmId, reason: Reason, why: String) {
+    let Some(vm) = world.vms.get_mut(&id) else { return };
+    let counts = match vm.phase {
+        Phase::Launching | Phase::Warm | Phase::Registering | Phase::Listening => true,
+        Phase::Busy(_) | Phase::Retiring(_) | Phase::Stopping { .. } => false,
+    };
+    vm.stop(now, reason);
+    vm.trouble = Some(why.clone());
+    if counts && reason.is_failure() {
+        let profile = vm.profile.clone();
+        world.profile_failed(now, &profile, why);
+    }
 }

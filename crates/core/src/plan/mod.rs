@@ -130,8 +130,3 @@ pub struct Plan {
     pub wake_at: Option<Timestamp>,
 }
 
-/// Decides. Planning the planned world changes nothing.
-#[must_use]
-pub fn plan(world: &World, _now: Timestamp) -> Plan {
-    Plan { world: world.clone(), actions: Vec::new(), waits: Vec::new(), wake_at: None }
-}

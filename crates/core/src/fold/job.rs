@@ -1,0 +1,97 @@
+//! Facts about jobs. A job only goes forward: queued, running, completed.
+
+use crate::id::{JobKey, RunnerName, VmId};
+use crate::job::{Conclusion, Job, JobRequest, JobState};
+use crate::record::{JobRecord, Record};
+use crate::units::Timestamp;
+use crate::vm::{Phase, Reason};
+use crate::world::World;
+
+pub(super) fn queued(world: &mut World, now: Timestamp, key: JobKey, request: JobRequest) {
+    if !world.finished.contains_key(&key) {
+        known(world, now, key, request);
+    }
+}
+
+/// The row of a job, made if this is the first fact about it.
+fn known(world: &mut World, now: Timestamp, key: JobKey, request: JobRequest) -> &mut Job {
+    let profile = world.profile_for(&request.labels).cloned();
+    let new = || Job { request, profile, state: JobState::Queued, received: now };
+    world.jobs.entry(key).or_insert_with(new)
+}
+
+pub(super) fn started(
+    world: &mut World,
+    now: Timestamp,
+    (key, request): (JobKey, JobRequest),
+    runner: Option<&RunnerName>,
+) {
+    if world.finished.contains_key(&key) {
+        return;
+    }
+    let vm = runner.and_then(|name| name.vm(&world.instance));
+    let job = known(world, now, key, request);
+    match (&job.state, vm) {
+        // The first runner named stays: a job runs once, and facts come in any order.
+        (JobState::Running(_), _) | (JobState::Elsewhere, None) => return,
+        (JobState::Queued, None) => job.state = JobState::Elsewhere,
+        (JobState::Queued | JobState::Elsewhere, Some(vm)) => job.state = JobState::Running(vm),
+    }
+    if let Some(vm) = vm {
+        bind(world, now, vm, key);
+    }
+}
+
+/// GitHub gave this job to that runner. It may say so before the guest's own "ready" has arrived.
+fn bind(world: &mut World, now: Timestamp, id: VmId, key: JobKey) {
+    let Some(vm) = world.vms.get_mut(&id).filter(|vm| vm.job.is_none()) else { return };
+    match &mut vm.phase {
+        Phase::Launching
+        | Phase::Warm
+        | Phase::Registering
+        | Phase::Listening
+        | Phase::Retiring(_) => vm.enter(now, Phase::Busy(Some(key))),
+        Phase::Busy(job) => *job = Some(key),
+        Phase::Stopping { .. } => {}
+    }
+    vm.job = Some(key);
+    vm.times.started.get_or_insert(now);
+    let profile = vm.profile.clone();
+    world.breakers.remove(&profile);
+}
+
+pub(super) fn completed(
+    world: &mut World,
+    now: Timestamp,
+    (key, request): (JobKey, JobRequest),
+    runner: Option<RunnerName>,
+    conclusion: Conclusion,
+) -> Option<Record> {
+    if world.finished.insert(key, now).is_some() {
+        return None;
+    }
+    known(world, now, key, request);
+    let job = world.jobs.remove(&key)?;
+    let running_in = match job.state {
+        JobState::Running(vm) => Some(vm),
+        JobState::Queued | JobState::Elsewhere => None,
+    };
+    let vm = running_in.or_else(|| runner.as_ref().and_then(|name| name.vm(&world.instance)));
+    if let Some(vm) = vm {
+        done(world, now, vm, key);
+    }
+    // What neither our labels nor our runners have to do with leaves no history.
+    let ours = job.profile.is_some() || vm.is_some();
+    ours.then_some(Record::Job(JobRecord { key, job, vm, runner, conclusion, completed: now }))
+}
+
+/// The microVM had its one job. Nothing that its runner still does matters to anyone.
+fn done(world: &mut World, now: Timestamp, id: VmId, key: JobKey) {
+    let Some(vm) = world.vms.get_mut(&id) else { return };
+    if *vm.job.get_or_insert(key) == key {
+        vm.times.done.get_or_insert(now);
+        vm.stop(now, Reason::JobDone);
+        let profile = vm.profile.clone();
+        world.breakers.remove(&profile);
+    }
+}
