@@ -103,7 +103,9 @@ impl RunnerName {
     pub fn vm(&self, instance: &str) -> Option<VmId> {
         let (number, rest) = self.0.strip_prefix("vm-")?.split_once('-')?;
         let rest = match rest.rsplit_once('-') {
-            Some((head, try_)) if try_.len() < 6 && plain_number(try_).is_some_and(|n| n > 1) => head,
+            Some((head, try_)) if try_.len() < 6 && plain_number(try_).is_some_and(|n| n > 1) => {
+                head
+            }
             Some(_) | None => rest,
         };
         let (profile, maker) = rest.rsplit_once('-')?;

@@ -7,6 +7,8 @@ mod registration;
 mod start;
 mod sweep;
 
+pub(crate) use sweep::{job_expires, row_expires};
+
 use crate::event::{Event, ForgeEvent, GuestEvent, HostEvent, OperatorEvent};
 use crate::id::VmId;
 use crate::record::Record;

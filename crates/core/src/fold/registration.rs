@@ -88,11 +88,8 @@ pub(super) fn removed(world: &mut World, now: Timestamp, id: VmId) {
             vm.enter(now, Phase::Stopping { reason, host_clean, forge_clean: true });
         }
         Phase::Stopping { forge_clean, .. } => *forge_clean = true,
-        Phase::Launching
-        | Phase::Warm
-        | Phase::Registering
-        | Phase::Listening
-        | Phase::Busy(_) => {}
+        Phase::Launching | Phase::Warm | Phase::Registering | Phase::Listening | Phase::Busy(_) => {
+        }
     }
 }
 
@@ -107,11 +104,8 @@ pub(super) fn removal_refused(world: &mut World, now: Timestamp, id: VmId) {
             vm.times.started.get_or_insert(now);
         }
         Phase::Stopping { .. } => vm.back_off(now, "GitHub says its runner is busy".to_owned()),
-        Phase::Launching
-        | Phase::Warm
-        | Phase::Registering
-        | Phase::Listening
-        | Phase::Busy(_) => {}
+        Phase::Launching | Phase::Warm | Phase::Registering | Phase::Listening | Phase::Busy(_) => {
+        }
     }
 }
 
@@ -120,11 +114,9 @@ pub(super) fn removal_failed(world: &mut World, now: Timestamp, id: VmId, why: S
     world.stray_runners.remove(&id);
     let leaving = |vm: &&mut crate::vm::Vm| match vm.phase {
         Phase::Retiring(_) | Phase::Stopping { .. } => true,
-        Phase::Launching
-        | Phase::Warm
-        | Phase::Registering
-        | Phase::Listening
-        | Phase::Busy(_) => false,
+        Phase::Launching | Phase::Warm | Phase::Registering | Phase::Listening | Phase::Busy(_) => {
+            false
+        }
     };
     if let Some(vm) = world.vms.get_mut(&id).filter(leaving) {
         vm.back_off(now, why);

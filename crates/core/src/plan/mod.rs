@@ -1,8 +1,24 @@
 //! Says what to do next, from what is believed now.
+//!
+//! Each step below edits a draft of the world, so that later steps see what earlier ones decided; a plan
+//! made from the draft is therefore the same plan.
 
-use crate::id::{HostId, JobKey, ProfileId, RunnerName, Slot, VmId};
-use crate::units::{Resources, Timestamp};
+mod give_way;
+mod launch;
+mod orders;
+mod pool;
+mod room;
+mod serve;
+mod timeout;
+mod wait;
+mod wake;
+
+pub use wait::{Because, Short, Wait, why};
+
+use crate::id::{HostId, ProfileId, RunnerName, Slot, VmId};
+use crate::units::Timestamp;
 use crate::world::World;
+use launch::Draft;
 use serde::{Deserialize, Serialize};
 
 /// One idempotent order to the outside. Repeating it is always safe; what it finds out comes back as a fact.
@@ -50,73 +66,6 @@ pub enum Action {
     },
 }
 
-/// Why a queued job has no microVM yet. One cause: the first that stands in the way.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wait {
-    /// Which job.
-    pub job: JobKey,
-    /// The cause.
-    pub because: Because,
-}
-
-/// The one cause of a wait.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Because {
-    /// No profile has all the labels it asks for.
-    NoProfile,
-    /// A microVM is on its way to it, or to a job like it.
-    Coming {
-        /// One of those on the way.
-        vm: VmId,
-    },
-    /// The profile has as many microVMs as it may.
-    ProfileFull {
-        /// The profile's `max`.
-        max: u32,
-    },
-    /// The profile's last microVM failed; the next try is soon.
-    BackingOff {
-        /// When.
-        until: Timestamp,
-        /// What failed.
-        why: String,
-    },
-    /// The profile's microVMs keep failing, or GitHub refuses them.
-    BreakerOpen {
-        /// When one more is tried.
-        until: Timestamp,
-        /// What failed.
-        why: String,
-    },
-    /// No host has room for its shape now.
-    HostFull {
-        /// What is missing on the roomiest host.
-        short_of: Short,
-    },
-    /// Its shape is bigger than any host.
-    TooBig {
-        /// What the profile asks for.
-        shape: Resources,
-    },
-    /// Every host is draining.
-    Draining,
-    /// No host has been heard from lately.
-    HostAway,
-}
-
-/// What a host has too little of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Short {
-    /// Virtual CPUs.
-    Vcpus,
-    /// Memory.
-    Memory,
-    /// Disk.
-    Disk,
-    /// Slots.
-    Slots,
-}
-
 /// What to write down, then what to do, why some jobs wait, and when to look again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -130,3 +79,20 @@ pub struct Plan {
     pub wake_at: Option<Timestamp>,
 }
 
+/// Decides. Planning the planned world changes nothing.
+///
+/// Time alone changes a plan at `wake_at`: the caller then folds a `Tick` and plans again.
+#[must_use]
+pub fn plan(world: &World, now: Timestamp) -> Plan {
+    let mut world = world.clone();
+    timeout::time_out(&mut world, now);
+    timeout::drain(&mut world, now);
+    let mut draft = Draft::new(world, now);
+    let mut served = serve::serve(&mut draft);
+    give_way::give_way(&mut draft, &mut served);
+    pool::keep_warm(&mut draft, &mut served);
+    let world = draft.world;
+    let actions = orders::due(&world, now);
+    let wake_at = wake::wake_at(&world, now);
+    Plan { world, actions, waits: served.waits, wake_at }
+}

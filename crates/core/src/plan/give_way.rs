@@ -1,0 +1,87 @@
+//! Idle microVMs give way to jobs that have nowhere else to go.
+
+use super::launch::Draft;
+use super::serve::Served;
+use crate::id::{HostId, VmId};
+use crate::units::Resources;
+use crate::vm::{Phase, Reason};
+use std::collections::BTreeMap;
+
+/// A host's room as it will be when those that leave are gone.
+struct Soon {
+    capacity: Resources,
+    room: Resources,
+    slots: usize,
+    /// Those that could go, the cheapest to lose first.
+    idle: Vec<(VmId, Resources)>,
+}
+
+pub(super) fn give_way(draft: &mut Draft, served: &mut Served) {
+    if served.starving.is_empty() {
+        return;
+    }
+    let mut hosts = hosts(draft, served);
+    for shape in &served.starving {
+        let fits = |soon: &Soon| soon.room.fits(shape) && soon.slots > 0;
+        let chosen = hosts.iter().find(|(_, soon)| fits(soon)).map(|(id, _)| (*id, 0));
+        let cleared = || {
+            let mut hosts = hosts.iter().filter(|(_, soon)| soon.capacity.fits(shape));
+            hosts.find_map(|(id, soon)| enough(soon, shape).map(|count| (*id, count)))
+        };
+        let Some((host, count)) = chosen.or_else(cleared) else { continue };
+        let Some(soon) = hosts.get_mut(&host) else { continue };
+        for (vm, freed) in soon.idle.drain(..count) {
+            soon.room += freed;
+            soon.slots += 1;
+            if let Some(vm) = draft.world.vms.get_mut(&vm) {
+                vm.leave(draft.now, Reason::Surplus);
+            }
+        }
+        soon.room = soon.room - *shape;
+        soon.slots = soon.slots.saturating_sub(1);
+    }
+    for supply in served.supply.values_mut() {
+        let stays = |id: &VmId| draft.world.vms.get(id).is_some_and(|vm| is_idle(&vm.phase));
+        supply.spare.retain(stays);
+    }
+}
+
+/// How many of the idle must go for this shape to fit; none of them when even all would not do.
+fn enough(soon: &Soon, shape: &Resources) -> Option<usize> {
+    (1..=soon.idle.len()).find(|count| {
+        let freed = soon.idle.iter().take(*count).fold(soon.room, |sum, (_, more)| sum + *more);
+        freed.fits(shape) && soon.slots + count > 0
+    })
+}
+
+fn is_idle(phase: &Phase) -> bool {
+    match phase {
+        Phase::Launching | Phase::Warm | Phase::Listening => true,
+        Phase::Registering | Phase::Busy(_) | Phase::Retiring(_) | Phase::Stopping { .. } => false,
+    }
+}
+
+fn hosts(draft: &Draft, served: &Served) -> BTreeMap<HostId, Soon> {
+    let soon = |(id, room): (&HostId, &super::room::Room)| {
+        let soon = Soon {
+            capacity: room.capacity,
+            room: room.free + room.leaving,
+            slots: room.free_slots() + room.leaving_slots,
+            idle: Vec::new(),
+        };
+        (*id, soon)
+    };
+    let mut hosts: BTreeMap<HostId, Soon> = draft.rooms.iter().map(soon).collect();
+    // The unregistered first: they go without asking GitHub.
+    let spare = served.supply.values().flat_map(|supply| &supply.spare);
+    let listening = served.supply.values().flat_map(|supply| &supply.coming);
+    let listening = listening
+        .filter(|id| draft.world.vms.get(id).is_some_and(|vm| vm.phase == Phase::Listening));
+    for id in spare.chain(listening) {
+        let Some(vm) = draft.world.vms.get(id) else { continue };
+        if let Some(soon) = hosts.get_mut(&vm.host) {
+            soon.idle.push((*id, vm.shape));
+        }
+    }
+    hosts
+}

@@ -1,0 +1,53 @@
+//! The orders that follow from a world. They are levels: each is named until the fact it asks for is here.
+
+use super::Action;
+use crate::id::{RunnerName, VmId};
+use crate::units::Timestamp;
+use crate::vm::{Phase, Registration, Vm};
+use crate::world::World;
+
+pub(super) fn due(world: &World, now: Timestamp) -> Vec<Action> {
+    let mut actions = Vec::new();
+    for (id, vm) in &world.vms {
+        let is_due = vm.retry_at <= now;
+        match &vm.phase {
+            Phase::Launching => {
+                let (host, slot, profile) = (vm.host, vm.slot, vm.profile.clone());
+                actions.push(Action::Launch { vm: *id, host, slot, profile });
+                actions.extend(register(world, *id, vm).filter(|_| is_due));
+            }
+            Phase::Registering => actions.extend(register(world, *id, vm).filter(|_| is_due)),
+            Phase::Retiring(_) if is_due => actions.push(deregister(world, *id, vm)),
+            // The host first: a live guest could still take a job.
+            Phase::Stopping { host_clean: false, .. } if is_due => {
+                actions.push(Action::Destroy { vm: *id, host: vm.host, slot: Some(vm.slot) });
+            }
+            Phase::Stopping { host_clean: true, forge_clean: false, .. } if is_due => {
+                actions.push(deregister(world, *id, vm));
+            }
+            Phase::Warm
+            | Phase::Listening
+            | Phase::Busy(_)
+            | Phase::Retiring(_)
+            | Phase::Stopping { .. } => {}
+        }
+    }
+    let guests = world.stray_guests.iter();
+    actions.extend(guests.map(|(host, vm)| Action::Destroy { vm: *vm, host: *host, slot: None }));
+    let runners = world.stray_runners.iter();
+    actions.extend(runners.map(|vm| Action::Deregister { vm: *vm, names: Vec::new() }));
+    actions
+}
+
+fn register(world: &World, id: VmId, vm: &Vm) -> Option<Action> {
+    let attempt = match vm.registration {
+        Registration::Asked { attempt } => attempt,
+        Registration::None | Registration::Held { .. } => return None,
+    };
+    let name = RunnerName::of(id, &vm.profile, &world.instance, attempt);
+    Some(Action::Register { vm: id, host: vm.host, profile: vm.profile.clone(), attempt, name })
+}
+
+fn deregister(world: &World, id: VmId, vm: &Vm) -> Action {
+    Action::Deregister { vm: id, names: world.runner_names(id, vm) }
+}

@@ -1,0 +1,93 @@
+//! What ends by time: each phase has a deadline, and a draining host lets the unused go.
+
+use crate::id::VmId;
+use crate::units::Timestamp;
+use crate::vm::{Phase, Reason, Registration, Vm};
+use crate::world::World;
+use std::time::Duration;
+
+/// After the completed hook the runner sends its last log lines and the job's result; seconds as a rule.
+const DONE_GRACE: Duration = Duration::from_secs(120);
+
+/// A pooled guest is replaced after a day: its clock, its addresses and its image grow old.
+const WARM_MAX: Duration = Duration::from_secs(24 * 3_600);
+
+/// When a microVM's phase ends by time, and for what reason. `Stopping` has none on its host's side: the
+/// order is repeated until the host has said that it is clean; for GitHub's side see `fold::sweep`.
+pub(super) fn deadline(world: &World, vm: &Vm) -> Option<(Timestamp, Reason)> {
+    let timeouts = world.timeouts(vm);
+    let (from, limit, reason) = match (&vm.phase, &vm.registration) {
+        (Phase::Launching, _) => (vm.since, timeouts.boot, Reason::BootTimeout),
+        (Phase::Warm, _) => (vm.since, WARM_MAX, Reason::IdleTimeout),
+        (Phase::Registering, Registration::Held { .. }) => {
+            (vm.since, timeouts.register, Reason::RegisterTimeout)
+        }
+        (Phase::Registering, Registration::None | Registration::Asked { .. }) => {
+            (vm.since, timeouts.register, Reason::RegisterFailed)
+        }
+        (Phase::Listening, _) => (vm.since, timeouts.idle, Reason::IdleTimeout),
+        (Phase::Busy(_), _) => match vm.times.done {
+            Some(done) => (done, DONE_GRACE, Reason::JobDone),
+            None => (vm.since, timeouts.job, Reason::JobTimeout),
+        },
+        (Phase::Retiring(reason), _) => (vm.since, timeouts.job, *reason),
+        (Phase::Stopping { .. }, _) => return None,
+    };
+    Some((from.after(limit), reason))
+}
+
+pub(super) fn time_out(world: &mut World, now: Timestamp) {
+    let over = |(id, vm): (&VmId, &Vm)| {
+        let (at, reason) = deadline(world, vm)?;
+        (at <= now).then_some((*id, reason))
+    };
+    let over: Vec<(VmId, Reason)> = world.vms.iter().filter_map(over).collect();
+    for (id, reason) in over {
+        let Some(vm) = world.vms.get_mut(&id) else { continue };
+        let again = matches!(vm.phase, Phase::Retiring(_));
+        match vm.phase {
+            Phase::Busy(_) | Phase::Retiring(_) => vm.stop(now, reason),
+            Phase::Launching | Phase::Warm | Phase::Registering | Phase::Listening => {
+                vm.leave(now, reason);
+            }
+            Phase::Stopping { .. } => {}
+        }
+        if reason.is_failure() && !again {
+            let (profile, why) = (vm.profile.clone(), too_late(id, reason, vm.trouble.as_deref()));
+            world.profile_failed(now, &profile, why);
+        }
+    }
+}
+
+fn too_late(id: VmId, reason: Reason, trouble: Option<&str>) -> String {
+    let what = match reason {
+        Reason::BootTimeout => "did not report ready in time",
+        Reason::RegisterFailed => "got no registration from GitHub in time",
+        Reason::RegisterTimeout => "got a registration, but its runner did not listen in time",
+        Reason::JobDone
+        | Reason::Surplus
+        | Reason::IdleTimeout
+        | Reason::Draining
+        | Reason::LaunchFailed
+        | Reason::RunnerFailed
+        | Reason::RunnerDeprecated
+        | Reason::JobTimeout
+        | Reason::GuestGone
+        | Reason::Interrupted
+        | Reason::Operator => "ended",
+    };
+    match trouble {
+        Some(trouble) => format!("{id} {what}: {trouble}"),
+        None => format!("{id} {what}"),
+    }
+}
+
+/// On a draining host only jobs stay. Whether one is without a job, GitHub says.
+pub(super) fn drain(world: &mut World, now: Timestamp) {
+    let World { vms, hosts, .. } = world;
+    for vm in vms.values_mut() {
+        if hosts.get(&vm.host).is_some_and(|host| host.draining) {
+            vm.leave(now, Reason::Draining);
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Why a queued job has no runner yet, and the sentence that says so.
+
+use crate::id::{JobKey, VmId};
+use crate::job::JobState;
+use crate::units::{Resources, Timestamp};
+use crate::world::World;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Why a queued job has no microVM yet. One cause: the first that stands in the way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wait {
+    /// Which job.
+    pub job: JobKey,
+    /// The cause.
+    pub because: Because,
+}
+
+/// The one cause of a wait.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Because {
+    /// No profile has all the labels it asks for.
+    NoProfile,
+    /// A microVM is on its way to it, or to a job like it.
+    Coming {
+        /// One of those on the way.
+        vm: VmId,
+    },
+    /// The profile has as many microVMs as it may.
+    ProfileFull {
+        /// The profile's `max`.
+        max: u32,
+    },
+    /// The profile's last microVM failed; the next try is soon.
+    BackingOff {
+        /// When.
+        until: Timestamp,
+        /// What failed.
+        why: String,
+    },
+    /// The profile's microVMs keep failing, or GitHub refuses them.
+    BreakerOpen {
+        /// When one more is tried.
+        until: Timestamp,
+        /// What failed.
+        why: String,
+    },
+    /// No host has room for its shape now.
+    HostFull {
+        /// What is missing on the roomiest host.
+        short_of: Short,
+    },
+    /// Its shape is bigger than any host.
+    TooBig {
+        /// What the profile asks for.
+        shape: Resources,
+    },
+    /// Every host is draining.
+    Draining,
+    /// No host has been heard from lately.
+    HostAway,
+}
+
+/// What a host has too little of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Short {
+    /// Virtual CPUs.
+    Vcpus,
+    /// Memory.
+    Memory,
+    /// Disk.
+    Disk,
+    /// Slots.
+    Slots,
+}
+
+/// The one cause of a job's wait, as a sentence for people; or where the job is instead.
+#[must_use]
+pub fn why(world: &World, waits: &[Wait], job: JobKey) -> String {
+    let Some(row) = world.jobs.get(&job) else {
+        return match world.finished.get(&job) {
+            Some(at) => format!("job {job} does not wait: it completed at {at}"),
+            None => format!("job {job} is not known: no webhook has told of it"),
+        };
+    };
+    match row.state {
+        JobState::Running(vm) => return format!("job {job} does not wait: it runs in {vm}"),
+        JobState::Elsewhere => {
+            return format!("job {job} does not wait: it runs on a runner that is not Flint's");
+        }
+        JobState::Queued => {}
+    }
+    let labels = row.request.labels.iter().map(|label| format!("`{}`", label.escape_debug()));
+    let labels = labels.collect::<Vec<_>>().join(", ");
+    match waits.iter().find(|wait| wait.job == job).map(|wait| &wait.because) {
+        Some(Because::NoProfile) if labels.is_empty() => {
+            format!("job {job} waits: it names no label, and no profile serves that")
+        }
+        Some(Because::NoProfile) => {
+            format!("job {job} waits: no profile has all the labels it asks for: {labels}")
+        }
+        Some(because) => match &row.profile {
+            Some(profile) => format!("job {job} waits for profile `{profile}`: {because}"),
+            None => format!("job {job} waits: {because}"),
+        },
+        None => format!("job {job} waits: it has not been planned for yet"),
+    }
+}
+
+impl fmt::Display for Because {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Because::NoProfile => write!(f, "no profile has all the labels it asks for"),
+            Because::Coming { vm } => write!(f, "{vm} is on its way to it, or to a job like it"),
+            Because::ProfileFull { max } => {
+                write!(f, "the profile has as many microVMs as it may (max = {max})")
+            }
+            Because::BackingOff { until, why } => {
+                write!(f, "the last microVM failed, the next try is at {until}: {why}")
+            }
+            Because::BreakerOpen { until, why } => {
+                write!(f, "the breaker is open, one more is tried at {until}: {why}")
+            }
+            Because::HostFull { short_of } => write!(f, "no host has enough free {short_of}"),
+            Because::TooBig { shape } => write!(f, "its shape is bigger than any host: {shape}"),
+            Because::Draining => write!(f, "every host is draining"),
+            Because::HostAway => write!(f, "no host has been heard from lately"),
+        }
+    }
+}
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Short::Vcpus => "vCPUs",
+            Short::Memory => "memory",
+            Short::Disk => "disk",
+            Short::Slots => "slots",
+        })
+    }
+}
