@@ -8,7 +8,7 @@ use crate::id::{HostId, JobKey, ProfileId, RunnerName, VmId};
 use crate::job::Job;
 use crate::profile::{LAST_RESORT, Profile, Timeouts};
 use crate::units::Timestamp;
-use crate::vm::{Vm, back_off};
+use crate::vm::{Phase, Registration, Vm, back_off};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -90,6 +90,28 @@ impl World {
     pub fn runner_names(&self, id: VmId, vm: &Vm) -> Vec<RunnerName> {
         let name = |attempt| RunnerName::of(id, &vm.profile, &self.instance, attempt);
         (1..=vm.registration.attempts()).map(name).collect()
+    }
+
+    /// Whether the secret of this try may still be handed to the guest. Ask after the fact `Registered` is
+    /// committed, and again when the guest gets ready: once GitHub is asked to remove the runner, a secret
+    /// that comes late would start a runner whose guest is about to be destroyed.
+    #[must_use]
+    pub fn wants_secret(&self, id: VmId, attempt: u32) -> bool {
+        self.vms.get(&id).is_some_and(|vm| match (&vm.phase, &vm.registration) {
+            (Phase::Launching | Phase::Registering, Registration::Held { attempt: held, .. }) => {
+                *held == attempt
+            }
+            (
+                Phase::Launching
+                | Phase::Warm
+                | Phase::Registering
+                | Phase::Listening
+                | Phase::Busy(_)
+                | Phase::Retiring(_)
+                | Phase::Stopping { .. },
+                _,
+            ) => false,
+        })
     }
 
     /// One more failure in a row: backs off, and after some opens the breaker.

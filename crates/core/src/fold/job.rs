@@ -67,9 +67,10 @@ pub(super) fn completed(
     runner: Option<RunnerName>,
     conclusion: Conclusion,
 ) -> Option<Record> {
-    if world.finished.insert(key, now).is_some() {
+    if world.finished.contains_key(&key) {
         return None;
     }
+    world.finished.insert(key, now);
     known(world, now, key, request);
     let job = world.jobs.remove(&key)?;
     let running_in = match job.state {

@@ -6,7 +6,7 @@ use crate::id::{HostId, JobKey, ProfileId, VmId};
 use crate::job::{Job, JobState};
 use crate::profile::Profile;
 use crate::units::{Resources, Timestamp};
-use crate::vm::{Phase, Registration, Stage, Vm};
+use crate::vm::{Phase, Reason, Registration, Stage, Vm};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -14,6 +14,10 @@ use std::time::Duration;
 /// A job that finds no room lets younger ones of other shapes pass for this long; then room is kept for it.
 /// Without the first a big job idles a host, without the second small jobs starve it.
 const PATIENCE: Duration = Duration::from_secs(5 * 60);
+
+/// The word of GitHub that a job began may be later than the job's end, if the job is short. For this long
+/// after it one of the queued jobs is taken to be the one that ended.
+const WORD_GRACE: Duration = Duration::from_secs(60);
 
 /// What became of the queued jobs.
 #[derive(Default)]
@@ -73,7 +77,9 @@ fn queued(draft: &Draft) -> Vec<(Timestamp, JobKey, Option<ProfileId>)> {
 
 fn supply(draft: &Draft) -> BTreeMap<ProfileId, Supply> {
     let mut supply: BTreeMap<ProfileId, Supply> = BTreeMap::new();
-    let here = |vm: &Vm| draft.rooms.contains_key(&vm.host);
+    let here = |vm: &Vm| {
+        draft.rooms.contains_key(&vm.host) || word_due(vm).is_some_and(|at| draft.now < at)
+    };
     let mut vms: Vec<_> = draft.world.vms.iter().filter(|(_, vm)| here(vm)).collect();
     // The one that is furthest will be there first.
     vms.sort_by_key(|(id, vm)| (Reverse(vm.phase.stage()), **id));
@@ -85,10 +91,19 @@ fn supply(draft: &Draft) -> BTreeMap<ProfileId, Supply> {
             (Phase::Launching | Phase::Registering | Phase::Listening | Phase::Busy(None), _) => {
                 entry.coming.push_back(*id);
             }
+            (Phase::Stopping { .. }, _) if word_due(vm).is_some_and(|at| draft.now < at) => {
+                entry.coming.push_front(*id);
+            }
             (Phase::Busy(Some(_)) | Phase::Retiring(_) | Phase::Stopping { .. }, _) => {}
         }
     }
     supply
+}
+
+/// Until when a microVM that ended its job before GitHub named it stands for one of the queued jobs.
+pub(super) fn word_due(vm: &Vm) -> Option<Timestamp> {
+    let ended = matches!(vm.phase, Phase::Stopping { reason: Reason::JobDone, .. });
+    vm.times.done.filter(|_| ended && vm.job.is_none()).map(|done| done.after(WORD_GRACE))
 }
 
 /// A microVM on its way, a pooled one, or a new one; else what stands in the way.

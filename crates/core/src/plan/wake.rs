@@ -1,5 +1,6 @@
 //! When time alone changes the plan, or ends a row.
 
+use super::serve::word_due;
 use super::timeout::deadline;
 use crate::fold::{job_expires, row_expires};
 use crate::units::Timestamp;
@@ -9,7 +10,9 @@ use crate::world::World;
 pub(super) fn wake_at(world: &World, now: Timestamp) -> Option<Timestamp> {
     let vms = world.vms.values().flat_map(|vm| {
         let deadline = deadline(world, vm).map(|(at, _)| at);
-        [deadline, row_expires(vm), surplus_at(world, vm), Some(vm.retry_at)].into_iter().flatten()
+        let times =
+            [deadline, row_expires(vm), surplus_at(world, vm), word_due(vm), Some(vm.retry_at)];
+        times.into_iter().flatten()
     });
     let jobs = world.jobs.values().map(job_expires);
     let breakers = world.breakers.values().map(|breaker| breaker.closed_until);

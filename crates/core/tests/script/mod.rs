@@ -1,0 +1,136 @@
+//! Plays a script: takes its facts in, and writes what follows from each under it.
+
+mod read;
+mod say;
+
+use flint_core::audit::audit;
+use flint_core::event::Event;
+use flint_core::fold::fold;
+use flint_core::host::Host;
+use flint_core::id::{HostId, ProfileId};
+use flint_core::plan::{Action, Plan, plan};
+use flint_core::profile::Profile;
+use flint_core::units::Timestamp;
+use flint_core::world::World;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// One line of a script that is not output.
+enum Line {
+    /// A profile of the configuration that the next `started` brings.
+    Profile(ProfileId, Profile),
+    /// It leaves that configuration again.
+    NoProfile(ProfileId),
+    /// A host of it.
+    Host(HostId, Host),
+    /// From here on hosts are heard from only where the script says so.
+    Silent,
+    /// A fact at a time.
+    Fact(Timestamp, Event),
+    /// The daemon starts.
+    Started(Timestamp),
+    /// The question why a job waits.
+    Why(Timestamp, u64),
+    /// All rows, for a look at what is left.
+    Show(Timestamp),
+}
+
+#[derive(Default)]
+struct Player {
+    world: World,
+    profiles: BTreeMap<ProfileId, Profile>,
+    hosts: BTreeMap<HostId, Host>,
+    /// Orders of the last plan: only new ones are written.
+    named: Vec<Action>,
+    wake_at: Option<Timestamp>,
+    silent: bool,
+    out: String,
+}
+
+/// The script's text with the output that its facts really have.
+pub(crate) fn play(text: &str) -> String {
+    let mut player = Player::default();
+    player.world.instance = "k3x9q2".to_owned();
+    for line in text.lines().filter(|line| !line.starts_with('=')) {
+        let fact = read::line(line, &player.world.instance);
+        if let Some(Line::Fact(at, _) | Line::Started(at) | Line::Why(at, _) | Line::Show(at)) =
+            fact
+        {
+            player.let_time_pass(at);
+        }
+        player.out.push_str(line);
+        player.out.push('\n');
+        if let Some(fact) = fact {
+            player.take(fact);
+        }
+    }
+    player.out
+}
+
+impl Player {
+    fn take(&mut self, line: Line) {
+        match line {
+            Line::Profile(id, profile) => {
+                self.profiles.insert(id, profile);
+            }
+            Line::NoProfile(id) => {
+                self.profiles.remove(&id);
+            }
+            Line::Host(id, host) => {
+                self.hosts.insert(id, host);
+            }
+            Line::Silent => self.silent = true,
+            Line::Started(at) => {
+                let (profiles, hosts) = (self.profiles.clone(), self.hosts.clone());
+                // No order of the daemon's former life is under way any more.
+                self.named.clear();
+                self.fold(at, Event::Started { profiles, hosts }, "");
+            }
+            Line::Fact(at, event) => self.fold(at, event, ""),
+            Line::Why(at, id) => {
+                let waits = plan(&self.world, at).waits;
+                let key = flint_core::id::JobKey { id, attempt: 1 };
+                let why = flint_core::plan::why(&self.world, &waits, key);
+                self.say(&why);
+            }
+            Line::Show(_) => {
+                for line in say::world(&self.world) {
+                    self.say(&line);
+                }
+            }
+        }
+    }
+
+    /// Time alone may change things before the next fact.
+    fn let_time_pass(&mut self, until: Timestamp) {
+        while let Some(at) = self.wake_at.filter(|at| *at < until) {
+            self.fold(at, Event::Tick, &format!("{}: ", say::time(at)));
+        }
+    }
+
+    fn fold(&mut self, now: Timestamp, event: Event, prefix: &str) {
+        for host in self.world.hosts.values_mut().filter(|_| !self.silent) {
+            // A host reports about every 15 s; a script would be full of that.
+            host.seen = now;
+        }
+        let records = fold(&mut self.world, now, event);
+        let Plan { world, actions, wake_at, .. } = plan(&self.world, now);
+        let again = plan(&world, now);
+        assert_eq!(again.world, world, "planning the planned world changes nothing");
+        assert_eq!(again.actions, actions, "the same orders follow from it");
+        assert_eq!(audit(&world), [], "nothing is wrong with it");
+        self.world = world;
+        self.wake_at = wake_at;
+        for record in records {
+            self.say(&format!("{prefix}{}", say::record(&record)));
+        }
+        for action in actions.iter().filter(|action| !self.named.contains(action)) {
+            self.out.push_str(&format!("= {prefix}{}\n", say::action(action)));
+        }
+        self.named = actions;
+    }
+
+    fn say(&mut self, text: &str) {
+        writeln!(self.out, "= {text}").expect("a string takes all text");
+    }
+}

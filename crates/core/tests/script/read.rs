@@ -1,0 +1,244 @@
+//! Reads one line of a script. Anything it does not understand ends the test.
+//!
+//! ```text
+//! profile NAME LABEL,LABEL [vcpus=2] [memory=4096] [disk=20480] [warm=0] [max=4] [boot=60s] …
+//! no profile NAME
+//! host h-0 [vcpus=8] [memory=16384] [disk=102400] [slots=4]
+//! silent hosts
+//! 0s started                         5s host h-0 has vm-0 vm-1 [asked 4s] [dead vm-2]
+//! 1s job 7 queued LABEL,LABEL        5s host h-0 drain | host h-0 undrain
+//! 1s job 7 started by vm-0 LABEL     5s vm-0 launched | launch failed | destroyed | destroy failed
+//! 1s job 7 success by vm-0 LABEL     5s vm-0 registered [2] | register failed [2] transient | taken | refused
+//! 1s job 7 cancelled LABEL           5s vm-0 deregistered | deregister refused | deregister failed
+//! 1s tick                            5s vm-0 ready | listening | busy | done | exit 0 | failed | off | crashed | stop
+//! 1s runners vm-0 vm-1               1s reset NAME        1s why 7        1s show
+//! ```
+
+use super::Line;
+use flint_core::event::{
+    Event, ForgeEvent, GuestEnd, GuestEvent, HostEvent, OperatorEvent, RegisterFailure,
+};
+use flint_core::host::Host;
+use flint_core::id::{HostId, JobKey, ProfileId, RunnerId, RunnerName, VmId};
+use flint_core::job::{Conclusion, JobRequest};
+use flint_core::profile::{Profile, Timeouts};
+use flint_core::units::{MiB, Resources, Timestamp};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+pub(crate) fn line(line: &str, instance: &str) -> Option<Line> {
+    let line = line.split('#').next().unwrap_or("").trim();
+    let words: Vec<&str> = line.split_whitespace().collect();
+    Some(match words.as_slice() {
+        [] => return None,
+        ["profile", name, labels, settings @ ..] => profile(name, labels, settings),
+        ["no", "profile", name] => Line::NoProfile(profile_id(name)),
+        ["silent", "hosts"] => Line::Silent,
+        ["host", id, settings @ ..] => host(id, settings),
+        [at, rest @ ..] => {
+            let at = Timestamp(0).after(duration(at));
+            match rest {
+                ["started"] => Line::Started(at),
+                ["why", job] => Line::Why(at, number(job)),
+                ["show"] => Line::Show(at),
+                rest => {
+                    let fact = fact(at, rest, instance);
+                    Line::Fact(at, fact.unwrap_or_else(|| panic!("what does this mean: {line}")))
+                }
+            }
+        }
+    })
+}
+
+fn fact(at: Timestamp, words: &[&str], instance: &str) -> Option<Event> {
+    Some(match words {
+        ["tick"] => Event::Tick,
+        ["job", id, rest @ ..] => Event::Forge(job(number(id), rest, instance)?),
+        ["runners", vms @ ..] => {
+            let registered = vms.iter().map(|vm| vm_id(vm)).collect();
+            Event::Forge(ForgeEvent::Runners { registered, asked: at })
+        }
+        ["reset", profile] => {
+            Event::Operator(OperatorEvent::Reset { profile: profile_id(profile) })
+        }
+        ["host", id, rest @ ..] => from_host(at, host_id(id), rest)?,
+        [vm, rest @ ..] => of_vm(at, vm_id(vm), rest)?,
+        [] => return None,
+    })
+}
+
+fn job(id: u64, words: &[&str], instance: &str) -> Option<ForgeEvent> {
+    let job = JobKey { id, attempt: 1 };
+    let runner = |vm: &str| match vm.parse() {
+        // Which profile the name holds does not matter: the number and the instance do.
+        Ok(vm) => RunnerName::of(vm, &profile_id("linux"), instance, 1),
+        Err(_) => RunnerName::told(vm),
+    };
+    let (runner, labels) = match words {
+        [_, "by", name, labels] => (Some(runner(name)), *labels),
+        [_, labels] => (None, *labels),
+        [_] => (None, ""),
+        _ => return None,
+    };
+    let request = request(id, labels);
+    Some(match *words.first()? {
+        "queued" => ForgeEvent::JobQueued { job, request },
+        "started" => ForgeEvent::JobStarted { job, request, runner },
+        conclusion => {
+            let conclusion = Conclusion(conclusion.to_owned());
+            ForgeEvent::JobCompleted { job, request, runner, conclusion }
+        }
+    })
+}
+
+fn request(id: u64, labels: &str) -> JobRequest {
+    let labels = labels.split(',').filter(|label| !label.is_empty()).map(str::to_owned).collect();
+    let (repository, workflow) = ("flint-demo/widgets".to_owned(), "CI".to_owned());
+    let (name, url) = (format!("job {id}"), String::new());
+    JobRequest { repository, workflow, name, labels, run_id: 1, url }
+}
+
+fn from_host(at: Timestamp, host: HostId, words: &[&str]) -> Option<Event> {
+    let drain = |draining| Event::Operator(OperatorEvent::Drain { host, draining });
+    Some(match words {
+        ["drain"] => drain(true),
+        ["undrain"] => drain(false),
+        ["has", rest @ ..] => {
+            let word = |wanted: &str| rest.iter().position(|word| *word == wanted);
+            let asked = word("asked").map_or(at, |i| Timestamp(0).after(duration(rest[i + 1])));
+            let ends = word("asked").unwrap_or(rest.len());
+            let dead = word("dead").unwrap_or(ends);
+            let alive: BTreeSet<VmId> = rest[..dead].iter().map(|vm| vm_id(vm)).collect();
+            let left = rest[dead..ends].iter().skip(1).map(|vm| vm_id(vm));
+            let present = alive.iter().copied().chain(left).collect();
+            Event::Host(HostEvent::Inventory { host, alive, present, asked })
+        }
+        _ => return None,
+    })
+}
+
+fn of_vm(at: Timestamp, vm: VmId, words: &[&str]) -> Option<Event> {
+    let why = || "it was written so".to_owned();
+    let guest = |said| Event::Guest { vm, said };
+    Some(match words {
+        ["launched"] => Event::Host(HostEvent::LaunchBegan { vm }),
+        ["launch", "failed"] => Event::Host(HostEvent::LaunchFailed { vm, why: why() }),
+        ["destroyed"] => Event::Host(HostEvent::Destroyed { vm }),
+        ["destroy", "failed"] => Event::Host(HostEvent::DestroyFailed { vm, why: why() }),
+        ["off"] => Event::Host(HostEvent::Exited { vm, end: GuestEnd::ShutDown }),
+        ["crashed"] => Event::Host(HostEvent::Exited { vm, end: GuestEnd::Crashed }),
+        ["deregistered"] => Event::Forge(ForgeEvent::Deregistered { vm }),
+        ["deregister", "refused"] => Event::Forge(ForgeEvent::DeregisterRefused { vm }),
+        ["deregister", "failed"] => Event::Forge(ForgeEvent::DeregisterFailed { vm, why: why() }),
+        ["registered"] => registered(vm, 1),
+        ["registered", attempt] => registered(vm, number(attempt)),
+        ["register", "failed", failure] => register_failed(vm, 1, failure)?,
+        ["register", "failed", attempt, failure] => register_failed(vm, number(attempt), failure)?,
+        ["ready"] => guest(GuestEvent::Ready { kernel_up: at }),
+        ["listening"] => guest(GuestEvent::Listening),
+        ["busy"] => guest(GuestEvent::Busy),
+        ["done"] => guest(GuestEvent::JobDone),
+        ["exit", code] => guest(GuestEvent::RunnerExited { code: code.parse().ok()? }),
+        ["failed"] => guest(GuestEvent::Failed { why: why() }),
+        ["stop"] => Event::Operator(OperatorEvent::Stop { vm }),
+        _ => return None,
+    })
+}
+
+fn registered(vm: VmId, attempt: u64) -> Event {
+    let attempt = u32::try_from(attempt).expect("a script's numbers are small");
+    let runner = RunnerId(1_000 + vm.0);
+    Event::Forge(ForgeEvent::Registered { vm, attempt, runner })
+}
+
+fn register_failed(vm: VmId, attempt: u64, failure: &str) -> Option<Event> {
+    let attempt = u32::try_from(attempt).expect("a script's numbers are small");
+    let (failure, why) = match failure {
+        "transient" => (RegisterFailure::Transient, "GitHub answered 502"),
+        "taken" => (RegisterFailure::NameTaken, "GitHub answered 409"),
+        "refused" => (RegisterFailure::Refused, "GitHub answered 403"),
+        _ => return None,
+    };
+    let why = why.to_owned();
+    Some(Event::Forge(ForgeEvent::RegisterFailed { vm, attempt, failure, why }))
+}
+
+/// Reads `key=value` words; what is not written keeps its default.
+struct Settings<'a>(&'a [&'a str]);
+
+impl Settings<'_> {
+    fn text(&self, key: &str, default: &'static str) -> String {
+        let value = |word: &&str| word.strip_prefix(key)?.strip_prefix('=').map(str::to_owned);
+        self.0.iter().find_map(value).unwrap_or_else(|| default.to_owned())
+    }
+
+    fn small(&self, key: &str, default: &'static str) -> u32 {
+        u32::try_from(number(&self.text(key, default))).expect("a script's numbers are small")
+    }
+
+    fn shape(&self, vcpus: &'static str, memory: &'static str, disk: &'static str) -> Resources {
+        Resources {
+            vcpus: self.small("vcpus", vcpus),
+            memory: MiB(number(&self.text("memory", memory))),
+            disk: MiB(number(&self.text("disk", disk))),
+        }
+    }
+}
+
+fn profile(name: &str, labels: &str, words: &[&str]) -> Line {
+    let settings = Settings(words);
+    let time = |key: &str, default| duration(&settings.text(key, default));
+    let profile = Profile {
+        labels: labels.split(',').map(str::to_owned).collect(),
+        shape: settings.shape("2", "4096", "20480"),
+        warm: settings.small("warm", "0"),
+        max: settings.small("max", "4"),
+        timeouts: Timeouts {
+            boot: time("boot", "60s"),
+            register: time("register", "90s"),
+            idle: time("idle", "240s"),
+            job: time("job", "2h"),
+        },
+    };
+    Line::Profile(profile_id(name), profile)
+}
+
+fn host(id: &str, words: &[&str]) -> Line {
+    let settings = Settings(words);
+    let host = Host {
+        capacity: settings.shape("8", "16384", "102400"),
+        slots: u16::try_from(settings.small("slots", "4")).expect("a script's numbers are small"),
+        draining: false,
+        seen: Timestamp(0),
+    };
+    Line::Host(host_id(id), host)
+}
+
+fn duration(text: &str) -> Duration {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (count, unit) = (number(&text[..split]), &text[split..]);
+    match unit {
+        "ms" => Duration::from_millis(count),
+        "s" => Duration::from_secs(count),
+        "m" => Duration::from_secs(count * 60),
+        "h" => Duration::from_secs(count * 3_600),
+        _ => panic!("`{text}` is no time such as 5s"),
+    }
+}
+
+fn number(text: &str) -> u64 {
+    text.parse().unwrap_or_else(|_| panic!("`{text}` is no number"))
+}
+
+fn vm_id(text: &str) -> VmId {
+    text.parse().unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn host_id(text: &str) -> HostId {
+    let number = text.strip_prefix("h-").and_then(|n| n.parse().ok());
+    HostId(number.unwrap_or_else(|| panic!("`{text}` is no host such as h-0")))
+}
+
+fn profile_id(text: &str) -> ProfileId {
+    ProfileId::new(text).unwrap_or_else(|error| panic!("{error}"))
+}

@@ -1,0 +1,84 @@
+//! How orders, records and rows look in a script.
+
+use flint_core::job::JobState;
+use flint_core::plan::Action;
+use flint_core::record::Record;
+use flint_core::units::Timestamp;
+use flint_core::vm::{Phase, Registration};
+use flint_core::world::World;
+
+pub(crate) fn time(at: Timestamp) -> String {
+    match at.0 {
+        ms if ms % 1_000 != 0 => format!("{ms}ms"),
+        ms if ms >= 3_600_000 && ms % 3_600_000 == 0 => format!("{}h", ms / 3_600_000),
+        ms => format!("{}s", ms / 1_000),
+    }
+}
+
+pub(crate) fn action(action: &Action) -> String {
+    match action {
+        Action::Launch { vm, host, slot, profile } => {
+            format!("launch {vm} on {host} slot {slot} for {profile}")
+        }
+        Action::Register { vm, name, .. } => format!("register {vm} as {name}"),
+        Action::Deregister { vm, names } if names.is_empty() => {
+            format!("deregister {vm}, whatever its names")
+        }
+        Action::Deregister { vm, names } => {
+            let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+            format!("deregister {vm}: {}", names.join(" "))
+        }
+        Action::Destroy { vm, host, slot: Some(slot) } => {
+            format!("destroy {vm} on {host} slot {slot}")
+        }
+        Action::Destroy { vm, host, slot: None } => format!("destroy {vm} on {host}"),
+    }
+}
+
+pub(crate) fn record(record: &Record) -> String {
+    match record {
+        Record::Job(record) => {
+            let vm = record.vm.map_or("no microVM of ours".to_owned(), |vm| vm.to_string());
+            format!("record job {} {} in {vm}", record.key, record.conclusion.0)
+        }
+        Record::Vm(record) => {
+            let job = record.job.map_or("no job".to_owned(), |job| format!("job {job}"));
+            format!("record {} {:?} {job}", record.id, record.reason)
+        }
+    }
+}
+
+pub(crate) fn world(world: &World) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (key, job) in &world.jobs {
+        let profile = job.profile.as_ref().map_or("not ours".to_owned(), |id| id.to_string());
+        let state = match &job.state {
+            JobState::Queued => "queued".to_owned(),
+            JobState::Running(vm) => format!("running in {vm}"),
+            JobState::Elsewhere => "running elsewhere".to_owned(),
+        };
+        lines.push(format!("job {key} {profile} {state}"));
+    }
+    for (id, vm) in &world.vms {
+        let phase = match &vm.phase {
+            Phase::Busy(Some(job)) => format!("busy with job {job}"),
+            Phase::Retiring(reason) => format!("retiring {reason:?}"),
+            Phase::Stopping { reason, .. } => format!("stopping {reason:?}"),
+            other => other.stage().to_string(),
+        };
+        let registration = match &vm.registration {
+            Registration::None => "unregistered".to_owned(),
+            Registration::Asked { attempt } => format!("asked {attempt}"),
+            Registration::Held { attempt, .. } => format!("held {attempt}"),
+        };
+        lines.push(format!("{id} {} {phase} {registration}", vm.profile));
+    }
+    for (id, breaker) in &world.breakers {
+        let (open, failures) = (if breaker.open { "open" } else { "not open" }, breaker.failures);
+        lines.push(format!("breaker {id} {open} after {failures}: {}", breaker.why));
+    }
+    if lines.is_empty() {
+        lines.push("nothing".to_owned());
+    }
+    lines
+}
