@@ -73,6 +73,14 @@ impl Problem {
     }
 }
 
+/// An error and its causes on one line, for logs and for facts.
+#[must_use]
+pub fn chain(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    let causes: Vec<String> = causes.map(ToString::to_string).collect();
+    [vec![error.to_string()], causes].concat().join(": ")
+}
+
 fn headed(color: bool, head: &str, style: &str, text: &str) -> String {
     let text = escaped(text);
     if color { format!("{style}{head}:\u{1b}[0m {text}") } else { format!("{head}: {text}") }

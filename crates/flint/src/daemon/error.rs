@@ -1,21 +1,97 @@
-//! What can keep the daemon from starting or going on.
+//! Why the daemon cannot start or go on.
 
-/// The daemon could not.
+use std::io;
+use std::path::PathBuf;
+
+/// A daemon that could not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Placeholder until the room is filled.
-    #[error("cannot {what}: the daemon is not part of this build")]
-    Absent {
-        /// The command.
-        what: &'static str,
+    /// The store.
+    #[error("cannot use the store")]
+    Store {
+        /// Why not.
+        source: crate::store::Error,
     },
+    /// GitHub's side.
+    #[error("cannot prepare GitHub's side")]
+    Forge {
+        /// Why not.
+        source: crate::forge::Error,
+    },
+    /// The network.
+    #[error("cannot prepare the network of microVMs")]
+    Net {
+        /// Why not.
+        source: crate::net::Error,
+    },
+    /// Disks.
+    #[error("cannot prepare the disks of profile `{profile}`")]
+    Images {
+        /// Whose.
+        profile: String,
+        /// Why not.
+        source: crate::images::Error,
+    },
+    /// The VMM.
+    #[error("cannot prepare a VMM")]
+    Vmm {
+        /// Why not.
+        source: crate::vmm::Error,
+    },
+    /// A microVM that was asked for by hand.
+    #[error("cannot run a microVM by hand")]
+    Host {
+        /// Why not.
+        source: crate::host::Error,
+    },
+    /// The API socket.
+    #[error("cannot serve the API on `{path}`")]
+    Socket {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A directory of its own.
+    #[error("cannot make `{path}`")]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Signals.
+    #[error("cannot listen to signals")]
+    Signals {
+        /// Why not.
+        source: io::Error,
+    },
+    /// A configuration for local use.
+    #[error("cannot serve without GitHub")]
+    NoGithub,
+    /// The controller ended by itself, which only a bug does.
+    #[error("the controller has ended; please report this")]
+    Broken,
 }
 
 impl Error {
     /// What the user can do about it.
     #[must_use]
     pub fn help(&self) -> Option<String> {
-        None
+        match self {
+            Error::Store { source } => source.help(),
+            Error::Forge { source } => source.help(),
+            Error::Net { source } => source.help().map(str::to_owned),
+            Error::Images { source, .. } => source.help(),
+            Error::Vmm { source } => source.help(),
+            Error::Host { source } => source.help(),
+            Error::Socket { .. } => Some("is another daemon using this run directory?".to_owned()),
+            Error::Directory { .. } => {
+                Some("Flint runs as root; `--state-dir` and `--run-dir` choose others".to_owned())
+            }
+            Error::NoGithub => Some("set `--organization` or `--repository`, and the App".to_owned()),
+            Error::Signals { .. } | Error::Broken => None,
+        }
     }
 }

@@ -1,0 +1,165 @@
+//! The API socket: what the command line asks of a running daemon. Mode 0600; who opens it is the operator.
+
+use super::door::{Door, View, Window};
+use super::rows;
+use crate::api::{Jobs, Refusal, Status, Vms, WhyAnswer};
+use crate::store::Query;
+use axum::extract::{Path, Query as Params, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use flint_core::event::{Event, OperatorEvent};
+use flint_core::id::{JobKey, VmId};
+use flint_core::units::{Resources, Timestamp};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// How many completed jobs `jobs?done=1` shows.
+const DONE_SHOWN: u32 = 100;
+
+/// Where the lines of a microVM are read.
+pub trait Logs: Send + Sync + 'static {
+    /// Its lines so far and, with `follow`, those to come until it is gone. `None`: nothing is kept of it.
+    fn lines(&self, vm: VmId, console: bool, follow: bool) -> Option<axum::body::Body>;
+}
+
+/// What the calls need.
+#[derive(Clone)]
+pub struct Api {
+    /// Where facts and questions go.
+    pub door: Door,
+    /// What the daemon shows.
+    pub window: Window,
+    /// Where logs are read.
+    pub logs: Arc<dyn Logs>,
+    /// The VMM it chose and why.
+    pub vmm: Arc<str>,
+    /// When it started.
+    pub started: Timestamp,
+}
+
+/// The routes of [`crate::api`].
+pub fn router(api: Api) -> Router {
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/vms", get(vms))
+        .route("/v1/jobs", get(jobs))
+        .route("/v1/why/{job}", get(why))
+        .route("/v1/logs/{vm}", get(logs))
+        .route("/v1/drain", post(drain))
+        .with_state(api)
+}
+
+type Flags = Params<HashMap<String, String>>;
+
+fn flag(flags: &Flags, name: &str) -> bool {
+    flags.get(name).is_some_and(|value| value == "1" || value == "true")
+}
+
+async fn status(State(api): State<Api>) -> Json<Status> {
+    let view = api.window.borrow().clone();
+    Json(status_of(&api, &view))
+}
+
+fn status_of(api: &Api, view: &View) -> Status {
+    let world = &view.world;
+    let capacity = world.hosts.values().fold(Resources::default(), |sum, host| sum + host.capacity);
+    let count = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
+    Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        instance: world.instance.clone(),
+        started: api.started,
+        vmm: api.vmm.to_string(),
+        draining: world.hosts.values().all(|host| host.draining),
+        capacity,
+        used: rows::used(world),
+        slots: world.hosts.values().map(|host| host.slots).sum(),
+        slots_used: count(world.vms.len()),
+        profiles: rows::profiles(world),
+        breakers: rows::breakers(world),
+    }
+}
+
+async fn vms(State(api): State<Api>) -> Json<Vms> {
+    let view = api.window.borrow().clone();
+    Json(Vms { vms: rows::vms(&view.world) })
+}
+
+async fn jobs(State(api): State<Api>, flags: Flags) -> Result<Json<Jobs>, Refused> {
+    let view = api.window.borrow().clone();
+    let mut jobs = rows::open_jobs(&view.world);
+    if flag(&flags, "done") {
+        let history = history(&api, Query::Newest(DONE_SHOWN)).await?;
+        jobs.extend(rows::done_jobs(&history, &view.world));
+    }
+    Ok(Json(Jobs { jobs }))
+}
+
+async fn why(State(api): State<Api>, Path(job): Path<u64>) -> Result<Json<WhyAnswer>, Refused> {
+    let view = api.window.borrow().clone();
+    if let Some(answer) = rows::why_open(&view, job) {
+        return Ok(Json(answer));
+    }
+    let history = history(&api, Query::Job(JobKey { id: job, attempt: 0 })).await?;
+    let newest = history.jobs.first().map(|record| Json(rows::why_done(record)));
+    newest.ok_or_else(|| Refused {
+        status: StatusCode::NOT_FOUND,
+        refusal: Refusal {
+            error: format!("no webhook has told of job {job}, or it ended too long ago"),
+            help: Some("GitHub's App settings list each delivery and its answer".to_owned()),
+        },
+    })
+}
+
+async fn logs(
+    State(api): State<Api>,
+    Path(vm): Path<String>,
+    flags: Flags,
+) -> Result<Response, Refused> {
+    let refused = |error: String| Refused {
+        status: StatusCode::NOT_FOUND,
+        refusal: Refusal { error, help: Some("`flint ps` shows those that are there".to_owned()) },
+    };
+    let id: VmId = vm.parse().map_err(|error| refused(format!("{error}")))?;
+    let body = api.logs.lines(id, flag(&flags, "console"), flag(&flags, "follow"));
+    let body = body.ok_or_else(|| refused(format!("no log is kept of {id}")))?;
+    Ok(([("content-type", "text/plain; charset=utf-8")], body).into_response())
+}
+
+async fn drain(State(api): State<Api>) -> Json<Status> {
+    let view = api.window.borrow().clone();
+    for host in view.world.hosts.keys().copied() {
+        let event = OperatorEvent::Drain { host, draining: true };
+        api.door.tell(Event::Operator(event)).await;
+    }
+    let mut window = api.window.clone();
+    // An error means that the daemon is ending, which is a drain too.
+    drop(window.wait_for(|view| view.world.hosts.values().all(|host| host.draining)).await);
+    let view = window.borrow().clone();
+    Json(status_of(&api, &view))
+}
+
+async fn history(api: &Api, query: Query) -> Result<crate::store::History, Refused> {
+    let refused = |error: String| Refused {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        refusal: Refusal { error, help: None },
+    };
+    match api.door.history(query).await {
+        Some(Ok(history)) => Ok(history),
+        Some(Err(error)) => Err(refused(crate::error::chain(&error))),
+        None => Err(refused("the daemon is ending".to_owned())),
+    }
+}
+
+/// An answer that is not 2xx.
+struct Refused {
+    status: StatusCode,
+    refusal: Refusal,
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        (self.status, Json(self.refusal)).into_response()
+    }
+}

@@ -1,0 +1,145 @@
+//! The daemon's view as Prometheus text. Label values are profile names and our own words: bounded by the configuration.
+
+use super::door::View;
+use flint_core::job::JobState;
+use flint_core::plan::Because;
+use flint_core::vm::Phase;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use std::fmt;
+
+type Gauges = Family<Vec<(String, String)>, Gauge>;
+
+/// Counts that grow while the daemon runs, told by the rooms that count them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts(pub Vec<Count>);
+
+/// One counter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// What happened: `accepted`, `bad_signature`, …
+    pub outcome: &'static str,
+    /// How often.
+    pub times: u64,
+}
+
+/// The text for `GET /metrics`.
+///
+/// # Errors
+/// [`fmt::Error`] when the encoder fails, which it does not on a `String`.
+pub fn render(view: &View, webhooks: &Counts) -> Result<String, fmt::Error> {
+    let mut registry = Registry::with_prefix("flint");
+    microvms(&mut registry, view);
+    jobs(&mut registry, view);
+    breakers(&mut registry, view);
+    host(&mut registry, view);
+    let deliveries = gauges(&mut registry, "webhook_deliveries", "Webhook requests by outcome");
+    for count in &webhooks.0 {
+        set(&deliveries, &[("outcome", count.outcome)], count.times);
+    }
+    let ok = gauges(&mut registry, "store_ok", "1 when the last commit reached the disk");
+    set(&ok, &[], u64::from(view.stored));
+    let wrong = gauges(&mut registry, "audit_notes", "What the audit finds wrong; always 0");
+    set(&wrong, &[], view.notes.len() as u64);
+    let mut text = String::new();
+    encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+fn microvms(registry: &mut Registry, view: &View) {
+    let all = gauges(registry, "microvms", "MicroVMs by profile and phase");
+    for vm in view.world.vms.values() {
+        add(&all, &[("profile", vm.profile.as_str()), ("phase", phase_word(&vm.phase))]);
+    }
+}
+
+fn jobs(registry: &mut Registry, view: &View) {
+    let all = gauges(registry, "jobs", "Jobs that have not completed, by profile and state");
+    for job in view.world.jobs.values() {
+        let profile = job.profile.as_ref().map_or("none", |profile| profile.as_str());
+        let state = match job.state {
+            JobState::Queued => "queued",
+            JobState::Running(_) => "running",
+            JobState::Elsewhere => "elsewhere",
+        };
+        add(&all, &[("profile", profile), ("state", state)]);
+    }
+    let waits = gauges(registry, "waits", "Queued jobs by the one cause that they wait for");
+    for wait in view.waits.iter() {
+        add(&waits, &[("because", because_word(&wait.because))]);
+    }
+}
+
+fn breakers(registry: &mut Registry, view: &View) {
+    let open = gauges(registry, "breaker_open", "1 when a profile starts nothing new");
+    for (profile, breaker) in &view.world.breakers {
+        set(&open, &[("profile", profile.as_str())], u64::from(breaker.open));
+    }
+}
+
+fn host(registry: &mut Registry, view: &View) {
+    let capacity = gauges(registry, "capacity", "What the host may hand out");
+    let used = gauges(registry, "used", "What microVMs hold of it");
+    for host in view.world.hosts.values() {
+        set(&capacity, &[("of", "vcpus")], u64::from(host.capacity.vcpus));
+        set(&capacity, &[("of", "memory_mib")], host.capacity.memory.0);
+        set(&capacity, &[("of", "disk_mib")], host.capacity.disk.0);
+        set(&capacity, &[("of", "slots")], u64::from(host.slots));
+    }
+    let shapes = view.world.vms.values().map(|vm| vm.shape);
+    let sum = shapes.fold(flint_core::units::Resources::default(), |sum, shape| sum + shape);
+    set(&used, &[("of", "vcpus")], u64::from(sum.vcpus));
+    set(&used, &[("of", "memory_mib")], sum.memory.0);
+    set(&used, &[("of", "disk_mib")], sum.disk.0);
+    set(&used, &[("of", "slots")], view.world.vms.len() as u64);
+}
+
+fn gauges(registry: &mut Registry, name: &str, help: &str) -> Gauges {
+    let family = Gauges::default();
+    registry.register(name, help, family.clone());
+    family
+}
+
+fn labels(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn set(gauges: &Gauges, pairs: &[(&str, &str)], value: u64) {
+    gauges.get_or_create(&labels(pairs)).set(i64::try_from(value).unwrap_or(i64::MAX));
+}
+
+fn add(gauges: &Gauges, pairs: &[(&str, &str)]) {
+    gauges.get_or_create(&labels(pairs)).inc();
+}
+
+/// A phase in one word, for labels and tables.
+#[must_use]
+pub fn phase_word(phase: &Phase) -> &'static str {
+    match phase {
+        Phase::Launching => "launching",
+        Phase::Warm => "warm",
+        Phase::Registering => "registering",
+        Phase::Listening => "listening",
+        Phase::Busy(_) => "busy",
+        Phase::Retiring(_) => "retiring",
+        Phase::Stopping { .. } => "stopping",
+    }
+}
+
+/// A cause in one word, for labels.
+#[must_use]
+pub fn because_word(because: &Because) -> &'static str {
+    match because {
+        Because::NoProfile => "no_profile",
+        Because::Coming { .. } => "coming",
+        Because::ProfileFull { .. } => "profile_full",
+        Because::BackingOff { .. } => "backing_off",
+        Because::BreakerOpen { .. } => "breaker_open",
+        Because::HostFull { .. } => "host_full",
+        Because::TooBig { .. } => "too_big",
+        Because::Draining => "draining",
+        Because::HostAway => "host_away",
+    }
+}

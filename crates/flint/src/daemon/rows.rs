@@ -1,0 +1,169 @@
+//! The daemon's view and the store's history as rows for the API.
+
+use super::door::View;
+use super::metrics::{because_word, phase_word};
+use crate::api::{BreakerRow, JobRow, ProfileRow, VmRow, WhyAnswer};
+use crate::store::History;
+use flint_core::id::{JobKey, VmId};
+use flint_core::job::{Job, JobState};
+use flint_core::record::{JobRecord, VmRecord};
+use flint_core::units::Resources;
+use flint_core::vm::{Phase, Vm};
+use flint_core::world::World;
+
+/// The microVMs, by id.
+#[must_use]
+pub fn vms(world: &World) -> Vec<VmRow> {
+    world.vms.iter().map(|(id, vm)| vm_row(*id, vm)).collect()
+}
+
+fn vm_row(id: VmId, vm: &Vm) -> VmRow {
+    let job = match &vm.phase {
+        Phase::Busy(job) => job.map(|job| job.id),
+        Phase::Launching
+        | Phase::Warm
+        | Phase::Registering
+        | Phase::Listening
+        | Phase::Retiring(_)
+        | Phase::Stopping { .. } => None,
+    };
+    VmRow {
+        id: id.to_string(),
+        profile: vm.profile.to_string(),
+        phase: phase_word(&vm.phase).to_owned(),
+        job,
+        since: vm.since,
+        slot: vm.slot.0,
+        shape: vm.shape,
+        times: vm.times.clone(),
+        trouble: vm.trouble.clone(),
+    }
+}
+
+/// Jobs that have not completed, oldest first.
+#[must_use]
+pub fn open_jobs(world: &World) -> Vec<JobRow> {
+    let mut rows: Vec<JobRow> =
+        world.jobs.iter().map(|(key, job)| open_job(world, *key, job)).collect();
+    rows.sort_by_key(|row| (row.received, row.id));
+    rows
+}
+
+fn open_job(world: &World, key: JobKey, job: &Job) -> JobRow {
+    let (state, vm) = match job.state {
+        JobState::Queued => ("queued", None),
+        JobState::Running(vm) => ("running", Some(vm)),
+        JobState::Elsewhere => ("elsewhere", None),
+    };
+    let times = vm.and_then(|vm| world.vms.get(&vm)).map(|vm| vm.times.clone());
+    JobRow { state: state.to_owned(), vm: vm.map(|vm| vm.to_string()), times, ..base(key, job) }
+}
+
+/// Completed jobs, each with the waterfall of its microVM when that is gone too.
+#[must_use]
+pub fn done_jobs(history: &History, world: &World) -> Vec<JobRow> {
+    history.jobs.iter().map(|record| done_job(record, &history.vms, world)).collect()
+}
+
+fn done_job(record: &JobRecord, gone: &[VmRecord], world: &World) -> JobRow {
+    let gone = gone.iter().find(|vm| Some(vm.id) == record.vm).map(|vm| &vm.vm);
+    let there = record.vm.and_then(|vm| world.vms.get(&vm));
+    JobRow {
+        state: record.conclusion.0.clone(),
+        vm: record.vm.map(|vm| vm.to_string()),
+        completed: Some(record.completed),
+        times: gone.or(there).map(|vm| vm.times.clone()),
+        ..base(record.key, &record.job)
+    }
+}
+
+fn base(key: JobKey, job: &Job) -> JobRow {
+    JobRow {
+        id: key.id,
+        attempt: key.attempt,
+        repository: job.request.repository.clone(),
+        workflow: job.request.workflow.clone(),
+        name: job.request.name.clone(),
+        labels: job.request.labels.clone(),
+        profile: job.profile.as_ref().map(ToString::to_string),
+        state: String::new(),
+        vm: None,
+        received: job.received,
+        completed: None,
+        times: None,
+        url: job.request.url.clone(),
+    }
+}
+
+/// Why an open job stands where it stands; `None`: nobody knows it as open.
+#[must_use]
+pub fn why_open(view: &View, id: u64) -> Option<WhyAnswer> {
+    let (key, job) = view.world.jobs.iter().rfind(|(key, _)| key.id == id)?;
+    let wait = view.waits.iter().find(|wait| wait.job == *key);
+    let because = wait.map(|wait| because_word(&wait.because).replace('_', "-"));
+    let (state, sentence) = match (&job.state, wait) {
+        (JobState::Queued, Some(wait)) => ("queued", wait.sentence(job)),
+        (JobState::Queued, None) => ("queued", "it is about to be planned".to_owned()),
+        (JobState::Running(vm), _) => ("running", format!("it runs in {vm}")),
+        (JobState::Elsewhere, _) => {
+            ("elsewhere", "a runner that is not Flint's has taken it".to_owned())
+        }
+    };
+    Some(WhyAnswer { job: id, state: state.to_owned(), because, sentence })
+}
+
+/// The same for a completed one.
+#[must_use]
+pub fn why_done(record: &JobRecord) -> WhyAnswer {
+    let conclusion = &record.conclusion.0;
+    let sentence = match (record.vm, &record.runner) {
+        (Some(vm), _) => format!("it ran in {vm} and ended with `{conclusion}`"),
+        (None, Some(runner)) => format!("it ran on `{runner}` and ended with `{conclusion}`"),
+        (None, None) => format!("it ended with `{conclusion}` before a runner took it"),
+    };
+    WhyAnswer { job: record.key.id, state: conclusion.clone(), because: None, sentence }
+}
+
+/// The profiles, each with what it has and what waits for it.
+#[must_use]
+pub fn profiles(world: &World) -> Vec<ProfileRow> {
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let row = |(name, profile): (&flint_core::id::ProfileId, &flint_core::profile::Profile)| {
+        let vms = world.vms.values().filter(|vm| vm.profile == *name).count();
+        let mine = |job: &&Job| {
+            job.profile.as_ref() == Some(name) && matches!(job.state, JobState::Queued)
+        };
+        ProfileRow {
+            name: name.to_string(),
+            labels: profile.labels.iter().cloned().collect(),
+            shape: profile.shape,
+            warm: profile.warm,
+            max: profile.max,
+            vms: count(vms),
+            queued: count(world.jobs.values().filter(mine).count()),
+        }
+    };
+    world.profiles.iter().map(row).collect()
+}
+
+/// Profiles with failures.
+#[must_use]
+pub fn breakers(world: &World) -> Vec<BreakerRow> {
+    let failing = world.breakers.iter().filter(|(_, breaker)| breaker.failures > 0);
+    let row = |(profile, breaker): (&flint_core::id::ProfileId, &flint_core::world::Breaker)| {
+        BreakerRow {
+            profile: profile.to_string(),
+            failures: breaker.failures,
+            open: breaker.open,
+            until: breaker.closed_until,
+            why: breaker.why.clone(),
+        }
+    };
+    failing.map(row).collect()
+}
+
+/// What all microVMs take together.
+#[must_use]
+pub fn used(world: &World) -> Resources {
+    world.vms.values().fold(Resources::default(), |sum, vm| sum + vm.shape)
+}

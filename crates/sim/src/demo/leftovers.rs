@@ -1,0 +1,83 @@
+//! What of Flint is still on this machine: processes, namespaces, devices, mounts, files.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// Where to look, and for what.
+pub struct Search<'a> {
+    /// The prefix of the slots' namespaces and devices.
+    pub prefix: &'a str,
+    /// The daemon's state directory.
+    pub state_dir: &'a Path,
+    /// The namespace whose devices and rules are looked at.
+    pub uplink: &'a str,
+}
+
+impl Search<'_> {
+    /// Everything found, in words; empty when nothing is left.
+    #[must_use]
+    pub fn leftovers(&self) -> Vec<String> {
+        let mut found = self.processes();
+        let namespaces = names_in(Path::new("/run/netns"));
+        let slots = namespaces.into_iter().filter(|name| self.is_slot(name));
+        found.extend(slots.map(|name| format!("network namespace {name}")));
+        found.extend(self.devices());
+        found.extend(self.mounts());
+        for (what, folder) in [("scratch disk", "scratch"), ("jail", "jail/firecracker")] {
+            let names = names_in(&self.state_dir.join(folder));
+            let disks = names.into_iter().filter(|name| name.starts_with("vm-"));
+            found.extend(disks.map(|name| format!("{what} {name}")));
+        }
+        let jails = names_in(&self.state_dir.join("jail/qemu"));
+        found.extend(jails.into_iter().map(|name| format!("jail {name}")));
+        found
+    }
+
+    fn is_slot(&self, name: &str) -> bool {
+        let number = name.strip_prefix(self.prefix).and_then(|rest| rest.strip_prefix('-'));
+        number.is_some_and(|number| number.parse::<u16>().is_ok())
+    }
+
+    /// Any process that was started with a path of this state directory.
+    fn processes(&self) -> Vec<String> {
+        let state = self.state_dir.to_string_lossy().into_owned();
+        let me = std::process::id().to_string();
+        let pids = names_in(Path::new("/proc"));
+        let others = pids.into_iter().filter(|pid| pid.parse::<u32>().is_ok() && *pid != me);
+        let uses = |pid: &String| {
+            let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let command = String::from_utf8_lossy(&command).replace('\0', " ");
+            let root = fs::read_link(format!("/proc/{pid}/root")).unwrap_or_default();
+            (command.contains(&state) || root.starts_with(self.state_dir))
+                .then(|| format!("process {pid}: {}", command.trim()))
+        };
+        others.filter_map(|pid| uses(&pid)).collect()
+    }
+
+    fn devices(&self) -> Vec<String> {
+        let links = Command::new("ip").args(["-n", self.uplink, "-o", "link"]).output();
+        let links = links.map(|output| output.stdout).unwrap_or_default();
+        let names = String::from_utf8_lossy(&links).into_owned();
+        let names = names.lines().filter_map(|line| line.split(": ").nth(1));
+        let ours = names.filter(|name| !["lo", "eth0"].contains(&base(name)));
+        ours.map(|name| format!("device {}", base(name))).collect()
+    }
+
+    fn mounts(&self) -> Vec<String> {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
+        let inside = points.filter(|point| Path::new(point).starts_with(self.state_dir));
+        inside.map(|point| format!("mount {point}")).collect()
+    }
+}
+
+/// `flv3@if2` is the device `flv3`.
+fn base(name: &str) -> &str {
+    name.split('@').next().unwrap_or(name)
+}
+
+fn names_in(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}

@@ -1,0 +1,80 @@
+//! The demo's two made-up places: a host with an uplink, and the internet with GitHub in it.
+//!
+//! Both are network namespaces of the demo's own, so that nothing it sends can leave this machine. Dropping
+//! [`Places`] removes them, also when the demo fails.
+
+use anyhow::{Context, Result, bail};
+use std::net::Ipv4Addr;
+use std::process::Command;
+
+/// The host's address on its uplink (RFC 5737: for examples, routed nowhere).
+pub const HOST: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+
+/// The fake GitHub's address.
+pub const GITHUB: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
+
+/// The namespaces, while the demo runs.
+pub struct Places {
+    host: String,
+    github: String,
+}
+
+impl Places {
+    /// Makes both and the link between them. `name` keeps two demos apart.
+    ///
+    /// # Errors
+    /// When `ip` is missing or refuses: not root, most often.
+    pub fn make(name: &str) -> Result<Places> {
+        let places = Places { host: format!("{name}-host"), github: format!("{name}-github") };
+        places.remove();
+        let (host, github) = (places.host.as_str(), places.github.as_str());
+        let address = |ip: Ipv4Addr| format!("{ip}/24");
+        for netns in [host, github] {
+            ip(&["netns", "add", netns])?;
+            ip(&["-n", netns, "link", "set", "lo", "up"])?;
+        }
+        let peer = ["peer", "name", "eth0", "netns", github];
+        ip(&[&["-n", host, "link", "add", "eth0", "type", "veth"], &peer[..]].concat())?;
+        for (netns, own) in [(host, HOST), (github, GITHUB)] {
+            ip(&["-n", netns, "addr", "add", &address(own), "dev", "eth0"])?;
+            ip(&["-n", netns, "link", "set", "eth0", "up"])?;
+        }
+        ip(&["-n", host, "route", "add", "default", "via", &GITHUB.to_string()])?;
+        Ok(places)
+    }
+
+    /// The name of the host's namespace.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The file of the namespace that GitHub is in.
+    #[must_use]
+    pub fn github_file(&self) -> std::path::PathBuf {
+        std::path::Path::new("/run/netns").join(&self.github)
+    }
+
+    fn remove(&self) {
+        for netns in [&self.host, &self.github] {
+            // Absent is fine: there is nothing to remove the first time.
+            drop(Command::new("ip").args(["netns", "del", netns]).output());
+        }
+    }
+}
+
+impl Drop for Places {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+fn ip(args: &[&str]) -> Result<()> {
+    let output = Command::new("ip").args(args).output();
+    let output = output.context("cannot run `ip` (package iproute2)")?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("`ip {}` failed: {} (the demo needs root)", args.join(" "), said.trim());
+    }
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! A fake of GitHub's registrations: refuses, times out, and makes runners whose answer is lost.
+
+use super::outside::Outside;
+use flint::forge::{Error, Forge, Registered, Removal, Request};
+use flint_core::id::{RunnerId, RunnerName, VmId};
+use flint_wire::Secret;
+use std::collections::BTreeSet;
+
+/// The registrations of an [`Outside`].
+pub struct FakeForge {
+    outside: Outside,
+    instance: String,
+}
+
+impl FakeForge {
+    /// For the daemon with this instance.
+    #[must_use]
+    pub fn new(outside: Outside, instance: &str) -> Self {
+        FakeForge { outside, instance: instance.to_owned() }
+    }
+
+    fn status(status: u16, name: &RunnerName) -> Error {
+        Error::Status {
+            call: format!("generate-jitconfig for `{name}`"),
+            status,
+            message: "as the test wants it".to_owned(),
+        }
+    }
+}
+
+impl Forge for FakeForge {
+    async fn register(&self, request: Request) -> Result<Registered, Error> {
+        let mut state = self.outside.lock();
+        if let Some(status) = state.faults.register.pop_front() {
+            return Err(FakeForge::status(status, &request.name));
+        }
+        if state.runners.contains_key(&request.name) {
+            return Err(FakeForge::status(409, &request.name));
+        }
+        state.runners.insert(request.name.clone(), (request.labels, None));
+        state.next_runner += 1;
+        let runner = RunnerId(state.next_runner);
+        if state.faults.register_answer_lost > 0 {
+            state.faults.register_answer_lost -= 1;
+            return Err(FakeForge::status(504, &request.name));
+        }
+        // The fake guest finds its runner by this text.
+        let jit_config = Secret::new(request.name.as_str().to_owned());
+        Ok(Registered { runner, jit_config })
+    }
+
+    async fn deregister(&self, vm: VmId, names: Vec<RunnerName>) -> Result<Removal, Error> {
+        let mut state = self.outside.lock();
+        let mine = |name: &RunnerName| match names.as_slice() {
+            [] => name.vm(&self.instance) == Some(vm),
+            names => names.contains(name),
+        };
+        let found: Vec<RunnerName> = state.runners.keys().filter(|n| mine(n)).cloned().collect();
+        if found.iter().any(|name| state.runners[name].1.is_some()) {
+            return Ok(Removal::Busy);
+        }
+        state.runners.retain(|name, _| !found.contains(name));
+        Ok(Removal::Gone)
+    }
+
+    async fn runners(&self) -> Result<BTreeSet<VmId>, Error> {
+        let state = self.outside.lock();
+        Ok(state.runners.keys().filter_map(|name| name.vm(&self.instance)).collect())
+    }
+}

@@ -1,0 +1,212 @@
+//! What the fakes share: GitHub's queue and runners, the host's microVMs, disks and networks, and what goes wrong.
+
+use flint_core::event::{Event, ForgeEvent};
+use flint_core::id::{JobKey, RunnerName, Slot, VmId};
+use flint_core::job::{Conclusion, JobRequest};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+
+/// The outside of one test. Clones share it.
+#[derive(Clone)]
+pub struct Outside {
+    state: Arc<Mutex<State>>,
+    told: mpsc::UnboundedSender<Told>,
+    /// Changes whenever a waiting runner should look again.
+    changed: Arc<watch::Sender<u64>>,
+}
+
+/// What GitHub would send as a webhook, with its GUID.
+pub type Told = (String, Event);
+
+/// How unkind the outside is; a test may change it at any time.
+#[derive(Clone, Debug)]
+pub struct Faults {
+    /// The next registrations are answered with these HTTP statuses.
+    pub register: VecDeque<u16>,
+    /// The next registrations are really made, but their answer is lost.
+    pub register_answer_lost: u32,
+    /// The next boots fail.
+    pub boot: u32,
+    /// Guests booted from now on never answer.
+    pub guest_silent: bool,
+    /// Runners started from now on end at once with this code.
+    pub runner_exits: Option<i32>,
+    /// Guests lose power this long after their job began.
+    pub power_lost_after: Option<Duration>,
+    /// Scratch disks find no room.
+    pub disk_full: bool,
+    /// The next network set-ups fail.
+    pub net: u32,
+    /// How long a job runs.
+    pub job_takes: Duration,
+}
+
+/// The state behind the lock; never held across an await.
+pub(super) struct State {
+    pub(super) faults: Faults,
+    pub(super) queue: VecDeque<(JobKey, JobRequest)>,
+    /// Registered runners: labels, and the job if one was given.
+    pub(super) runners: BTreeMap<RunnerName, (BTreeSet<String>, Option<JobKey>)>,
+    pub(super) next_runner: u64,
+    pub(super) finished: Vec<(JobKey, VmId)>,
+    /// Running microVMs; a sender that says "your power is off".
+    pub(super) powered: BTreeMap<VmId, watch::Sender<bool>>,
+    pub(super) jails: BTreeSet<VmId>,
+    pub(super) disks: BTreeSet<VmId>,
+    pub(super) networks: BTreeSet<Slot>,
+    pub(super) launches: u64,
+    webhooks: u64,
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        Faults {
+            register: VecDeque::new(),
+            register_answer_lost: 0,
+            boot: 0,
+            guest_silent: false,
+            runner_exits: None,
+            power_lost_after: None,
+            disk_full: false,
+            net: 0,
+            job_takes: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Outside {
+    /// A kind outside, and the stream of the webhooks it sends.
+    #[must_use]
+    pub fn new() -> (Self, mpsc::UnboundedReceiver<Told>) {
+        let (told, webhooks) = mpsc::unbounded_channel();
+        let state = State {
+            faults: Faults::default(),
+            queue: VecDeque::new(),
+            runners: BTreeMap::new(),
+            next_runner: 4_711,
+            finished: Vec::new(),
+            powered: BTreeMap::new(),
+            jails: BTreeSet::new(),
+            disks: BTreeSet::new(),
+            networks: BTreeSet::new(),
+            launches: 0,
+            webhooks: 0,
+        };
+        let changed = Arc::new(watch::Sender::new(0));
+        (Outside { state: Arc::new(Mutex::new(state)), told, changed }, webhooks)
+    }
+
+    /// Makes the outside unkind, or kind again.
+    pub fn faults(&self, change: impl FnOnce(&mut Faults)) {
+        change(&mut self.lock().faults);
+    }
+
+    /// Queues a job at GitHub, which tells so.
+    pub fn queue(&self, id: u64, labels: &[&str]) -> JobKey {
+        let job = JobKey { id, attempt: 1 };
+        let request = JobRequest {
+            repository: "flint-demo/widgets".to_owned(),
+            workflow: "CI".to_owned(),
+            name: format!("job {id}"),
+            labels: labels.iter().map(|label| (*label).to_owned()).collect(),
+            run_id: id,
+            url: format!("https://github.com/flint-demo/widgets/actions/runs/{id}"),
+        };
+        self.lock().queue.push_back((job, request.clone()));
+        self.webhook(ForgeEvent::JobQueued { job, request });
+        self.wake();
+        job
+    }
+
+    /// Cancels a job that is still queued, which GitHub tells as completed.
+    pub fn cancel(&self, job: JobKey) {
+        let mut state = self.lock();
+        let Some(at) = state.queue.iter().position(|(key, _)| *key == job) else { return };
+        let Some((_, request)) = state.queue.remove(at) else { return };
+        drop(state);
+        let conclusion = Conclusion("cancelled".to_owned());
+        self.webhook(ForgeEvent::JobCompleted { job, request, runner: None, conclusion });
+    }
+
+    /// The jobs that ran to their end, each with its microVM.
+    #[must_use]
+    pub fn finished(&self) -> Vec<(JobKey, VmId)> {
+        self.lock().finished.clone()
+    }
+
+    /// How many microVMs were ever booted.
+    #[must_use]
+    pub fn launches(&self) -> u64 {
+        self.lock().launches
+    }
+
+    /// Everything that is left outside, in words; empty when nothing is.
+    #[must_use]
+    pub fn leftovers(&self) -> Vec<String> {
+        let state = self.lock();
+        let runners = state.runners.keys().map(|name| format!("runner {name}"));
+        let jails = state.jails.iter().map(|vm| format!("jail of {vm}"));
+        let disks = state.disks.iter().map(|vm| format!("disk of {vm}"));
+        let networks = state.networks.iter().map(|slot| format!("network of slot {slot}"));
+        let powered = state.powered.keys().map(|vm| format!("process of {vm}"));
+        runners.chain(jails).chain(disks).chain(networks).chain(powered).collect()
+    }
+
+    /// Takes the power from a microVM, as a crash would.
+    pub fn cut_power(&self, vm: VmId) {
+        if let Some(power) = self.lock().powered.get(&vm) {
+            power.send_replace(false);
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no fake panics while it holds the lock")
+    }
+
+    pub(super) fn wake(&self) {
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    pub(super) fn webhook(&self, event: ForgeEvent) {
+        let mut state = self.lock();
+        state.webhooks += 1;
+        let guid = format!("guid-{}", state.webhooks);
+        drop(state);
+        // A test that no longer listens has seen enough.
+        drop(self.told.send((guid, Event::Forge(event))));
+    }
+
+    /// Gives a registered, free runner the oldest queued job that fits it.
+    pub(super) fn take_job(&self, runner: &RunnerName) -> Option<(JobKey, JobRequest)> {
+        let mut state = self.lock();
+        let (labels, busy) = state.runners.get(runner)?.clone();
+        if busy.is_some() {
+            return None;
+        }
+        let fits = |request: &JobRequest| request.labels.iter().all(|l| labels.contains(l));
+        let at = state.queue.iter().position(|(_, request)| fits(request))?;
+        let (job, request) = state.queue.remove(at)?;
+        state.runners.insert(runner.clone(), (labels, Some(job)));
+        drop(state);
+        let (runner, told) = (Some(runner.clone()), request.clone());
+        self.webhook(ForgeEvent::JobStarted { job, request: told, runner });
+        Some((job, request))
+    }
+
+    /// A runner reports its job's end; GitHub removes the one-job registration by itself.
+    pub(super) fn end_job(&self, runner: &RunnerName, vm: VmId, job: JobKey, request: JobRequest) {
+        let mut state = self.lock();
+        state.runners.remove(runner);
+        state.finished.push((job, vm));
+        drop(state);
+        let conclusion = Conclusion("success".to_owned());
+        let runner = Some(runner.clone());
+        self.webhook(ForgeEvent::JobCompleted { job, request, runner, conclusion });
+    }
+}
