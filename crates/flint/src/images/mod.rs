@@ -1,13 +1,25 @@
 //! Disks: a read-only base shared by all microVMs, one sparse scratch disk each.
+//!
+//! The way in is [`LocalImages`]. Owner and mode of a scratch disk are whoever's who jails the VMM; here it is
+//! root's alone.
 
 use flint_core::id::VmId;
 use flint_core::units::MiB;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+mod bundle;
 pub mod error;
+mod kind;
+mod local;
+mod scratch;
+#[cfg(test)]
+mod tests;
 
+pub use bundle::Advice;
 pub use error::Error;
+pub use kind::Kind;
+pub use local::LocalImages;
 
 /// The seam to a host's disks.
 pub trait Images: Send + Sync + 'static {
@@ -60,4 +72,11 @@ pub struct Bundle {
     pub base: PathBuf,
     /// The kernel's modules for jobs, `modules.ext4` beside the kernel, if any.
     pub modules: Option<PathBuf>,
+}
+
+/// What the configuration says about disks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Scratch disks lie in its folder `scratch`.
+    pub state_dir: PathBuf,
 }

@@ -11,12 +11,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// Held by the thread that works on a slot; handed on in the order of asking.
+type Turn = tokio::sync::Mutex<()>;
+
 /// Slots as network namespaces of this host.
 #[derive(Debug)]
 pub struct HostNet {
     options: Arc<Options>,
     /// One piece of work per slot at a time. An order that was given up may still run on its thread.
-    turns: Mutex<BTreeMap<Slot, Arc<Mutex<()>>>>,
+    turns: Mutex<BTreeMap<Slot, Arc<Turn>>>,
 }
 
 impl HostNet {
@@ -60,23 +63,22 @@ impl HostNet {
         worker::run(move || check::look(&options)).await
     }
 
+    fn turn_of(&self, slot: Slot) -> Arc<Turn> {
+        // The map is whole even if somebody panicked beside it.
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.entry(slot).or_default().clone()
+    }
+
     /// Runs `work` on a thread of its own, after all earlier work for this slot.
     async fn in_turn<T: Send + 'static>(
         &self,
         slot: Slot,
         work: impl FnOnce(&Options) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        // The mutexes guard no data: a panic under them has broken none.
-        let turn = self
-            .turns
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .entry(slot)
-            .or_default()
-            .clone();
+        let turn = self.turn_of(slot).lock_owned().await;
         let options = self.options.clone();
         worker::run(move || {
-            let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+            let _turn = turn;
             work(&options)
         })
         .await

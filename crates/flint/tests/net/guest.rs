@@ -1,0 +1,86 @@
+//! A guest without a kernel: it sits on the tap's file, where a VMM would.
+
+use super::frames::{self, ACK, Heard, Mac, SYN};
+use flint::net::Attached;
+use flint::net::derive::{GATEWAY, GUEST, mac_of};
+use flint::sys::{netns, tap};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+/// No test is fast or slow by this; it only ends one that would hang.
+const PATIENCE: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
+
+pub(super) struct Guest {
+    tap: File,
+    pub(super) mac: Mac,
+    pub(super) address: SocketAddrV4,
+}
+
+impl Guest {
+    pub(super) fn on(attached: &Attached) -> Self {
+        let name = attached.nic.tap.clone();
+        let opened = netns::run_in(&attached.nic.netns, || tap::open(&name, tap::VnetHeader::No));
+        let tap = opened.unwrap().unwrap();
+        Guest { tap, mac: mac_of(GUEST), address: SocketAddrV4::new(GUEST, 4000) }
+    }
+
+    pub(super) fn send(&self, frame: &[u8]) {
+        (&self.tap).write_all(frame).unwrap();
+    }
+
+    pub(super) fn say(&self, to: SocketAddrV4, payload: &str) {
+        self.say_as(self.mac, *self.address.ip(), to, payload);
+    }
+
+    /// As `say`, under another name.
+    pub(super) fn say_as(&self, mac: Mac, from: Ipv4Addr, to: SocketAddrV4, payload: &str) {
+        let from = SocketAddrV4::new(from, self.address.port());
+        self.send(&frames::udp(mac, mac_of(GATEWAY), [from, to], payload.as_bytes()));
+    }
+
+    /// Waits for the first frame that is wanted; what else comes is ignored, as a kernel would.
+    pub(super) fn hear<T>(&self, wanted: impl Fn(Heard) -> Option<T>) -> T {
+        let mut frame = [0; 2048];
+        loop {
+            let mut ready = [PollFd::new(&self.tap, PollFlags::IN)];
+            assert_eq!(poll(&mut ready, Some(&PATIENCE)).unwrap(), 1, "the guest heard nothing");
+            let length = (&self.tap).read(&mut frame).unwrap();
+            if let Some(found) = wanted(frames::heard(&frame[..length])) {
+                return found;
+            }
+        }
+    }
+
+    pub(super) fn hear_udp(&self) -> (SocketAddrV4, String) {
+        self.hear(|heard| match heard {
+            Heard::Udp { from, payload } => Some((from, String::from_utf8(payload).unwrap())),
+            _ => None,
+        })
+    }
+
+    /// Waits until it is told that it may not go somewhere; returns where to.
+    pub(super) fn hear_refusal(&self) -> Ipv4Addr {
+        self.hear(|heard| match heard {
+            Heard::Prohibited { to } => Some(to),
+            _ => None,
+        })
+    }
+
+    /// SYN, SYN+ACK, ACK.
+    pub(super) fn connect(&self, to: SocketAddrV4) {
+        let macs = [self.mac, mac_of(GATEWAY)];
+        let ends = [self.address, to];
+        self.send(&frames::tcp(macs, ends, SYN, [100, 0]));
+        let theirs = self.hear(|heard| match heard {
+            Heard::Tcp { from, flags, sequence }
+                if from == to && flags & (SYN | ACK) == SYN | ACK =>
+            {
+                Some(sequence)
+            }
+            _ => None,
+        });
+        self.send(&frames::tcp(macs, ends, ACK, [101, theirs.wrapping_add(1)]));
+    }
+}
