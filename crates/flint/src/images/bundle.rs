@@ -109,7 +109,7 @@ pub struct Advice {
 }
 
 impl Advice {
-    /// What of a bundle should belong to root with mode 0444, and does not.
+    /// The files of a bundle that do not belong to root, or have a mode other than 0444 and 0644.
     #[must_use]
     pub fn of(bundle: &Bundle) -> Vec<Advice> {
         let Bundle { kernel, initramfs, base, modules } = bundle;
@@ -119,9 +119,7 @@ impl Advice {
             let (mode, owner) = (about.mode() & 0o7777, about.uid());
             Some(Advice { path: path.clone(), mode, owner })
         };
-        let loose = |advice: &Advice| {
-            advice.mode & 0o133 != 0 || advice.mode & 0o444 != 0o444 || advice.owner != 0
-        };
+        let loose = |advice: &Advice| advice.mode & !0o200 != 0o444 || advice.owner != 0;
         files.filter_map(look).filter(loose).collect()
     }
 

@@ -110,7 +110,7 @@ fn elf(head: &[u8]) -> Kind {
 /// `s_blocks_count_lo` at 4, `s_log_block_size` at 24; the high half (`64bit` feature) is beyond 16 TiB.
 fn ext4_bytes(head: &[u8]) -> u64 {
     let (blocks, log) = (word(head, 1024 + 4), word(head, 1024 + 24));
-    blocks.checked_mul(1024 << log.min(16)).unwrap_or(u64::MAX)
+    blocks.saturating_mul(1024 << log.min(16))
 }
 
 /// `blkszbits` at 12, `blocks` at 36.

@@ -2,9 +2,9 @@
 
 use super::netlink::Links;
 use super::{Cidr, Error, Options, build, derive, nft, resolver, worker};
+use crate::sys::netns;
 use serde_json::Value;
 use std::fmt;
-use std::fs;
 
 /// Something that keeps guests from the network, or may.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,8 +98,7 @@ pub(super) fn look(options: &Options) -> Result<Vec<Finding>, Error> {
     })?;
     let chains = nft::ask("the uplink", &["-j", "list", "chains"])?;
     findings.extend(foreign_drops(&chains));
-    let legacy = fs::read_to_string("/proc/thread-self/net/ip_tables_names").unwrap_or_default();
-    if legacy.lines().any(|table| table == "filter") {
+    if netns::legacy_tables().iter().any(|table| table == "filter") {
         findings.push(Finding::LegacyIptables);
     }
     if options.dns.is_empty() && resolver::of_host().is_empty() {

@@ -125,6 +125,13 @@ pub fn set(setting: &str, value: &str) -> io::Result<()> {
     fs::write(Path::new("/proc/sys/net").join(setting), value)
 }
 
+/// The tables that the old `iptables` has loaded in the calling thread's namespace; none on a kernel without it.
+#[must_use]
+pub fn legacy_tables() -> Vec<String> {
+    let names = fs::read_to_string("/proc/thread-self/net/ip_tables_names").unwrap_or_default();
+    names.lines().map(str::to_owned).collect()
+}
+
 fn unshare_network() -> io::Result<()> {
     // SAFETY: NEWNET alone neither splits the file table nor the credentials of this thread from its process.
     unsafe { unshare_unsafe(UnshareFlags::NEWNET) }.map_err(Into::into)

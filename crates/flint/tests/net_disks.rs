@@ -1,4 +1,5 @@
 //! A disk that is really full: a tmpfs of few KiB, mounted for the test. Needs root and says so.
+#![cfg(test)]
 
 use flint::images::{Error, Images, LocalImages, Options};
 use flint_core::id::VmId;
