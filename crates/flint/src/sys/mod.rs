@@ -11,3 +11,13 @@ pub mod tap;
 )]
 
 pub mod host_facts;
+
+pub mod bounded;
+pub mod cgroup;
+pub mod clock;
+pub mod kvm;
+pub mod process;
+pub mod socket;
+pub mod spawn;
+pub mod terminal;
+pub mod tree;

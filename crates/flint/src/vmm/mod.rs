@@ -5,8 +5,14 @@ use flint_core::id::{Slot, VmId};
 use flint_core::units::Resources;
 use std::path::PathBuf;
 
+pub mod choose;
+mod console;
 pub mod error;
+pub mod firecracker;
+pub mod jail;
+pub mod qemu;
 
+pub use choose::AnyVmm;
 pub use error::Error;
 
 /// The seam to a virtual machine monitor.
