@@ -1,1 +1,266 @@
 //! `launch` and `destroy` as straight lines over three seams: disks, network, VMM.
+//!
+//! `destroy` needs only the id: it removes whatever is there, and is right after a crash at any point. It leaves a
+//! tombstone, so that an order to launch that comes late is refused. What guests say becomes facts in a channel.
+
+pub mod error;
+mod guest;
+pub mod layout;
+mod locks;
+pub mod log;
+mod once;
+mod scan;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::Error;
+pub use layout::Layout;
+
+use crate::images::{Images, Source};
+use crate::net::Net;
+use crate::sys::bounded;
+use crate::vmm::{Boot, Console, Drive, Vmm};
+use flint_core::event::Event;
+use flint_core::id::{HostId, Slot, VmId};
+use flint_core::units::Resources;
+use flint_wire::{ToGuest, Work, frame};
+use guest::{Follower, Order, Progress, Setup};
+use locks::Locks;
+use log::{Log, View};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Log files that are kept, consoles and older halves counted.
+const LOGS_KEPT: usize = 400;
+
+/// Tombstones that are kept. Ids only grow, so the oldest are the least likely to be asked for.
+const TOMBSTONES_KEPT: usize = 10_000;
+
+/// How long an agent may take to answer after the daemon came back.
+const ADOPT_MAX: Duration = Duration::from_secs(60);
+
+/// What is fixed about a host.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Its name.
+    pub id: HostId,
+    /// Its places.
+    pub layout: Layout,
+    /// The user id of slot 0: the tap of slot `n` belongs to `uid_base + n`.
+    pub uid_base: u32,
+}
+
+/// An order to start one microVM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaunchOrder {
+    /// Its id.
+    pub vm: VmId,
+    /// Its place.
+    pub slot: Slot,
+    /// What it takes.
+    pub shape: Resources,
+    /// Its kernel and image.
+    pub source: Source,
+    /// How long until its agent must have answered.
+    pub boot_timeout: Duration,
+    /// Where its console goes.
+    pub console: Console,
+}
+
+/// A host that runs microVMs.
+pub struct Host<V, N, I> {
+    options: Options,
+    vmm: Arc<V>,
+    net: N,
+    images: I,
+    events: mpsc::Sender<Event>,
+    locks: Locks,
+    known: Mutex<Known>,
+}
+
+/// What this daemon has done here so far.
+#[derive(Default)]
+struct Known {
+    guests: BTreeMap<VmId, Guest>,
+    slots: BTreeMap<Slot, VmId>,
+    tombstones: BTreeSet<VmId>,
+}
+
+/// A guest that is followed.
+#[derive(Clone)]
+struct Guest {
+    log: Arc<Log>,
+    progress: watch::Receiver<Progress>,
+    orders: mpsc::Sender<Order>,
+}
+
+impl<V: Vmm, N: Net, I: Images> Host<V, N, I> {
+    /// A host over these seams. Guests' facts go to `events`; a receiver that is dropped loses them, no more.
+    pub fn new(options: Options, vmm: V, net: N, images: I, events: mpsc::Sender<Event>) -> Self {
+        let vmm = Arc::new(vmm);
+        Host { options, vmm, net, images, events, locks: Locks::default(), known: Mutex::default() }
+    }
+
+    /// Makes disk, network and guest, boots it, and follows it from then on. A guest that is followed already is
+    /// left as it is.
+    ///
+    /// # Errors
+    /// [`Error`]; something may be left, which `destroy` removes. Nothing of it is ever resumed.
+    pub async fn launch(&self, order: LaunchOrder) -> Result<(), Error> {
+        let (vm, slot) = (order.vm, order.slot);
+        let _vm = self.locks.vm(vm).await;
+        let _slot = self.locks.slot(slot).await;
+        if self.known().guests.contains_key(&vm) {
+            return Ok(());
+        }
+        self.not_destroyed(vm)?;
+        self.known().slots.insert(slot, vm);
+        let disks = |source| Error::Images { vm, source };
+        let bundle = self.images.ensure(&order.source).await.map_err(disks)?;
+        let scratch = self.images.scratch_for(vm, order.shape.disk).await.map_err(disks)?;
+        self.not_destroyed(vm)?;
+        let uid = self.options.uid_base + u32::from(slot.0);
+        let attached = self.net.attach(slot, uid).await;
+        let attached = attached.map_err(|source| Error::Net { vm, source })?;
+        self.not_destroyed(vm)?;
+        let read_only = |path| Drive { path, writable: false };
+        let mut drives = vec![read_only(bundle.base), Drive { path: scratch, writable: true }];
+        drives.extend(bundle.modules.map(read_only));
+        let boot = Boot {
+            vm,
+            slot,
+            shape: order.shape,
+            kernel: bundle.kernel,
+            initramfs: bundle.initramfs,
+            drives,
+            nic: Some(attached.nic),
+            console: order.console,
+        };
+        self.make_room_for_logs();
+        self.vmm.boot(boot).await.map_err(|source| Error::Vmm { vm, source })?;
+        self.follow(vm, Some(Setup { network: Some(attached.guest) }), order.boot_timeout);
+        Ok(())
+    }
+
+    /// Follows a microVM that an earlier daemon started. One that is followed already is left as it is.
+    pub fn adopt(&self, vm: VmId, slot: Slot) {
+        if !self.known().guests.contains_key(&vm) {
+            self.known().slots.insert(slot, vm);
+            self.follow(vm, None, ADOPT_MAX);
+        }
+    }
+
+    /// Removes all traces of an id. What is not there is fine.
+    ///
+    /// # Errors
+    /// [`Error`]; something is left, and the same order removes it another time.
+    pub async fn destroy(&self, vm: VmId, slot: Option<Slot>) -> Result<(), Error> {
+        // Before the lock: a launch under way stops at its next step.
+        self.bury(vm);
+        let _vm = self.locks.vm(vm).await;
+        let slot = slot.or_else(|| self.slot_of(vm));
+        let _slot = match slot {
+            Some(slot) => Some(self.locks.slot(slot).await),
+            None => None,
+        };
+        self.vmm.kill(vm).await.map_err(|source| Error::Vmm { vm, source })?;
+        // A repeated order may find its slot in other hands.
+        if let Some(slot) = slot.filter(|slot| self.owner(*slot).is_none_or(|owner| owner == vm)) {
+            self.net.detach(slot).await.map_err(|source| Error::Net { vm, source })?;
+        }
+        self.images.drop_for(vm).await.map_err(|source| Error::Images { vm, source })?;
+        let mut known = self.known();
+        known.guests.remove(&vm);
+        known.slots.retain(|_, owner| *owner != vm);
+        Ok(())
+    }
+
+    /// Hands a guest its work, once it is configured, and returns when it has been written to it.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`], [`Error::Gone`], [`Error::Work`]; [`Error::Armed`] when it has work already.
+    pub async fn arm(&self, vm: VmId, work: Work) -> Result<(), Error> {
+        let guest = self.known().guests.get(&vm).cloned().ok_or(Error::Unknown { vm })?;
+        let line =
+            frame::encode(&ToGuest::Work(work)).map_err(|source| Error::Work { vm, source })?;
+        let (taken, written) = oneshot::channel();
+        guest.orders.try_send(Order { line, taken }).map_err(|refused| match refused {
+            mpsc::error::TrySendError::Full(_) => Error::Armed { vm },
+            mpsc::error::TrySendError::Closed(_) => Error::Gone { vm },
+        })?;
+        written.await.map_err(|_| Error::Gone { vm })
+    }
+
+    /// A microVM's log, as long as it is here. After that its file is [`Layout::log`].
+    #[must_use]
+    pub fn log(&self, vm: VmId) -> Option<View> {
+        self.known().guests.get(&vm).map(|guest| guest.log.view())
+    }
+
+    /// The last bytes of a microVM's log file, gone or not; empty when there is none any more.
+    #[must_use]
+    pub fn kept_log(&self, vm: VmId, most: u64) -> Vec<u8> {
+        bounded::tail(&self.options.layout.log(vm), most)
+    }
+
+    /// The last bytes of a microVM's console, gone or not.
+    #[must_use]
+    pub fn kept_console(&self, vm: VmId, most: u64) -> Vec<u8> {
+        bounded::tail(&self.options.layout.console(vm), most)
+    }
+
+    fn follow(&self, vm: VmId, setup: Option<Setup>, patience: Duration) {
+        let log = Arc::new(Log::open(&self.options.layout.log(vm)));
+        let (progress, watched) = watch::channel(Progress::default());
+        // One order in a guest's life.
+        let (orders, taking) = mpsc::channel(1);
+        let follower = Follower {
+            vm,
+            vmm: Arc::clone(&self.vmm),
+            setup,
+            deadline: tokio::time::Instant::now() + patience,
+            console: self.options.layout.console(vm),
+            log: Arc::clone(&log),
+            events: self.events.clone(),
+            progress,
+            orders: taking,
+        };
+        self.known().guests.insert(vm, Guest { log, progress: watched, orders });
+        tokio::spawn(follower.follow());
+    }
+
+    fn make_room_for_logs(&self) {
+        let dir = self.options.layout.logs();
+        let made = std::fs::create_dir_all(&dir).and_then(|()| bounded::prune(&dir, LOGS_KEPT));
+        if let Err(error) = made {
+            tracing::warn!(dir = %dir.display(), %error, "cannot keep logs");
+        }
+    }
+
+    fn not_destroyed(&self, vm: VmId) -> Result<(), Error> {
+        if self.known().tombstones.contains(&vm) { Err(Error::Destroyed { vm }) } else { Ok(()) }
+    }
+
+    fn bury(&self, vm: VmId) {
+        let mut known = self.known();
+        known.tombstones.insert(vm);
+        while known.tombstones.len() > TOMBSTONES_KEPT {
+            known.tombstones.pop_first();
+        }
+    }
+
+    fn slot_of(&self, vm: VmId) -> Option<Slot> {
+        self.known().slots.iter().find(|(_, owner)| **owner == vm).map(|(slot, _)| *slot)
+    }
+
+    fn owner(&self, slot: Slot) -> Option<VmId> {
+        self.known().slots.get(&slot).copied()
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -14,7 +14,10 @@ const KEEP: u64 = 256 * 1024;
 const REST: Duration = Duration::from_millis(50);
 
 /// Keeps what comes until it ends. Without a file it is still read, so that the guest is not held up.
-pub fn keep(mut from: impl AsyncRead + Send + Unpin + 'static, file: &Path) -> JoinHandle<()> {
+pub(super) fn keep(
+    mut from: impl AsyncRead + Send + Unpin + 'static,
+    file: &Path,
+) -> JoinHandle<()> {
     let opened = Bounded::open(file, KEEP);
     if let Err(error) = &opened {
         tracing::warn!(file = %file.display(), %error, "cannot keep a console");
@@ -35,7 +38,7 @@ pub fn keep(mut from: impl AsyncRead + Send + Unpin + 'static, file: &Path) -> J
 }
 
 /// Joins it to standard input and output until the guest closes it.
-pub fn join(stream: tokio::net::UnixStream) -> JoinHandle<()> {
+pub(super) fn join(stream: tokio::net::UnixStream) -> JoinHandle<()> {
     let (mut from_guest, mut to_guest) = stream.into_split();
     let (keys, mut typed) = tokio::sync::mpsc::channel::<Vec<u8>>(16);
     // A thread of its own, never joined: a read of a terminal cannot be taken back.

@@ -118,6 +118,7 @@ impl Jails {
         boot: &Boot,
         overhead: u64,
     ) -> Result<Jail, Error> {
+        self.kill(boot.vm).await?;
         let (jails, engine, boot) = (Arc::clone(self), engine.to_owned(), boot.clone());
         blocking(move || jails.make_now(&engine, &boot, overhead)).await
     }
@@ -131,7 +132,6 @@ impl Jails {
         let (uid, gid) = self.user(boot.slot);
         let dir = self.options.dir.join(engine).join(vm.to_string());
         let root = dir.join("root");
-        tree::remove(&dir).map_err(failed(&dir))?;
         tree::directory_for(&root, uid, gid).map_err(failed(&root))?;
         for (name, from) in [("vmlinux", &boot.kernel), ("initramfs", &boot.initramfs)] {
             self.share(from, &root.join(name)).map_err(failed(from))?;

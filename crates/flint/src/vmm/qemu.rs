@@ -310,7 +310,7 @@ mod tests {
     #[test]
     fn only_a_translated_guest_is_told_the_counters_speed() {
         let options = |accel| Options { program: "q".into(), accel, firmware: None };
-        let jails = jail::Jails::new(jail::Options {
+        let jails = Jails::new(jail::Options {
             dir: "/nowhere".into(),
             logs: "/nowhere".into(),
             uid_base: 1,

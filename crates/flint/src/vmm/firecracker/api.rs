@@ -201,7 +201,7 @@ mod tests {
     use tokio::net::UnixListener;
 
     /// Answers each connection with the next of these texts, and gives back what was asked.
-    async fn serve(listener: UnixListener, answers: Vec<&'static str>) -> Vec<String> {
+    async fn serve(listener: UnixListener, answers: Vec<String>) -> Vec<String> {
         let mut asked = Vec::new();
         for answer in answers {
             let (mut stream, _) = listener.accept().await.unwrap();
@@ -223,7 +223,8 @@ mod tests {
     async fn a_call_carries_its_length_and_an_empty_answer_is_fine() {
         let dir = tempfile::tempdir().unwrap();
         let (api, listener) = api(&dir);
-        let server = serve(listener, vec!["HTTP/1.1 204 \r\nServer: Firecracker API\r\n\r\n"]);
+        let server =
+            serve(listener, vec!["HTTP/1.1 204 \r\nServer: Firecracker API\r\n\r\n".to_owned()]);
         let body = serde_json::json!({"action_type": "InstanceStart"});
         let (asked, put) = tokio::join!(server, api.put("/actions", &body));
         put.unwrap();
@@ -236,8 +237,10 @@ mod tests {
     async fn a_refusal_gives_its_own_words_even_when_they_are_no_json() {
         let dir = tempfile::tempdir().unwrap();
         let (api, listener) = api(&dir);
-        let plain = "HTTP/1.1 400 \r\nContent-Length: 41\r\n\r\n{\"fault_message\": \"Open tap device failed\"";
-        let broken = "HTTP/1.1 400 \r\nContent-Length: 37\r\n\r\n{ \"error\": \"Payload too large.\nMore\" }";
+        let refusal =
+            |body: &str| format!("HTTP/1.1 400 \r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let plain = refusal("{\"fault_message\": \"Open tap device failed\"}");
+        let broken = refusal("{ \"error\": \"Payload too large.\nMore\" }");
         let server = serve(listener, vec![plain, broken]);
         let calls = async {
             let first = api.put("/a", &1).await.unwrap_err().to_string();
