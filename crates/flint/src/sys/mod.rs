@@ -1,23 +1,16 @@
 //! The only user of libc, `/proc` and `/sys`. Knows no word of the domain.
 #![expect(unsafe_code, reason = "system calls that have no safe wrapper; each says why it is sound")]
 
-pub mod fs;
-pub mod host_facts;
-pub mod netns;
-pub mod tap;
-#![expect(
-    unsafe_code,
-    reason = "system calls that have no safe wrapper; each says why it is sound"
-)]
-
-pub mod host_facts;
-
 pub mod bounded;
 pub mod cgroup;
 pub mod clock;
+pub mod fs;
+pub mod host_facts;
 pub mod kvm;
+pub mod netns;
 pub mod process;
 pub mod socket;
 pub mod spawn;
+pub mod tap;
 pub mod terminal;
 pub mod tree;
