@@ -29,7 +29,8 @@ pub struct App {
 /// # Errors
 /// [`Error::KeyFile`] when it cannot be read, [`Error::NotAKey`] when it is something else.
 pub fn read_key_file(path: &Path) -> Result<Secret, Error> {
-    let text = std::fs::read(path).map_err(|source| Error::KeyFile { path: path.to_owned(), source })?;
+    let text =
+        std::fs::read(path).map_err(|source| Error::KeyFile { path: path.to_owned(), source })?;
     let text = String::from_utf8(text).map_err(|_| not_a_key("the file is not text"))?;
     let text = Secret::new(text);
     parse(&text)?;
@@ -68,11 +69,14 @@ impl App {
 
 fn parse(pem: &Secret) -> Result<RsaKeyPair, Error> {
     let text = pem.expose();
-    let begin = text.find("-----BEGIN ").ok_or_else(|| not_a_key("there is no `-----BEGIN` line in it"))?;
+    let begin =
+        text.find("-----BEGIN ").ok_or_else(|| not_a_key("there is no `-----BEGIN` line in it"))?;
     let rest = &text[begin + "-----BEGIN ".len()..];
-    let (kind, rest) = rest.split_once("-----").ok_or_else(|| not_a_key("its `-----BEGIN` line is cut"))?;
+    let (kind, rest) =
+        rest.split_once("-----").ok_or_else(|| not_a_key("its `-----BEGIN` line is cut"))?;
     let end = format!("-----END {kind}-----");
-    let (body, _) = rest.split_once(&end).ok_or_else(|| not_a_key("its `-----END` line is missing"))?;
+    let (body, _) =
+        rest.split_once(&end).ok_or_else(|| not_a_key("its `-----END` line is missing"))?;
     if body.contains("ENCRYPTED") || kind.contains("ENCRYPTED") {
         return Err(not_a_key("it is protected by a passphrase"));
     }
@@ -82,9 +86,16 @@ fn parse(pem: &Secret) -> Result<RsaKeyPair, Error> {
     let key = match kind {
         "RSA PRIVATE KEY" => RsaKeyPair::from_der(&der),
         "PRIVATE KEY" => RsaKeyPair::from_pkcs8(&der),
-        other => return Err(not_a_key(&format!("it is a `{}`, not a private RSA key", super::text::line(other)))),
+        other => {
+            return Err(not_a_key(&format!(
+                "it is a `{}`, not a private RSA key",
+                super::text::line(other)
+            )));
+        }
     };
-    key.map_err(|rejected| not_a_key(&format!("it is not an RSA key of 2048 to 4096 bits ({rejected})")))
+    key.map_err(|rejected| {
+        not_a_key(&format!("it is not an RSA key of 2048 to 4096 bits ({rejected})"))
+    })
 }
 
 fn not_a_key(problem: &str) -> Error {

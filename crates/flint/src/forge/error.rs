@@ -232,11 +232,15 @@ impl Error {
 fn listen_help(address: SocketAddr, source: &io::Error) -> Option<String> {
     let port = address.port();
     match source.kind() {
-        io::ErrorKind::AddrInUse => {
-            Some(format!("another program has port {port} (`ss -ltnp 'sport = :{port}'` names it): end it, or choose another port"))
+        io::ErrorKind::AddrInUse => Some(format!(
+            "another program has port {port} (`ss -ltnp 'sport = :{port}'` names it): end it, or choose another port"
+        )),
+        io::ErrorKind::PermissionDenied => {
+            Some(format!("port {port} needs root or CAP_NET_BIND_SERVICE"))
         }
-        io::ErrorKind::PermissionDenied => Some(format!("port {port} needs root or CAP_NET_BIND_SERVICE")),
-        io::ErrorKind::AddrNotAvailable => Some(format!("no interface of this host has the address {}", address.ip())),
+        io::ErrorKind::AddrNotAvailable => {
+            Some(format!("no interface of this host has the address {}", address.ip()))
+        }
         _ => None,
     }
 }

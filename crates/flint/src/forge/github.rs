@@ -128,7 +128,8 @@ impl GitHub {
             let ask = Ask { method: Method::GET, below_runners: &[], query: &query, body: None };
             let Page { runners } = self.send(ask).await?.json()?;
             let last = runners.len() < PAGE;
-            let mine = |r: Runner| RunnerName::told(&r.name).vm(&self.instance).map(|vm| (r.id, (vm, r)));
+            let mine =
+                |r: Runner| RunnerName::told(&r.name).vm(&self.instance).map(|vm| (r.id, (vm, r)));
             found.extend(runners.into_iter().filter_map(mine));
             if last {
                 return Ok(page);

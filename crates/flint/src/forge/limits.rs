@@ -80,7 +80,8 @@ impl Seen<'_> {
 
     fn reset(&self) -> Option<Timestamp> {
         // A second more: the header is cut to whole seconds.
-        self.number("x-ratelimit-reset").map(|s| Timestamp(s.saturating_add(1).saturating_mul(1000)))
+        self.number("x-ratelimit-reset")
+            .map(|s| Timestamp(s.saturating_add(1).saturating_mul(1000)))
     }
 
     fn number(&self, name: &str) -> Option<u64> {
@@ -100,10 +101,14 @@ mod tests {
 
     fn learn(gate: &mut Gate, status: u16, headers: &[(&'static str, &str)]) -> Option<u64> {
         let pairs = headers.iter().map(|(name, value)| {
-            ((*name).parse().expect("a test's header name is valid"), value.parse().expect("so is its value"))
+            (
+                (*name).parse().expect("a test's header name is valid"),
+                value.parse().expect("so is its value"),
+            )
         });
         let headers = pairs.collect::<HeaderMap>();
-        gate.learn(&Seen { status, headers: &headers, said: "" }, NOW).map(|until| (until.0 - NOW.0) / 1000)
+        gate.learn(&Seen { status, headers: &headers, said: "" }, NOW)
+            .map(|until| (until.0 - NOW.0) / 1000)
     }
 
     #[test]
@@ -141,6 +146,9 @@ mod tests {
 
     #[test]
     fn an_absurd_time_is_bounded_by_an_hour() {
-        assert_eq!(learn(&mut Gate::default(), 429, &[("retry-after", "18446744073709551615")]), Some(3600));
+        assert_eq!(
+            learn(&mut Gate::default(), 429, &[("retry-after", "18446744073709551615")]),
+            Some(3600)
+        );
     }
 }

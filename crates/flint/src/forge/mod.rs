@@ -130,9 +130,9 @@ impl Scope {
     #[must_use]
     pub fn covers(&self, repository: &str) -> bool {
         match self {
-            Scope::Organization(login) => {
-                repository.split_once('/').is_some_and(|(owner, _)| owner.eq_ignore_ascii_case(login))
-            }
+            Scope::Organization(login) => repository
+                .split_once('/')
+                .is_some_and(|(owner, _)| owner.eq_ignore_ascii_case(login)),
             Scope::Repository { .. } => repository.eq_ignore_ascii_case(&self.to_string()),
         }
     }

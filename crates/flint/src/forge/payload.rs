@@ -37,7 +37,8 @@ pub(super) enum Malformed {
 
 /// Reads any JSON body.
 pub(super) fn json(body: &[u8]) -> Result<Value, Malformed> {
-    serde_json::from_slice(body).map_err(|e| Malformed::NotJson { line: e.line(), column: e.column() })
+    serde_json::from_slice(body)
+        .map_err(|e| Malformed::NotJson { line: e.line(), column: e.column() })
 }
 
 /// Whether a `ping` tells that jobs will be told. `None`: it does not say.
@@ -57,7 +58,8 @@ pub(super) fn workflow_job(body: &Value) -> Result<Told, Malformed> {
     let job = Fields { of: job, path: "workflow_job." };
     let id = job.number("id")?.filter(|id| *id > 0).ok_or_else(|| job.missing("id"))?;
     let attempt = job.number("run_attempt")?.unwrap_or(1);
-    let attempt = u32::try_from(attempt).map_err(|_| job.wrong("run_attempt", "a number below 2^32"))?;
+    let attempt =
+        u32::try_from(attempt).map_err(|_| job.wrong("run_attempt", "a number below 2^32"))?;
     let key = JobKey { id, attempt: attempt.max(1) };
     let request = request(&top, &job)?;
     let runner = job.text("runner_name")?.filter(|name| !name.is_empty());
@@ -74,7 +76,12 @@ pub(super) fn workflow_job(body: &Value) -> Result<Told, Malformed> {
         "in_progress" => ForgeEvent::JobStarted { job: key, request, runner },
         _ => {
             let conclusion = text::line(job.text("conclusion")?.unwrap_or("unknown"));
-            ForgeEvent::JobCompleted { job: key, request, runner, conclusion: Conclusion(conclusion) }
+            ForgeEvent::JobCompleted {
+                job: key,
+                request,
+                runner,
+                conclusion: Conclusion(conclusion),
+            }
         }
     }))
 }
@@ -130,7 +137,8 @@ impl<'a> Fields<'a> {
     }
 
     fn number(&self, name: &str) -> Result<Option<u64>, Malformed> {
-        let read = |value: &'a Value| value.as_u64().ok_or_else(|| self.wrong(name, "a whole number"));
+        let read =
+            |value: &'a Value| value.as_u64().ok_or_else(|| self.wrong(name, "a whole number"));
         self.get(name).map(read).transpose()
     }
 
@@ -200,7 +208,8 @@ mod tests {
 
     #[test]
     fn null_absent_zero_and_empty_all_mean_none() {
-        let Ok(Told::Fact(ForgeEvent::JobCompleted { job, request, runner, conclusion })) = workflow_job(&body())
+        let Ok(Told::Fact(ForgeEvent::JobCompleted { job, request, runner, conclusion })) =
+            workflow_job(&body())
         else {
             panic!("it is a completed job");
         };
@@ -217,20 +226,44 @@ mod tests {
 
     #[test]
     fn a_wrong_type_names_its_field() {
-        assert_eq!(wrong("/workflow_job/id", json!("7")), "`workflow_job.id` should be a whole number, not a text");
-        assert_eq!(wrong("/workflow_job/id", json!(-7)), "`workflow_job.id` should be a whole number, not this number");
+        assert_eq!(
+            wrong("/workflow_job/id", json!("7")),
+            "`workflow_job.id` should be a whole number, not a text"
+        );
+        assert_eq!(
+            wrong("/workflow_job/id", json!(-7)),
+            "`workflow_job.id` should be a whole number, not this number"
+        );
         assert_eq!(wrong("/workflow_job/id", Value::Null), "`workflow_job.id` is missing");
-        assert_eq!(wrong("/workflow_job/labels", json!("x")), "`workflow_job.labels` should be a list, not a text");
-        assert_eq!(wrong("/workflow_job/labels/2", json!(5)), "`workflow_job.labels[2]` should be a text, not this number");
-        assert_eq!(wrong("/workflow_job/conclusion", json!({})), "`workflow_job.conclusion` should be a text, not an object");
-        assert_eq!(wrong("/workflow_job", json!([])), "`workflow_job` should be an object, not a list");
-        assert_eq!(wrong("/repository/full_name", json!(true)), "`repository.full_name` should be a text, not true or false");
+        assert_eq!(
+            wrong("/workflow_job/labels", json!("x")),
+            "`workflow_job.labels` should be a list, not a text"
+        );
+        assert_eq!(
+            wrong("/workflow_job/labels/2", json!(5)),
+            "`workflow_job.labels[2]` should be a text, not this number"
+        );
+        assert_eq!(
+            wrong("/workflow_job/conclusion", json!({})),
+            "`workflow_job.conclusion` should be a text, not an object"
+        );
+        assert_eq!(
+            wrong("/workflow_job", json!([])),
+            "`workflow_job` should be an object, not a list"
+        );
+        assert_eq!(
+            wrong("/repository/full_name", json!(true)),
+            "`repository.full_name` should be a text, not true or false"
+        );
         assert_eq!(wrong("/action", json!(1)), "`action` should be a text, not this number");
     }
 
     #[test]
     fn more_labels_than_a_runner_can_have_are_refused_not_cut() {
-        assert_eq!(wrong("/workflow_job/labels", json!(vec!["x"; 101])), "`workflow_job.labels` has more than 100 items");
+        assert_eq!(
+            wrong("/workflow_job/labels", json!(vec!["x"; 101])),
+            "`workflow_job.labels` has more than 100 items"
+        );
     }
 
     #[test]
@@ -246,7 +279,10 @@ mod tests {
     #[test]
     fn a_ping_tells_whether_jobs_will_come() {
         assert_eq!(ping_has_jobs(&json!({"hook": {"events": ["push"]}})), Some(false));
-        assert_eq!(ping_has_jobs(&json!({"hook": {"events": ["push", "workflow_job"]}})), Some(true));
+        assert_eq!(
+            ping_has_jobs(&json!({"hook": {"events": ["push", "workflow_job"]}})),
+            Some(true)
+        );
         assert_eq!(ping_has_jobs(&json!({"zen": "x"})), None);
     }
 }

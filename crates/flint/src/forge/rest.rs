@@ -90,7 +90,10 @@ impl Rest {
         if let Some(body) = &call.body {
             request = request.json(body);
         }
-        let no_answer = |source: reqwest::Error| Error::NoAnswer { call: name.clone(), source: source.without_url() };
+        let no_answer = |source: reqwest::Error| Error::NoAnswer {
+            call: name.clone(),
+            source: source.without_url(),
+        };
         let response = request.send().await.map_err(no_answer)?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = read(response, &name).await?;
@@ -124,7 +127,9 @@ impl Answer {
             call: self.call.clone(),
             // Serde's own words quote the value, which may be a token.
             problem: match e.classify() {
-                serde_json::error::Category::Data => "a field is missing or has another type".to_owned(),
+                serde_json::error::Category::Data => {
+                    "a field is missing or has another type".to_owned()
+                }
                 _ => format!("no JSON at line {} column {}", e.line(), e.column()),
             },
         })
@@ -155,13 +160,18 @@ fn base_url(text: &str) -> Result<Url, Error> {
 }
 
 async fn read(mut response: Response, call: &str) -> Result<Vec<u8>, Error> {
-    let too_long = || Error::Garbage { call: call.to_owned(), problem: "it is longer than 8 MiB".to_owned() };
-    let told = response.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+    let too_long =
+        || Error::Garbage { call: call.to_owned(), problem: "it is longer than 8 MiB".to_owned() };
+    let told =
+        response.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
     if told.is_some_and(|length| length > LONGEST_ANSWER) {
         return Err(too_long());
     }
     let mut body = Vec::new();
-    let broken = |source: reqwest::Error| Error::NoAnswer { call: call.to_owned(), source: source.without_url() };
+    let broken = |source: reqwest::Error| Error::NoAnswer {
+        call: call.to_owned(),
+        source: source.without_url(),
+    };
     while let Some(chunk) = response.chunk().await.map_err(broken)? {
         if body.len() + chunk.len() > LONGEST_ANSWER {
             return Err(too_long());
@@ -224,7 +234,10 @@ mod tests {
             bearer: Bearer::App(&token),
         };
         let url = rest.url(&call);
-        assert_eq!(url.as_str(), "https://ghe.example/api/v3/orgs/a%2F..%2Fb%3Fc/actions?name=x%26y");
+        assert_eq!(
+            url.as_str(),
+            "https://ghe.example/api/v3/orgs/a%2F..%2Fb%3Fc/actions?name=x%26y"
+        );
     }
 
     #[test]

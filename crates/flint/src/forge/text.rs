@@ -17,7 +17,8 @@ pub(crate) fn line(text: &str) -> String {
 
 fn visible(c: char) -> char {
     // Bidirectional overrides and isolates can make a log line read as another one.
-    let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let turns =
+        matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     if c.is_control() || turns { '\u{fffd}' } else { c }
 }
 

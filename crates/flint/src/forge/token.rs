@@ -107,7 +107,8 @@ impl Tokens {
             Scope::Organization(login) => &["orgs", login, "installation"],
             Scope::Repository { owner, name } => &["repos", owner, name, "installation"],
         };
-        let call = Call { method: Method::GET, path, query: &[], body: None, bearer: Bearer::App(proof) };
+        let call =
+            Call { method: Method::GET, path, query: &[], body: None, bearer: Bearer::App(proof) };
         let found: Installation = rest.send(call).await?.json()?;
         Ok(found.id)
     }

@@ -111,7 +111,9 @@ impl Door {
             self.0.send(delivery).await.map_err(|_| unavailable("Flint is stopping"))?;
             answer.await.map_err(|_| unavailable("it was given up"))?
         };
-        tokio::time::timeout(COMMIT_WAIT, pass).await.unwrap_or_else(|_| Err(unavailable("the store is too slow")))
+        tokio::time::timeout(COMMIT_WAIT, pass)
+            .await
+            .unwrap_or_else(|_| Err(unavailable("the store is too slow")))
     }
 }
 
@@ -133,7 +135,9 @@ fn keys(auth: &WebhookAuth) -> Option<Vec<hmac::Key>> {
         WebhookAuth::Insecure => None,
         WebhookAuth::Secrets { current, other } => {
             let secrets = [Some(current), other.as_ref()].into_iter().flatten();
-            Some(secrets.map(|s| hmac::Key::new(hmac::HMAC_SHA256, s.expose().as_bytes())).collect())
+            Some(
+                secrets.map(|s| hmac::Key::new(hmac::HMAC_SHA256, s.expose().as_bytes())).collect(),
+            )
         }
     }
 }
@@ -202,9 +206,14 @@ fn judge(intake: &Intake, headers: &HeaderMap, body: &[u8]) -> Result<Judged, Ma
     }
     match payload::workflow_job(&body)? {
         Told::Nothing(what) => Ok(intake.ignore(&what)),
-        Told::Fact(event) if !payload::repository(&event).is_some_and(|r| intake.scope.covers(r)) => {
+        Told::Fact(event)
+            if !payload::repository(&event).is_some_and(|r| intake.scope.covers(r)) =>
+        {
             count(&intake.counters.foreign);
-            Ok(Judged::Answer((StatusCode::ACCEPTED, "not of this daemon's organization or repository".to_owned())))
+            Ok(Judged::Answer((
+                StatusCode::ACCEPTED,
+                "not of this daemon's organization or repository".to_owned(),
+            )))
         }
         Told::Fact(event) => Ok(Judged::Pass { guid: text::line(guid), event }),
     }
@@ -233,7 +242,8 @@ impl Intake {
         let Some(keys) = &self.keys else {
             return true;
         };
-        let given = header(headers, "x-hub-signature-256").and_then(|text| text.strip_prefix("sha256="));
+        let given =
+            header(headers, "x-hub-signature-256").and_then(|text| text.strip_prefix("sha256="));
         let Some(tag) = given.and_then(unhex) else {
             return false;
         };
@@ -248,7 +258,9 @@ impl Intake {
     fn pong(&self, has_jobs: Option<bool>) -> Answer {
         count(&self.counters.pings);
         if has_jobs == Some(false) {
-            tracing::warn!("the webhook does not send `workflow_job`: tick \"Workflow jobs\" in the App's event settings");
+            tracing::warn!(
+                "the webhook does not send `workflow_job`: tick \"Workflow jobs\" in the App's event settings"
+            );
         }
         (StatusCode::OK, "pong".to_owned())
     }
@@ -256,8 +268,9 @@ impl Intake {
 
 /// The JSON of a body that may be form-encoded, as GitHub's settings allow.
 fn unwrap_form<'a>(headers: &HeaderMap, body: &'a [u8]) -> std::borrow::Cow<'a, [u8]> {
-    let form = header(headers, CONTENT_TYPE.as_str())
-        .is_some_and(|kind| kind.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded"));
+    let form = header(headers, CONTENT_TYPE.as_str()).is_some_and(|kind| {
+        kind.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded")
+    });
     if !form {
         return body.into();
     }

@@ -1,0 +1,300 @@
+//! GitHub's REST API, as far as a coordinator needs it: App, tokens, runners, deliveries.
+
+use super::hooks::Outgoing;
+use super::jit;
+use super::server::{Shared, now, random_id};
+use super::state::Runner;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+type App = State<Arc<Shared>>;
+type Names = Path<BTreeMap<String, String>>;
+type Answer = (StatusCode, Json<Value>);
+
+pub(super) fn routes() -> Router<Arc<Shared>> {
+    let mut routes = Router::new()
+        .route("/app/installations/{id}/access_tokens", post(access_token))
+        .route("/app/hook/deliveries", get(deliveries))
+        .route("/app/hook/deliveries/{id}", get(delivery))
+        .route("/app/hook/deliveries/{id}/attempts", post(redeliver));
+    for scope in ["/orgs/{owner}", "/repos/{owner}/{repo}"] {
+        routes = routes
+            .route(&format!("{scope}/installation"), get(installation))
+            .route(&format!("{scope}/actions/runners"), get(list))
+            .route(&format!("{scope}/actions/runners/generate-jitconfig"), post(generate))
+            .route(&format!("{scope}/actions/runners/{{id}}"), get(one).delete(delete));
+    }
+    routes
+}
+
+async fn installation(State(shared): App, Path(names): Names, headers: HeaderMap) -> Answer {
+    let found = as_app(&shared, &headers).and_then(|()| scope(&shared, &names));
+    answer(found.map(|_| {
+        (StatusCode::OK, json!({ "id": shared.config.installation, "app_id": shared.config.app, "suspended_at": null }))
+    }))
+}
+
+async fn access_token(State(shared): App, Path(id): Path<u64>, headers: HeaderMap) -> Answer {
+    let made = as_app(&shared, &headers).and_then(|()| {
+        if id != shared.config.installation {
+            return Err(refusal(404, "Not Found"));
+        }
+        let life = u64::try_from(shared.config.token_life.as_millis()).unwrap_or(u64::MAX / 2);
+        let (token, expires) = (format!("ghs_{}", random_id().replace('-', "")), now() + life);
+        shared.change(|state, _| state.tokens.insert(token.clone(), expires));
+        let expires_at = super::hooks::rfc3339(expires);
+        let permissions = json!({ "organization_self_hosted_runners": "write", "actions": "read", "metadata": "read" });
+        Ok((StatusCode::CREATED, json!({ "token": token, "expires_at": expires_at, "permissions": permissions,
+            "repository_selection": "all" })))
+    });
+    answer(made)
+}
+
+async fn generate(
+    State(shared): App,
+    Path(names): Names,
+    headers: HeaderMap,
+    body: String,
+) -> Answer {
+    answer(try_generate(&shared, &names, &headers, &body))
+}
+
+fn try_generate(
+    shared: &Shared,
+    names: &BTreeMap<String, String>,
+    headers: &HeaderMap,
+    body: &str,
+) -> Result<(StatusCode, Value), Answer> {
+    as_installation(shared, headers)?;
+    let scope = scope(shared, names)?;
+    let body: Value =
+        serde_json::from_str(body).map_err(|_| refusal(400, "Problems parsing JSON"))?;
+    let name = body["name"].as_str().unwrap_or_default();
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
+        return Err(refusal(422, "Validation Failed: name"));
+    }
+    let group = body["runner_group_id"].as_u64().filter(|group| *group == 1);
+    let group = group.ok_or_else(|| refusal(422, "Validation Failed: runner_group_id"))?;
+    let labels = labels(&body).ok_or_else(|| refusal(422, "Validation Failed: labels"))?;
+    let made = shared.change(|state, _| {
+        if state.runners.values().any(|r| r.name == name && r.scope == scope && !r.spent) {
+            return None;
+        }
+        let runner = Runner {
+            id: state.number(),
+            name: name.to_owned(),
+            labels,
+            group,
+            scope,
+            client_id: random_id(),
+            session: None,
+            job: None,
+            messages: VecDeque::new(),
+            spent: false,
+        };
+        let work_folder = body["work_folder"].as_str().unwrap_or("_work");
+        let config = jit::encode(shared, &runner, work_folder);
+        let shown = show(&runner);
+        state.runners.insert(runner.id, runner);
+        Some(json!({ "runner": shown, "encoded_jit_config": config }))
+    });
+    let taken = || refusal(409, "Already exists - A runner with the name already exists.");
+    made.map(|made| (StatusCode::CREATED, made)).ok_or_else(taken)
+}
+
+fn labels(body: &Value) -> Option<Vec<String>> {
+    let items = body["labels"].as_array().filter(|items| (1..=100).contains(&items.len()))?;
+    let fits =
+        |item: &Value| item.as_str().filter(|l| (1..=256).contains(&l.len())).map(str::to_owned);
+    items.iter().map(fits).collect()
+}
+
+async fn list(
+    State(shared): App,
+    Path(names): Names,
+    Query(query): Query<BTreeMap<String, String>>,
+    headers: HeaderMap,
+) -> Answer {
+    let listed =
+        as_installation(&shared, &headers).and_then(|()| scope(&shared, &names)).map(|scope| {
+            let wanted = query.get("name");
+            let number = |key: &str, default: usize| {
+                query.get(key).and_then(|n| n.parse().ok()).unwrap_or(default)
+            };
+            let (size, page) = (number("per_page", 30).clamp(1, 100), number("page", 1).max(1));
+            let all: Vec<Value> = shared.look(|state| {
+                let mine = |r: &&Runner| {
+                    r.scope == scope && !r.spent && wanted.is_none_or(|name| *name == r.name)
+                };
+                state.runners.values().filter(mine).map(show).collect()
+            });
+            let part: Vec<&Value> = all.iter().skip((page - 1) * size).take(size).collect();
+            (StatusCode::OK, json!({ "total_count": all.len(), "runners": part }))
+        });
+    answer(listed)
+}
+
+async fn one(State(shared): App, Path(names): Names, headers: HeaderMap) -> Answer {
+    let found = as_installation(&shared, &headers).and_then(|()| {
+        let id = runner_id(&names)?;
+        let shown = shared.look(|state| state.runners.get(&id).filter(|r| !r.spent).map(show));
+        shown.map(|shown| (StatusCode::OK, shown)).ok_or_else(|| refusal(404, "Not Found"))
+    });
+    answer(found)
+}
+
+async fn delete(State(shared): App, Path(names): Names, headers: HeaderMap) -> Answer {
+    let deleted = as_installation(&shared, &headers).and_then(|()| {
+        let id = runner_id(&names)?;
+        shared.change(|state, _| match state.runners.get(&id).filter(|runner| !runner.spent) {
+            None => Err(refusal(404, "Not Found")),
+            Some(runner) if runner.job.is_some() => Err(refusal(
+                422,
+                "Bad request - Runner is currently running a job and cannot be deleted.",
+            )),
+            Some(_) => {
+                state.runners.remove(&id);
+                Ok((StatusCode::NO_CONTENT, Value::Null))
+            }
+        })
+    });
+    answer(deleted)
+}
+
+async fn deliveries(State(shared): App, headers: HeaderMap) -> Answer {
+    answer(as_app(&shared, &headers).map(|()| {
+        let mut sent = shared.hooks.sent();
+        sent.reverse();
+        (StatusCode::OK, json!(sent.into_iter().take(100).collect::<Vec<_>>()))
+    }))
+}
+
+async fn delivery(State(shared): App, Path(id): Path<u64>, headers: HeaderMap) -> Answer {
+    let found = as_app(&shared, &headers).and_then(|()| {
+        let sent = shared.hooks.sent().into_iter().find(|sent| sent.id == id);
+        let sent = sent.ok_or_else(|| refusal(404, "Not Found"))?;
+        let mut shown = json!(sent);
+        shown["request"] =
+            json!({ "headers": {}, "payload": serde_json::from_str::<Value>(&sent.payload).ok() });
+        Ok((StatusCode::OK, shown))
+    });
+    answer(found)
+}
+
+async fn redeliver(State(shared): App, Path(id): Path<u64>, headers: HeaderMap) -> Answer {
+    let asked = as_app(&shared, &headers).and_then(|()| {
+        let sent = shared.hooks.sent().into_iter().find(|sent| sent.id == id);
+        let sent = sent.ok_or_else(|| refusal(404, "Not Found"))?;
+        shared.send(Outgoing::again(&sent));
+        Ok((StatusCode::ACCEPTED, json!({})))
+    });
+    answer(asked)
+}
+
+fn show(runner: &Runner) -> Value {
+    let label = |name: &String| json!({ "id": 0, "name": name, "type": "custom" });
+    json!({
+        "id": runner.id, "name": runner.name, "os": "unknown", "busy": runner.job.is_some(), "ephemeral": true,
+        "status": if runner.session.is_some() { "online" } else { "offline" }, "runner_group_id": runner.group,
+        "labels": runner.labels.iter().map(label).collect::<Vec<_>>(),
+    })
+}
+
+fn runner_id(names: &BTreeMap<String, String>) -> Result<u64, Answer> {
+    names.get("id").and_then(|id| id.parse().ok()).ok_or_else(|| refusal(404, "Not Found"))
+}
+
+/// The scope's name, if the App is installed there.
+fn scope(shared: &Shared, names: &BTreeMap<String, String>) -> Result<String, Answer> {
+    let same = |given: Option<&String>, own: &str| {
+        given.is_none_or(|given| given.eq_ignore_ascii_case(own))
+    };
+    let config = &shared.config;
+    if !same(names.get("owner"), &config.organization)
+        || !same(names.get("repo"), &config.repository)
+    {
+        return Err(refusal(404, "Not Found"));
+    }
+    Ok(match names.get("repo") {
+        Some(_) => format!("{}/{}", config.organization, config.repository),
+        None => config.organization.clone(),
+    })
+}
+
+/// Verifies the App's JWT, with GitHub's rules about its times.
+fn as_app(shared: &Shared, headers: &HeaderMap) -> Result<(), Answer> {
+    common(headers)?;
+    let undecodable = || refusal(401, "A JSON web token could not be decoded");
+    let token = bearer(headers).ok_or_else(undecodable)?;
+    let claims = shared.app_key.verified_claims(token).map_err(|_| undecodable())?;
+    let now_s = now() / 1000;
+    let issuer = claims["iss"]
+        .as_str()
+        .map(str::to_owned)
+        .or_else(|| claims["iss"].as_u64().map(|n| n.to_string()));
+    if issuer.as_deref() != Some(shared.config.app.as_str()) {
+        return Err(refusal(
+            401,
+            "'Issuer' claim ('iss') must be an Integer or the client ID of this App",
+        ));
+    }
+    match (claims["iat"].as_u64(), claims["exp"].as_u64()) {
+        (_, Some(exp)) if exp <= now_s => {
+            Err(refusal(401, "'Expiration time' claim ('exp') must be in the future"))
+        }
+        (_, Some(exp)) if exp > now_s + 600 => {
+            Err(refusal(401, "'Expiration time' claim ('exp') is too far in the future"))
+        }
+        (Some(iat), _) if iat > now_s => {
+            Err(refusal(401, "'Issued at' claim ('iat') must be in the past"))
+        }
+        (Some(_), Some(_)) => Ok(()),
+        _ => Err(undecodable()),
+    }
+}
+
+fn as_installation(shared: &Shared, headers: &HeaderMap) -> Result<(), Answer> {
+    common(headers)?;
+    let known = |token: &str| {
+        shared.look(|state| state.tokens.get(token).is_some_and(|expires| *expires > now()))
+    };
+    if bearer(headers).is_some_and(known) { Ok(()) } else { Err(refusal(401, "Bad credentials")) }
+}
+
+/// What GitHub asks of every call.
+fn common(headers: &HeaderMap) -> Result<(), Answer> {
+    let has = |name: &str| headers.get(name).is_some_and(|value| !value.is_empty());
+    if !has("user-agent") {
+        return Err(refusal(
+            403,
+            "Request forbidden by administrative rules. Please make sure your request has a User-Agent header",
+        ));
+    }
+    let version = headers.get("x-github-api-version").and_then(|value| value.to_str().ok());
+    match version {
+        None | Some("2022-11-28" | "2026-03-10") => Ok(()),
+        Some(_) => Err(refusal(400, "This API version is not supported")),
+    }
+}
+
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get("authorization")?.to_str().ok()?.strip_prefix("Bearer ")
+}
+
+fn refusal(status: u16, message: &str) -> Answer {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (
+        status,
+        Json(json!({ "message": message, "documentation_url": "https://docs.github.com/rest" })),
+    )
+}
+
+fn answer(result: Result<(StatusCode, Value), Answer>) -> Answer {
+    result.map_or_else(|refusal| refusal, |(status, body)| (status, Json(body)))
+}
