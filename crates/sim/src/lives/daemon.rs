@@ -1,0 +1,200 @@
+//! The daemon around the core: fold, plan, commit, dispatch; and its death between any two of them.
+
+use super::life::Life;
+use super::outside::{Happening, MINUTE};
+use flint_core::audit::audit;
+use flint_core::event::{Event, ForgeEvent, GuestEvent, HostEvent};
+use flint_core::fold::fold;
+use flint_core::host::Host;
+use flint_core::id::{HostId, ProfileId, VmId};
+use flint_core::plan::{Action, Plan, plan};
+use flint_core::profile::Profile;
+use flint_core::units::Timestamp;
+use flint_core::world::World;
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(super) struct Daemon {
+    pub(super) profiles: BTreeMap<ProfileId, Profile>,
+    pub(super) hosts: BTreeMap<HostId, Host>,
+    /// What the store holds.
+    pub(super) stored: World,
+    pub(super) up: bool,
+    /// Counts its starts: an answer to a former life is heard by nobody.
+    pub(super) life: u64,
+    pub(super) in_flight: BTreeSet<Action>,
+    /// Registrations whose guest is not ready for its secret: attempt and name.
+    pub(super) secrets: BTreeMap<VmId, (u32, String)>,
+    /// What guests said while nobody listened; their agents say it again.
+    unheard: Vec<Event>,
+    wake_set: Option<Timestamp>,
+}
+
+impl Daemon {
+    pub(super) fn new(
+        profiles: BTreeMap<ProfileId, Profile>,
+        hosts: BTreeMap<HostId, Host>,
+    ) -> Self {
+        let stored = World { instance: "k3x9q2".to_owned(), ..World::default() };
+        Daemon {
+            profiles,
+            hosts,
+            stored,
+            up: false,
+            life: 0,
+            in_flight: BTreeSet::new(),
+            secrets: BTreeMap::new(),
+            unheard: Vec::new(),
+            wake_set: None,
+        }
+    }
+
+    pub(super) fn is(&self, life: u64) -> bool {
+        self.up && self.life == life
+    }
+}
+
+impl Life {
+    pub(super) fn daemon_starts(&mut self) {
+        if self.daemon.up {
+            return;
+        }
+        self.say("the daemon starts");
+        self.daemon.up = true;
+        self.daemon.life += 1;
+        let (profiles, hosts) = (self.daemon.profiles.clone(), self.daemon.hosts.clone());
+        self.takes(Event::Started { profiles, hosts });
+        for event in std::mem::take(&mut self.daemon.unheard) {
+            let life = self.daemon.life;
+            self.later(1, Happening::Answer(life, event));
+        }
+    }
+
+    pub(super) fn daemon_crashes(&mut self) {
+        if !self.daemon.up {
+            return;
+        }
+        self.say("the daemon dies");
+        self.daemon.up = false;
+        self.daemon.in_flight.clear();
+        self.daemon.secrets.clear();
+        self.daemon.wake_set = None;
+        let after = self.rng.between(1, 2 * MINUTE);
+        self.later(after, Happening::DaemonStarts);
+    }
+
+    /// GitHub does not try again by itself: whoever finds the failed delivery redelivers it.
+    pub(super) fn webhook_arrives(&mut self, event: Event) {
+        if !self.daemon.up || !self.takes(event.clone()) {
+            let after = self.rng.between(MINUTE, 10 * MINUTE);
+            self.later(after, Happening::Webhook(event));
+        }
+    }
+
+    pub(super) fn said(&mut self, vm: VmId, said: GuestEvent) {
+        let event = Event::Guest { vm, said };
+        if !self.outside.guests.contains_key(&vm) {
+            return;
+        }
+        if !self.daemon.up || !self.takes(event.clone()) {
+            self.daemon.unheard.push(event);
+        }
+    }
+
+    /// An operator sees that a command failed, and gives it again.
+    pub(super) fn operator(&mut self, event: Event) {
+        if !self.daemon.up || !self.takes(event.clone()) {
+            self.later(MINUTE, Happening::Webhook(event));
+        }
+    }
+
+    pub(super) fn answer(&mut self, life: u64, event: Event) {
+        if self.daemon.is(life) {
+            if let Event::Guest { vm, .. } = event
+                && !self.outside.guests.contains_key(&vm)
+            {
+                return;
+            }
+            self.takes(event);
+        }
+    }
+
+    pub(super) fn wake(&mut self) {
+        let due = self.daemon.wake_set.filter(|at| *at <= self.at());
+        if due.is_some() && self.daemon.up {
+            self.daemon.wake_set = None;
+            self.takes(Event::Tick);
+        }
+    }
+
+    /// One turn of the loop. False when the daemon died before the fact was stored.
+    fn takes(&mut self, event: Event) -> bool {
+        self.say(&format!("{event:?}"));
+        let now = self.at();
+        let mut world = self.daemon.stored.clone();
+        let _history = fold(&mut world, now, event.clone());
+        let Plan { world, actions, wake_at, .. } = plan(&world, now);
+        if self.rng.chance(self.faults.daemon_crash) {
+            self.daemon_crashes();
+            return false;
+        }
+        self.check_plan(&world, &actions);
+        self.daemon.stored = world;
+        self.answered(&event);
+        if self.rng.chance(self.faults.daemon_crash) {
+            self.daemon_crashes();
+            return true;
+        }
+        self.hand_over(&event);
+        for action in actions {
+            if self.daemon.in_flight.insert(action.clone()) {
+                self.dispatch(action);
+                if self.rng.chance(self.faults.daemon_crash) {
+                    self.daemon_crashes();
+                    return true;
+                }
+            }
+        }
+        self.set_wake(wake_at);
+        true
+    }
+
+    fn check_plan(&mut self, world: &World, actions: &[Action]) {
+        let again = plan(world, self.at());
+        if again.world != *world || again.actions != actions {
+            self.find(format!("planning the planned world changes it: {:?}", again.actions));
+        }
+        if again.wake_at.is_some_and(|at| at <= self.at()) {
+            self.find("a plan asks to be woken in the past".to_owned());
+        }
+        if let Some(note) = audit(world).first() {
+            self.find(note.to_string());
+        }
+    }
+
+    /// The order that this fact answers is no longer under way.
+    fn answered(&mut self, event: &Event) {
+        let in_flight = &mut self.daemon.in_flight;
+        match event {
+            Event::Forge(
+                ForgeEvent::Deregistered { vm }
+                | ForgeEvent::DeregisterRefused { vm }
+                | ForgeEvent::DeregisterFailed { vm, .. },
+            ) => in_flight
+                .retain(|action| !matches!(action, Action::Deregister { vm: of, .. } if of == vm)),
+            Event::Host(HostEvent::Destroyed { vm } | HostEvent::DestroyFailed { vm, .. }) => {
+                in_flight
+                    .retain(|action| !matches!(action, Action::Destroy { vm: of, .. } if of == vm));
+            }
+            _ => {}
+        }
+    }
+
+    fn set_wake(&mut self, wake_at: Option<Timestamp>) {
+        if let Some(at) = wake_at
+            && self.daemon.wake_set.is_none_or(|set| at < set)
+        {
+            self.daemon.wake_set = Some(at);
+            self.later(at.0 - self.now, Happening::Wake);
+        }
+    }
+}

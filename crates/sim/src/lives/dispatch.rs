@@ -1,0 +1,48 @@
+//! Sends orders on their way, and secrets to their guests.
+
+use super::life::Life;
+use super::outside::Happening;
+use flint_core::event::{Event, ForgeEvent, GuestEvent};
+use flint_core::id::{RunnerName, VmId};
+use flint_core::plan::Action;
+
+impl Life {
+    pub(super) fn dispatch(&mut self, action: Action) {
+        self.say(&format!("  -> {action:?}"));
+        let life = self.daemon.life;
+        self.soon(match action {
+            Action::Launch { .. } => Happening::LaunchStep(life, action, 0),
+            Action::Register { .. } => Happening::Registers(life, action),
+            Action::Deregister { .. } => Happening::Removes(life, action),
+            Action::Destroy { .. } => Happening::Destroys(life, action),
+        });
+    }
+
+    /// A secret waits in the daemon's memory until its guest is ready, if the row still wants it then.
+    pub(super) fn hand_over(&mut self, event: &Event) {
+        match event {
+            Event::Forge(ForgeEvent::Registered { vm, attempt, .. }) => {
+                let Some(row) = self.daemon.stored.vms.get(vm) else { return };
+                let instance = &self.daemon.stored.instance;
+                let name = RunnerName::of(*vm, &row.profile, instance, *attempt);
+                if self.daemon.stored.wants_secret(*vm, *attempt) {
+                    self.daemon.secrets.insert(*vm, (*attempt, name.as_str().to_owned()));
+                    self.give(*vm);
+                }
+            }
+            Event::Guest { vm, said: GuestEvent::Ready { .. } } => self.give(*vm),
+            _ => {}
+        }
+    }
+
+    fn give(&mut self, vm: VmId) {
+        let ready = self.outside.guests.get(&vm).is_some_and(|guest| guest.ready);
+        let Some((attempt, name)) = self.daemon.secrets.get(&vm).filter(|_| ready).cloned() else {
+            return;
+        };
+        self.daemon.secrets.remove(&vm);
+        if self.daemon.stored.wants_secret(vm, attempt) {
+            self.receives(vm, name);
+        }
+    }
+}

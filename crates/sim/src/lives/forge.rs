@@ -1,0 +1,202 @@
+//! The made-up GitHub: jobs, runners, webhooks. It matches any idle runner with any job that fits.
+
+use super::life::Life;
+use super::outside::{Happening, Job, JobIs, MINUTE, Runner, SECOND, key, told};
+use flint_core::event::{Event, ForgeEvent, GuestEvent, RegisterFailure};
+use flint_core::id::{RunnerId, RunnerName, VmId};
+use flint_core::job::{Conclusion, JobRequest};
+use flint_core::plan::Action;
+
+/// The name of a runner that is not ours.
+const THEIRS: &str = "their-runner";
+
+impl Life {
+    pub(super) fn new_job(&mut self, id: u64, request: JobRequest) {
+        let hangs = self.rng.chance(self.faults.job_hangs);
+        let job = Job { request, state: JobIs::Queued, runs: 0, hangs };
+        self.outside.jobs.insert(id, job);
+    }
+
+    /// Sends a fact on its way; lost ones are redelivered by an operator later.
+    pub(super) fn webhook(&mut self, event: Event) {
+        if self.rng.chance(self.faults.webhook_lost) {
+            let after = self.rng.between(MINUTE, 40 * MINUTE);
+            self.later(after, Happening::Webhook(event.clone()));
+        } else {
+            self.soon(Happening::Webhook(event.clone()));
+        }
+        if self.rng.chance(self.faults.webhook_twice) {
+            self.soon(Happening::Webhook(event));
+        }
+    }
+
+    pub(super) fn job_cancelled(&mut self, id: u64) {
+        if self.outside.jobs[&id].state == JobIs::Queued {
+            self.complete(id, "cancelled", None);
+        }
+    }
+
+    fn complete(&mut self, id: u64, conclusion: &str, runner: Option<&str>) {
+        self.say(&format!("job {id} completes: {conclusion}"));
+        let Some(job) = self.outside.jobs.get_mut(&id) else { return };
+        job.state = JobIs::Completed;
+        let request = job.request.clone();
+        let conclusion = Conclusion(conclusion.to_owned());
+        let runner = runner.map(RunnerName::told);
+        let event = ForgeEvent::JobCompleted { job: key(id), request, runner, conclusion };
+        self.webhook(Event::Forge(event));
+    }
+
+    pub(super) fn assign(&mut self) {
+        let queued = self.outside.jobs.iter().filter(|(_, job)| job.state == JobIs::Queued);
+        let queued: Vec<u64> = queued.map(|(id, _)| *id).collect();
+        for id in queued {
+            let labels = self.outside.jobs[&id].request.labels.clone();
+            let fits = |runner: &Runner| labels.iter().all(|label| runner.labels.contains(label));
+            let idle = |runner: &Runner| runner.online && runner.job.is_none();
+            let runners = self.outside.runners.iter().filter(|(_, r)| idle(r) && fits(r));
+            let names: Vec<String> = runners.map(|(name, _)| name.clone()).collect();
+            let hosted = labels.iter().any(|label| label == "ubuntu-latest");
+            if hosted || self.rng.chance(self.faults.taken_elsewhere) {
+                self.begins(id, THEIRS);
+            } else if let Some(name) = self.rng.pick(&names) {
+                self.begins(id, &name);
+            }
+        }
+    }
+
+    fn begins(&mut self, id: u64, name: &str) {
+        self.say(&format!("job {id} begins on {name}"));
+        let Some(job) = self.outside.jobs.get_mut(&id) else { return };
+        job.state = JobIs::Running(name.to_owned());
+        let (request, hangs) = (job.request.clone(), job.hangs);
+        let ours = name != THEIRS;
+        if let Some(runner) = self.outside.runners.get_mut(name) {
+            (job.runs, runner.job) = (job.runs + 1, Some(id));
+            let vm = runner.vm;
+            self.guest_says(vm, GuestEvent::Busy);
+        }
+        let event = ForgeEvent::JobStarted { job: key(id), request, runner: told(name) };
+        self.webhook(Event::Forge(event));
+        let length = self.rng.between(1, 20 * MINUTE);
+        if !(ours && hangs) {
+            self.later(length, Happening::StepsEnd(id));
+        }
+    }
+
+    /// The last step is done; the runner still has to tell GitHub so.
+    pub(super) fn steps_end(&mut self, id: u64) {
+        let Some(job) = self.outside.jobs.get_mut(&id) else { return };
+        let JobIs::Running(name) = job.state.clone() else { return };
+        if name == THEIRS {
+            return self.complete(id, "success", Some(&name));
+        }
+        let Some(runner) = self.outside.runners.get(&name) else { return };
+        if !self.outside.guests.contains_key(&runner.vm) {
+            return;
+        }
+        job.state = JobIs::Ending(name.clone());
+        let vm = runner.vm;
+        self.guest_says(vm, GuestEvent::JobDone);
+        let after = self.rng.between(1, 20 * SECOND);
+        self.later(after, Happening::JobEnds(id));
+    }
+
+    pub(super) fn job_ends(&mut self, id: u64) {
+        let JobIs::Ending(name) = self.outside.jobs[&id].state.clone() else { return };
+        let Some(vm) = self.outside.runners.get(&name).map(|runner| runner.vm) else { return };
+        if !self.outside.guests.contains_key(&vm) {
+            return;
+        }
+        self.complete(id, "success", Some(&name));
+        self.outside.runners.remove(&name);
+        self.guest_says(vm, GuestEvent::RunnerExited { code: 0 });
+        let after = self.rng.between(1, 3 * SECOND);
+        self.later(after, Happening::PowersOff(vm));
+    }
+
+    /// The guest is gone under its job; GitHub notices after a while.
+    pub(super) fn runner_lost(&mut self, id: u64) {
+        let (JobIs::Running(name) | JobIs::Ending(name)) = self.outside.jobs[&id].state.clone()
+        else {
+            return;
+        };
+        self.outside.runners.remove(&name);
+        self.complete(id, "failure", Some(&name));
+    }
+
+    pub(super) fn idle_removed(&mut self, name: &str) {
+        let idle = |runner: &Runner| runner.online && runner.job.is_none();
+        let Some(vm) = self.outside.runners.get(name).filter(|r| idle(r)).map(|r| r.vm) else {
+            return;
+        };
+        self.say(&format!("GitHub removes the idle {name}"));
+        self.outside.runners.remove(name);
+        self.guest_says(vm, GuestEvent::RunnerExited { code: 0 });
+    }
+
+    pub(super) fn registers(&mut self, life: u64, action: &Action) {
+        let Action::Register { vm, profile, attempt, name, .. } = action else { return };
+        let (vm, attempt) = (*vm, *attempt);
+        let taken = self.outside.runners.contains_key(name.as_str());
+        let failure = match taken {
+            true => Some(RegisterFailure::NameTaken),
+            false if self.rng.chance(self.faults.register_fails) => match self.rng.below(12) {
+                0 => Some(RegisterFailure::Refused),
+                1 => Some(RegisterFailure::NameTaken),
+                _ => Some(RegisterFailure::Transient),
+            },
+            false => None,
+        };
+        if let Some(failure) = failure {
+            let why = format!("{failure:?}");
+            let event = ForgeEvent::RegisterFailed { vm, attempt, failure, why };
+            return self.soon(Happening::Answer(life, Event::Forge(event)));
+        }
+        let labels = self.daemon.profiles[profile].labels.clone();
+        let runner = Runner { vm, labels, online: false, job: None };
+        self.outside.runners.insert(name.as_str().to_owned(), runner);
+        if self.rng.chance(self.faults.register_lost) {
+            let (failure, why) = (RegisterFailure::Transient, "no answer".to_owned());
+            let event = ForgeEvent::RegisterFailed { vm, attempt, failure, why };
+            return self.later(30 * SECOND, Happening::Answer(life, Event::Forge(event)));
+        }
+        let runner = RunnerId(vm.0 * 100 + u64::from(attempt));
+        let event = ForgeEvent::Registered { vm, attempt, runner };
+        self.soon(Happening::Answer(life, Event::Forge(event)));
+    }
+
+    pub(super) fn removes(&mut self, life: u64, action: &Action) {
+        let Action::Deregister { vm, names } = action else { return };
+        let vm = *vm;
+        let failed = ForgeEvent::DeregisterFailed { vm, why: "no answer".to_owned() };
+        if self.rng.chance(self.faults.remove_fails) && self.rng.chance(500) {
+            return self.soon(Happening::Answer(life, Event::Forge(failed)));
+        }
+        let asked = |name: &str| names.is_empty() || names.iter().any(|n| n.as_str() == name);
+        let found = self.outside.runners.iter().filter(|(name, r)| r.vm == vm && asked(name));
+        let found: Vec<(String, bool)> = found.map(|(n, r)| (n.clone(), r.job.is_some())).collect();
+        let busy = found.iter().any(|(_, busy)| *busy);
+        for (name, _) in found.iter().filter(|(_, busy)| !busy) {
+            self.outside.runners.remove(name);
+            self.unregistered(vm, name);
+        }
+        let event = match busy {
+            true => ForgeEvent::DeregisterRefused { vm },
+            false => ForgeEvent::Deregistered { vm },
+        };
+        let lost = self.rng.chance(self.faults.remove_fails / 2);
+        self.soon(Happening::Answer(life, Event::Forge(if lost { failed } else { event })));
+    }
+
+    /// The runner in the guest notices that its registration is gone, and ends.
+    fn unregistered(&mut self, vm: VmId, name: &str) {
+        let runs = |guest: &&mut super::outside::Guest| {
+            guest.running && guest.secret.as_deref() == Some(name)
+        };
+        if let Some(guest) = self.outside.guests.get_mut(&vm).filter(runs) {
+            guest.running = false;
+            self.guest_says(vm, GuestEvent::RunnerExited { code: 1 });
+        }
+    }
+}
