@@ -1,0 +1,129 @@
+//! What a person may type.
+
+use crate::config::Flags;
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+/// The last words of `--help`.
+const AFTER_HELP: &str = "\
+Every flag of the configuration is also a variable (--state-dir: FLINT_STATE_DIR) and a key of the file
+(/etc/flint/flint.toml). Flags win over variables, variables over the file.
+A flag's value can be read by every user of the host: give secrets as files.
+
+Exit codes: 0 done, 1 failed, 2 command line or configuration unusable, 3 refused or `doctor` found something bad.
+`flint run` exits with the code of its command.";
+
+/// Runs each GitHub Actions job in its own fresh microVM on your own host.
+#[derive(Parser)]
+#[command(name = "flint", version, after_help = AFTER_HELP, disable_help_subcommand = true)]
+pub(super) struct Cli {
+    /// The configuration file [default: /etc/flint/flint.toml if it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// The daemon's API socket [default: flint.sock in the run directory]
+    #[arg(long, global = true, value_name = "FILE", env = "FLINT_SOCKET")]
+    pub(super) socket: Option<PathBuf>,
+    /// Print JSON instead of tables
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    /// One microVM with its console on this terminal, no webhook server
+    #[arg(long)]
+    pub(super) interactive: bool,
+    /// The configuration's flags; without a command they mean `serve`.
+    #[command(flatten)]
+    pub(super) flags: Flags,
+    /// What to do.
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+/// What to do.
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Take webhooks and run their jobs (the default with flags and no command)
+    Serve {
+        /// The configuration's flags.
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Boot one microVM, run a command in it, exit with its code; needs no daemon
+    Run {
+        /// Whose shape, image and kernel [default: the only profile, or `default`]
+        #[arg(long, value_name = "NAME")]
+        profile: Option<String>,
+        /// The configuration's flags.
+        #[command(flatten)]
+        flags: Flags,
+        /// The program and its arguments; no shell reads them
+        #[arg(last = true, required = true, value_name = "COMMAND")]
+        argv: Vec<String>,
+    },
+    /// The microVMs that are there
+    Ps,
+    /// The jobs that wait or run
+    Jobs {
+        /// The completed ones too
+        #[arg(long, short)]
+        all: bool,
+    },
+    /// Why a job waits
+    Why {
+        /// GitHub's number of the job, as in its address
+        job: u64,
+    },
+    /// What a microVM's guest printed
+    Logs {
+        /// Such as vm-42
+        vm: flint_core::id::VmId,
+        /// Go on until the microVM is gone
+        #[arg(long, short)]
+        follow: bool,
+        /// Its console instead of its runner
+        #[arg(long)]
+        console: bool,
+    },
+    /// The daemon, its host and its profiles
+    Status,
+    /// Take no new microVMs; running jobs end by themselves
+    Drain,
+    /// The base images that profiles name
+    Image {
+        /// What of them.
+        #[command(subcommand)]
+        what: Files,
+    },
+    /// The kernels that profiles name
+    Kernel {
+        /// What of them.
+        #[command(subcommand)]
+        what: Files,
+    },
+    /// Look at this machine and the configuration
+    Doctor {
+        /// Also ask GitHub whether it knows the App
+        #[arg(long)]
+        github: bool,
+        /// The configuration's flags.
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// The version of this program and of its protocol with guests
+    Version,
+}
+
+/// What of the files that profiles name.
+#[derive(Clone, Subcommand)]
+pub(super) enum Files {
+    /// Which, and for which profiles
+    List {
+        /// The configuration's flags.
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Whether each is what it should be; exits with 3 if not
+    Check {
+        /// The configuration's flags.
+        #[command(flatten)]
+        flags: Flags,
+    },
+}

@@ -1,0 +1,177 @@
+//! The files that microVMs are made of: programs, kernels, images, and the file system they live on.
+
+use super::Line;
+use crate::cli::files::{Looked, Role, look as look_at};
+use crate::config::{Config, HostOptions, VmmChoice};
+use crate::sys::host_facts;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::Command;
+
+/// Where distributions put QEMU's small firmware.
+const QBOOT: [&str; 3] = [
+    "/usr/share/qemu/qboot.rom",
+    "/usr/share/seabios/qboot.rom",
+    "/usr/local/share/qemu/qboot.rom",
+];
+
+/// All lines about files.
+pub(super) fn look(config: &Config) -> Vec<Line> {
+    let mut lines = Vec::new();
+    if config.host.vmm != VmmChoice::Qemu {
+        lines.extend(firecracker(&config.host));
+    }
+    if config.host.vmm != VmmChoice::Firecracker {
+        lines.extend(qemu(&config.host.qemu));
+    }
+    lines.extend(state_dir(&config.host.state_dir));
+    for (item, role) in [("kernel file", Role::Kernel), ("image", Role::Image)] {
+        lines.extend(
+            look_at(config, role).iter().map(|file| named(item, file, &config.host.state_dir)),
+        );
+    }
+    lines
+}
+
+fn firecracker(host: &HostOptions) -> Vec<Line> {
+    let both = [("firecracker", &host.firecracker), ("jailer", &host.jailer)];
+    let mut lines: Vec<Line> = both.iter().map(|(item, path)| static_program(item, path)).collect();
+    if let [Some(firecracker), Some(jailer)] = both.map(|(_, path)| version(path)) {
+        lines.push(match firecracker == jailer {
+            true => Line::ok("versions", firecracker),
+            false => {
+                let reading = format!("firecracker {firecracker}, jailer {jailer}");
+                Line::bad("versions", reading, "take both from one release")
+            }
+        });
+    }
+    lines
+}
+
+/// A program that needs a loader cannot start in a jail that has none, and has no seccomp filter of its own.
+fn static_program(item: &'static str, path: &Path) -> Line {
+    let shown = path.display();
+    match std::fs::read(path) {
+        Err(error) => {
+            let fix = format!("install Firecracker's release, or give --{item}");
+            Line::warn(item, format!("{shown}: {error}"), &fix)
+        }
+        Ok(bytes) => match is_static(&bytes) {
+            None => Line::bad(
+                item,
+                format!("{shown} is no program for this kind of machine"),
+                "install the release",
+            ),
+            Some(false) => {
+                let fix = "take the static (musl) release: this one cannot start in its jail";
+                Line::bad(item, format!("{shown} is dynamically linked"), fix)
+            }
+            Some(true) => Line::ok(item, shown.to_string()),
+        },
+    }
+}
+
+/// Whether a 64-bit little-endian ELF file names no loader (`PT_INTERP`); `None` if it is no such file.
+pub(super) fn is_static(elf: &[u8]) -> Option<bool> {
+    const PT_INTERP: u32 = 3;
+    let number = |at: usize, len: usize| -> Option<usize> {
+        let bytes = elf.get(at..at.checked_add(len)?)?;
+        Some(bytes.iter().rev().fold(0, |sum, byte| sum << 8 | usize::from(*byte)))
+    };
+    if elf.get(..6)? != b"\x7fELF\x02\x01" {
+        return None;
+    }
+    let (table, size, count) = (number(0x20, 8)?, number(0x36, 2)?, number(0x38, 2)?);
+    for index in 0..count {
+        let kind = number(table.checked_add(index.checked_mul(size)?)?, 4)?;
+        if u32::try_from(kind) == Ok(PT_INTERP) {
+            return Some(false);
+        }
+    }
+    Some(true)
+}
+
+/// The version in the first line of `--version`: `Firecracker v1.13.1`.
+fn version(program: &Path) -> Option<String> {
+    let output = Command::new(program).arg("--version").env_clear().output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut words = text.lines().next()?.split_whitespace();
+    words.rfind(|word| word.contains('.')).map(str::to_owned)
+}
+
+fn qemu(program: &Path) -> Vec<Line> {
+    let found = match version_line(program) {
+        Some(line) => Line::ok("qemu", line),
+        None => Line::warn(
+            "qemu",
+            format!("{} does not run", program.display()),
+            "apt install qemu-system-x86",
+        ),
+    };
+    let rom = QBOOT.iter().find(|path| Path::new(path).is_file());
+    let rom = match rom {
+        Some(path) => Line::ok("qboot.rom", *path),
+        None => Line::warn(
+            "qboot.rom",
+            "not found",
+            "apt install qemu-system-data: its microvm needs this firmware",
+        ),
+    };
+    vec![found, rom]
+}
+
+fn version_line(program: &Path) -> Option<String> {
+    let output = Command::new(program).arg("--version").output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.lines().next().map(str::to_owned)
+}
+
+fn state_dir(directory: &Path) -> Vec<Line> {
+    let Some(mount) = host_facts::mount_of(directory) else {
+        return vec![Line::warn(
+            "state dir",
+            directory.display().to_string(),
+            "its file system is unknown",
+        )];
+    };
+    let reading =
+        format!("{} on {} ({})", directory.display(), mount.kind, mount.options.join(","));
+    let has = |option: &str| mount.options.iter().any(|has| has == option);
+    let line = if has("ro") {
+        Line::bad("state dir", reading, "it is read-only: set `[host] state_dir`")
+    } else if has("nodev") || has("noexec") {
+        let fix =
+            "jails hold devices and a program: mount it with dev,exec, or set `[host] state_dir`";
+        Line::bad("state dir", reading, fix)
+    } else {
+        Line::ok("state dir", reading)
+    };
+    let free = host_facts::free_disk_mib(directory).unwrap_or(0);
+    let disk = match free {
+        0..10_240 => {
+            Line::warn("free disk", format!("{free} MiB"), "a job's scratch disk may need 20 GiB")
+        }
+        _ => Line::ok("free disk", format!("{} GiB", free / 1024)),
+    };
+    vec![line, disk]
+}
+
+/// Hard links into a jail need one file system; elsewhere the file is copied at each launch.
+fn named(item: &'static str, file: &Looked, state_dir: &Path) -> Line {
+    let shown = format!("{}: {}", file.path.display(), file.found);
+    if !file.good {
+        let fix =
+            "`make kernel` and `make filesystem` build both; --kernel and --filesystem name them";
+        return Line::bad(item, shown, fix);
+    }
+    let device =
+        |path: &Path| path.ancestors().find_map(|dir| dir.metadata().ok()).map(|meta| meta.dev());
+    match device(&file.path) == device(state_dir) {
+        true => Line::ok(item, shown),
+        false => Line::warn(
+            item,
+            shown,
+            "put it on the state directory's file system: jails hard-link it",
+        ),
+    }
+}

@@ -1,0 +1,167 @@
+//! What of the machine itself microVMs need: KVM, devices, the firewall's tool, switches of the kernel.
+
+use super::Line;
+use crate::sys::host_facts;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+
+/// All lines about the machine.
+pub(super) fn look(run_dir: &Path) -> Vec<Line> {
+    vec![
+        user(),
+        kvm(),
+        kernel(),
+        device(),
+        program("nft", "apt install nftables"),
+        program("mkfs.ext4", "apt install e2fsprogs"),
+        forwarding(),
+        swap(),
+        switch(
+            "ksm",
+            "/sys/kernel/mm/ksm/run",
+            "0",
+            "echo 0 > /sys/kernel/mm/ksm/run: shared pages leak between tenants",
+        ),
+        smt(),
+        cgroups(),
+        socket_path(run_dir),
+    ]
+}
+
+fn user() -> Line {
+    match rustix::process::geteuid().is_root() {
+        true => Line::ok("user", "root"),
+        false => Line::bad(
+            "user",
+            "not root",
+            "run flint as root: it makes jails, namespaces and devices",
+        ),
+    }
+}
+
+/// That the kernel makes a machine does not prove that a guest boots in it: nested and software KVMs differ.
+fn kvm() -> Line {
+    match host_facts::try_kvm() {
+        Ok(()) => Line::ok(
+            "kvm",
+            "makes a machine; whether guests boot in it is proved by a canary when flint starts",
+        ),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let fix = "turn virtualization on in the firmware and load kvm_intel or kvm_amd; `vmm = \"qemu\"` works without, slowly";
+            Line::warn("kvm", "/dev/kvm is not there", fix)
+        }
+        Err(error) => {
+            let fix =
+                "flint falls back to QEMU without KVM, slowly; is /dev/kvm open to this user?";
+            Line::warn("kvm", format!("/dev/kvm: {error}"), fix)
+        }
+    }
+}
+
+/// 5.10 is the oldest kernel that Firecracker is validated on.
+fn kernel() -> Line {
+    let release = host_facts::kernel_release();
+    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(major), Some(minor)) if (major, minor) >= (5, 10) => Line::ok("kernel", release),
+        _ => Line::warn("kernel", release, "Firecracker is validated on 5.10, 6.1 and newer"),
+    }
+}
+
+fn device() -> Line {
+    match std::fs::OpenOptions::new().read(true).write(true).open("/dev/net/tun") {
+        Ok(_) => Line::ok("tun", "/dev/net/tun"),
+        Err(error) => Line::bad(
+            "tun",
+            format!("/dev/net/tun: {error}"),
+            "modprobe tun; in a container, pass the device in",
+        ),
+    }
+}
+
+fn program(name: &'static str, fix: &str) -> Line {
+    match on_path(name) {
+        Some(path) => Line::ok(name, path.display().to_string()),
+        None => Line::bad(name, "not on the PATH", fix),
+    }
+}
+
+/// Root's PATH often lacks sbin when it comes from `su`.
+fn on_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let more = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path).chain(more).map(|dir| dir.join(name)).find(|file| file.is_file())
+}
+
+fn forwarding() -> Line {
+    let path = "/proc/sys/net/ipv4/ip_forward";
+    switch("forwarding", path, "1", "sysctl -w net.ipv4.ip_forward=1 in the uplink's namespace")
+}
+
+fn swap() -> Line {
+    match host_facts::has_swap() {
+        false => Line::ok("swap", "off"),
+        true => Line::warn(
+            "swap",
+            "on",
+            "swapoff -a: a guest's memory, secrets too, can reach the disk",
+        ),
+    }
+}
+
+fn switch(item: &'static str, path: &str, good: &str, fix: &str) -> Line {
+    match host_facts::setting(path) {
+        Some(value) if value == good => Line::ok(item, value),
+        Some(value) => Line::warn(item, format!("{path} is {value}"), fix),
+        None => Line::ok(item, "this kernel has none"),
+    }
+}
+
+fn smt() -> Line {
+    match host_facts::setting("/sys/devices/system/cpu/smt/active").as_deref() {
+        Some("1") => Line::warn(
+            "smt",
+            "on",
+            "jobs of different tenants can share a core: boot with nosmt if that matters",
+        ),
+        _ => Line::ok("smt", "off"),
+    }
+}
+
+fn cgroups() -> Line {
+    match host_facts::setting("/sys/fs/cgroup/cgroup.controllers") {
+        Some(controllers) => Line::ok("cgroups", format!("v2: {controllers}")),
+        None => Line::warn(
+            "cgroups",
+            "not v2",
+            "boot with systemd.unified_cgroup_hierarchy=1; limits are weaker without",
+        ),
+    }
+}
+
+/// A UNIX socket's address has 107 bytes.
+fn socket_path(run_dir: &Path) -> Line {
+    let socket = run_dir.join(crate::api::SOCKET);
+    match socket.as_os_str().len() {
+        0..=107 => Line::ok("socket", socket.display().to_string()),
+        _ => Line::bad(
+            "socket",
+            "its path is longer than 107 bytes",
+            "set a shorter `[host] run_dir`",
+        ),
+    }
+}
+
+/// Whether the webhook's port can be had.
+pub(super) fn port(address: SocketAddr) -> Line {
+    match TcpListener::bind(address) {
+        Ok(_) => Line::ok("port", format!("{address} is free")),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Line::warn(
+            "port",
+            format!("{address} is in use"),
+            "fine if it is flint; else set `[server] listen`",
+        ),
+        Err(error) => Line::bad("port", format!("{address}: {error}"), "set `[server] listen`"),
+    }
+}

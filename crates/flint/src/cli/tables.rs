@@ -1,0 +1,112 @@
+//! The daemon's answers as people read them.
+
+use super::output::{between, short, table};
+use crate::api::{JobRow, Jobs, Status, Vms, WhyAnswer};
+use crate::error::escaped;
+use flint_core::units::Timestamp;
+
+/// `flint ps`.
+pub(super) fn vms(answer: &Vms, now: Timestamp) -> String {
+    if answer.vms.is_empty() {
+        return "no microVMs".to_owned();
+    }
+    let head = ["VM", "PROFILE", "PHASE", "FOR", "JOB", "SLOT", "BOOT", "TROUBLE"];
+    let rows = answer.vms.iter().map(|vm| {
+        [
+            vm.id.clone(),
+            vm.profile.clone(),
+            vm.phase.clone(),
+            short(now.since(vm.since)),
+            vm.job.map_or_else(dash, |job| job.to_string()),
+            vm.slot.to_string(),
+            between(vm.times.launched, vm.times.ready),
+            vm.trouble.clone().unwrap_or_default(),
+        ]
+    });
+    table(head, rows)
+}
+
+/// `flint jobs`: where the time of each went.
+pub(super) fn jobs(answer: &Jobs, now: Timestamp) -> String {
+    if answer.jobs.is_empty() {
+        return "no jobs".to_owned();
+    }
+    let head = ["JOB", "STATE", "REPOSITORY", "NAME", "PROFILE", "VM", "WAITED", "RAN", "AGE"];
+    table(head, answer.jobs.iter().map(|job| job_row(job, now)))
+}
+
+fn job_row(job: &JobRow, now: Timestamp) -> [String; 9] {
+    let started = job.times.as_ref().and_then(|times| times.started);
+    let done = job.times.as_ref().and_then(|times| times.done).or(job.completed);
+    let number = match job.attempt {
+        0 | 1 => job.id.to_string(),
+        attempt => format!("{} ({attempt})", job.id),
+    };
+    [
+        number,
+        job.state.clone(),
+        job.repository.clone(),
+        job.name.clone(),
+        job.profile.clone().unwrap_or_else(|| "not ours".to_owned()),
+        job.vm.clone().unwrap_or_else(dash),
+        between(Some(job.received), started),
+        between(started, done),
+        short(now.since(job.received)),
+    ]
+}
+
+/// `flint why`.
+pub(super) fn why(answer: &WhyAnswer) -> String {
+    let because = answer.because.as_ref().map_or_else(String::new, |word| format!(" ({word})"));
+    escaped(&format!("job {} is {}{because}: {}", answer.job, answer.state, answer.sentence))
+}
+
+/// `flint status`.
+pub(super) fn status(answer: &Status, now: Timestamp) -> String {
+    let draining = if answer.draining { ", draining: takes no new microVMs" } else { "" };
+    let head = [
+        format!("flint {}, up {}{draining}", answer.version, short(now.since(answer.started))),
+        answer.vmm.clone(),
+        format!(
+            "{} of {} slots, {} of {} vCPUs, {} of {} memory, {} of {} disk",
+            answer.slots_used,
+            answer.slots,
+            answer.used.vcpus,
+            answer.capacity.vcpus,
+            answer.used.memory,
+            answer.capacity.memory,
+            answer.used.disk,
+            answer.capacity.disk
+        ),
+    ];
+    let profiles = answer.profiles.iter().map(|profile| {
+        [
+            profile.name.clone(),
+            profile.labels.join(", "),
+            format!(
+                "{} vCPU, {}, {}",
+                profile.shape.vcpus, profile.shape.memory, profile.shape.disk
+            ),
+            format!("{} of {}", profile.vms, profile.max),
+            profile.warm.to_string(),
+            profile.queued.to_string(),
+        ]
+    });
+    let mut text: String = head.iter().map(|line| escaped(line) + "\n").collect();
+    text += "\n";
+    text += &table(["PROFILE", "LABELS", "SHAPE", "VMS", "WARM", "QUEUED"], profiles);
+    for breaker in &answer.breakers {
+        let kind = if breaker.open { "breaker open" } else { "backing off" };
+        let left = short(breaker.until.since(now));
+        text += "\n";
+        text += &escaped(&format!(
+            "profile {}: {kind} for {left} after {} failures: {}",
+            breaker.profile, breaker.failures, breaker.why
+        ));
+    }
+    text
+}
+
+fn dash() -> String {
+    "-".to_owned()
+}
