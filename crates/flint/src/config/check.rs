@@ -25,7 +25,7 @@ pub fn check(sources: &Sources, machine: &Machine, purpose: Purpose) -> Checked 
     reader.problems = errors.iter().map(syntax).collect();
     reader.problems.extend(sources.misspelt_variables());
     let config = read(&mut reader, document.get_ref(), machine, purpose);
-    let mut problems = reader.problems;
+    let mut problems = without_echoes(reader.problems, errors.len());
     problems.sort_by_key(|problem| (problem.origin.rank(), start(&problem.origin)));
     let path = sources.file.as_ref().map(|file| file.path.display().to_string());
     let report = Report { path, text: text.to_owned(), problems };
@@ -93,6 +93,19 @@ pub(super) fn table<'a>(
         reader.error(value.span().into(), format!("`{name}` is not a table"), help);
     }
     table
+}
+
+/// A value that is no TOML is no number either: one problem at a place is enough. The first `syntax` are TOML's.
+fn without_echoes(problems: Vec<Problem>, syntax: usize) -> Vec<Problem> {
+    let places: Vec<usize> = problems[..syntax].iter().map(|p| start(&p.origin)).collect();
+    let echo = |problem: &Problem| {
+        matches!(problem.origin, Origin::File { .. }) && places.contains(&start(&problem.origin))
+    };
+    let numbered = problems.into_iter().enumerate();
+    numbered
+        .filter(|(n, problem)| *n < syntax || !echo(problem))
+        .map(|(_, problem)| problem)
+        .collect()
 }
 
 fn syntax(error: &toml::de::Error) -> Problem {

@@ -20,7 +20,7 @@ pub(super) fn read<'a>(
     let default_url = || values::url(defaults::GITHUB_URL).expect("the default address is one");
     let url =
         reader.text(section, "url", values::url).map_or_else(default_url, |found| found.value);
-    let group = reader.number(section, "runner_group", 1..=u64::MAX >> 1);
+    let group = reader.number(section, "runner_group", 1..=u64::from(u32::MAX));
     let scope = scope(reader, section);
     let app_id = app_id(reader, section);
     let private_key = private_key(reader, section);

@@ -245,9 +245,13 @@ impl<'a> Reader<'a> {
             return;
         }
         let place = if section.is_empty() { String::new() } else { format!(" in `[{section}]`") };
-        let help = match values::nearest(name, known.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("known here: {}", known.join(", ")),
+        let near = values::nearest(name, known.iter().copied());
+        let elsewhere = KEYS.iter().find(|key| key.name() == name).map(|key| key.section());
+        let help = match (near, elsewhere) {
+            (Some(near), _) => format!("did you mean `{near}`?"),
+            (None, Some("profile")) => "it belongs into a `[[profile]]`".to_owned(),
+            (None, Some(elsewhere)) => format!("it belongs into `[{elsewhere}]`"),
+            (None, None) => format!("known here: {}", known.join(", ")),
         };
         self.error(key.span().into(), format!("unknown key `{name}`{place}"), help);
     }
@@ -300,9 +304,10 @@ impl<'a> Reader<'a> {
         found: &str,
     ) {
         let from_file = matches!(origin, Origin::File { .. });
+        let number_misfit = wanted.contains("number") && matches!(found, "integer" | "float");
         let label = match found {
             "" | "text" | "string" => String::new(),
-            found if from_file => format!("this is of type {found}"),
+            found if from_file && !number_misfit => format!("this is of type {found}"),
             _ => String::new(),
         };
         let message = format!("`{}.{name}` is not {wanted}", section.name);
