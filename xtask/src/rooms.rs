@@ -1,0 +1,69 @@
+//! The tables that tidy holds the code to: which room may import which, and who alone may use what.
+
+/// A room of crate `flint` and what it may import. `room` means all of it, `room::Item` only that item.
+/// What is not listed is forbidden; every room may use `flint_core` and `flint_wire`.
+pub(crate) const ROOMS: &[(&str, &[&str])] = &[
+    ("cli", &["config", "daemon"]),
+    ("daemon", &["config", "forge", "host", "store"]),
+    ("host", &["vmm", "net", "images", "sys"]),
+    ("vmm", &["sys"]),
+    ("net", &["sys", "vmm::Nic"]),
+    ("images", &["sys"]),
+    ("forge", &[]),
+    ("store", &[]),
+    // Configuration names the plain options of a room, never its doers.
+    (
+        "config",
+        &["forge::Options", "host::Options", "images::Options", "net::Options", "vmm::Options"],
+    ),
+    ("sys", &[]),
+];
+
+/// A file that may do more than its room, and why.
+pub(crate) struct Exception {
+    /// The module's path in crate `flint`, and all below it.
+    pub(crate) module: &'static [&'static str],
+    /// What it may import besides.
+    pub(crate) may: &'static [&'static str],
+}
+
+/// The few files that put rooms together, or that work without a daemon.
+pub(crate) const EXCEPTIONS: &[Exception] = &[
+    // `flint run` and `flint --interactive` boot one microVM by hand, without a daemon.
+    Exception { module: &["cli", "run"], may: &["host", "vmm", "net", "images", "sys"] },
+    Exception { module: &["cli", "interactive"], may: &["host", "vmm", "net", "images", "sys"] },
+    // `flint doctor` looks at everything a daemon would need.
+    Exception {
+        module: &["cli", "doctor"],
+        may: &["forge", "host", "vmm", "net", "images", "store", "sys"],
+    },
+    // The one place where the real rooms are plugged into the seams.
+    Exception { module: &["daemon", "start"], may: &["vmm", "net", "images", "sys"] },
+];
+
+/// Something that only some places may name.
+pub(crate) struct Fence {
+    /// The beginning of a path: a crate, or a module or item of one.
+    pub(crate) path: &'static [&'static str],
+    /// Who may: a crate (`agent`), or a room of one (`flint/sys`).
+    pub(crate) only: &'static [&'static str],
+}
+
+/// Crates that stand behind one room. Tests are free.
+pub(crate) const FENCES: &[Fence] = &[
+    Fence { path: &["libc"], only: &["flint/sys", "agent"] },
+    Fence { path: &["rusqlite"], only: &["flint/store"] },
+    Fence { path: &["rtnetlink"], only: &["flint/net"] },
+    Fence { path: &["netlink_packet_route"], only: &["flint/net"] },
+    Fence { path: &["reqwest"], only: &["flint/forge", "sim"] },
+    Fence { path: &["comfy_table"], only: &["flint/cli"] },
+];
+
+/// What crate `core` may depend on: this keeps it pure.
+pub(crate) const CORE_DEPENDENCIES: &[&str] = &["serde", "thiserror"];
+
+/// The kernel's text files, which only `sys` of crate `flint` may name.
+pub(crate) const SYS_PATHS: &[&str] = &["/proc/", "/sys/"];
+
+/// Words of the domain, which `sys` does not know.
+pub(crate) const DOMAIN_WORDS: &[&str] = &["vm", "vms", "microvm", "runner", "job", "github"];
