@@ -1,9 +1,11 @@
 //! The project's own tools: `cargo xtask COMMAND`.
 
+mod bench;
+mod cargo;
 mod rooms;
+mod test;
 mod tidy;
 
-use anyhow::bail;
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,11 +26,29 @@ enum Command {
         #[arg(long, value_name = "FOLDER")]
         root: Option<PathBuf>,
     },
+    /// Run the tests: all tiers that this machine can run, or those that are named.
+    ///
+    /// FLINT_REQUIRE=net,vm makes it an error when one of them cannot run.
+    Test {
+        /// unit, scripts, lives, daemon, net, vm, firecracker.
+        tiers: Vec<String>,
+    },
+    /// Measure sizes and speed, here and now.
+    Bench,
+    /// All that must be green before a commit: format, lints, tidy.
+    Lint,
+    /// Run the offline demo.
+    Demo {
+        /// For the demo.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
     match run(Arguments::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             say(&format!("error: {error:#}"));
             ExitCode::FAILURE
@@ -36,17 +56,33 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> anyhow::Result<()> {
+/// Says whether all is well, where the command has told itself what is not.
+fn run(command: Command) -> anyhow::Result<bool> {
     match command {
-        Command::Tidy { root: other } => {
-            let problems = tidy::check(&other.unwrap_or_else(root))?;
-            problems.iter().for_each(|problem| say(&problem.to_string()));
-            match problems.len() {
-                0 => Ok(()),
-                n => bail!("tidy: {n} problems"),
-            }
+        Command::Tidy { root: other } => tidied(&other.unwrap_or_else(root)),
+        Command::Test { tiers } => test::test(&tiers),
+        Command::Bench => bench::bench(),
+        Command::Lint => {
+            cargo::run(&mut cargo::cargo(&["fmt", "--all", "--check"]))?;
+            let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+            cargo::run(&mut cargo::cargo(&clippy))?;
+            tidied(&root())
+        }
+        Command::Demo { arguments } => {
+            let mut demo = cargo::cargo(&["run", "--package", "flint-sim", "--bin", "demo", "--"]);
+            Ok(demo.args(arguments).status()?.success())
         }
     }
+}
+
+fn tidied(root: &Path) -> anyhow::Result<bool> {
+    let problems = tidy::check(root)?;
+    problems.iter().for_each(|problem| say(&problem.to_string()));
+    match problems.len() {
+        0 => say("tidy: ok"),
+        n => say(&format!("tidy: {n} problems")),
+    }
+    Ok(problems.is_empty())
 }
 
 /// The workspace's folder.

@@ -52,7 +52,7 @@ fn import_block(items: &[Item]) -> Option<(usize, usize)> {
         }
         _ => false,
     });
-    let lines: Vec<_> = imports.map(|item| lines_of(item)).collect();
+    let lines: Vec<_> = imports.map(lines_of).collect();
     let first = *lines.first()?.start();
     Some((first, lines.into_iter().map(Iterator::count).sum()))
 }
