@@ -3,7 +3,8 @@
 /// A room of crate `flint` and what it may import. `room` means all of it, `room::Item` only that item.
 /// What is not listed is forbidden; every room may use `flint_core` and `flint_wire`.
 pub(crate) const ROOMS: &[(&str, &[&str])] = &[
-    ("cli", &["api", "config", "daemon", "error"]),
+    // `host_facts`: what configuration's checks are told about the machine.
+    ("cli", &["api", "config", "daemon", "error", "sys::host_facts"]),
     // The daemon names the seams of `host`'s three rooms, to be generic over them, and nothing else of them.
     (
         "daemon",
@@ -14,9 +15,12 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
             "forge",
             "host",
             "store",
+            "images::Error",
             "images::Images",
             "images::Source",
+            "net::Error",
             "net::Net",
+            "vmm::Error",
             "vmm::Vmm",
         ],
     ),
@@ -63,7 +67,7 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
 pub(crate) struct Fence {
     /// The beginning of a path: a crate, or a module or item of one.
     pub(crate) path: &'static [&'static str],
-    /// Who may: a crate (`agent`), or a room of one (`flint/sys`).
+    /// Who may: a crate (`agent`), a room of one (`flint/sys`), or a part of a room.
     pub(crate) only: &'static [&'static str],
 }
 
@@ -76,14 +80,21 @@ pub(crate) const FENCES: &[Fence] = &[
     // Programs are started where their remains are removed.
     Fence {
         path: &["std", "process", "Command"],
-        only: &["flint/sys", "flint/net", "flint/images", "agent", "sim", "xtask"],
+        // `doctor` asks programs for their versions.
+        only: &[
+            "flint/sys",
+            "flint/net",
+            "flint/images",
+            "flint/cli/doctor",
+            "agent",
+            "sim",
+            "xtask",
+        ],
     },
     Fence {
         path: &["tokio", "process", "Command"],
         only: &["flint/sys", "flint/net", "flint/images", "sim"],
     },
-    // A task has an owner, a `JoinSet`, and its end is a fact. (The exception is netlink's own pump.)
-    Fence { path: &["tokio", "spawn"], only: &["flint/net", "sim"] },
     Fence { path: &["reqwest"], only: &["flint/forge", "sim"] },
     Fence { path: &["comfy_table"], only: &["flint/cli"] },
 ];

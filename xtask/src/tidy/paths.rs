@@ -154,11 +154,12 @@ impl<'ast> Visit<'ast> for Paths {
     }
 }
 
-/// A place as the fences name it: `agent`, `flint/sys`.
-pub(crate) fn label(place: &Place) -> (String, String) {
+/// A place as the fences name it, from the crate down: `flint`, `flint/cli`, `flint/cli/doctor`.
+pub(crate) fn labels(place: &Place) -> Vec<String> {
     let krate = place.krate.split(':').next().unwrap_or_default().to_owned();
-    let room = place.room().map_or(krate.clone(), |room| format!("{krate}/{room}"));
-    (krate, room)
+    let deeper =
+        |upto: usize| [std::slice::from_ref(&krate), &place.modules[..upto]].concat().join("/");
+    (0..=place.modules.len()).map(deeper).collect()
 }
 
 #[cfg(test)]
