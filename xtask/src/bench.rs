@@ -50,8 +50,12 @@ fn table(rows: &[[String; 3]]) -> Vec<String> {
 }
 
 fn agent_size() -> anyhow::Result<String> {
-    let agent = crate::root().join("build/kernel/linux/agent");
-    size_of(agent)
+    // As `cargo xtask kernel` builds it.
+    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let mut build =
+        cargo(&["build", "--package", "flint-agent", "--profile", "agent", "--target", &target]);
+    run(build.env("RUSTFLAGS", "-C target-feature=+crt-static"))?;
+    size_of(crate::root().join("target").join(target).join("agent/flint-agent"))
 }
 
 fn flint_size() -> anyhow::Result<String> {
