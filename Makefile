@@ -8,8 +8,8 @@ export PATH := $(PATH):/usr/sbin:/sbin:$(HOME)/.cargo/bin
 
 # What each target needs, as program:package or /file:package.
 BUILD = cc:gcc /usr/include/stdio.h:libc6-dev /etc/ssl/certs/ca-certificates.crt:ca-certificates
-KERNEL = mkfs.ext4:e2fsprogs depmod:kmod dpkg-deb:dpkg
-FILESYSTEM = mmdebstrap:mmdebstrap mkfs.ext4:e2fsprogs curl:curl
+KERNEL = lists mkfs.ext4:e2fsprogs depmod:kmod dpkg-deb:dpkg
+FILESYSTEM = lists mmdebstrap:mmdebstrap mkfs.ext4:e2fsprogs curl:curl
 RUN = qemu-system-x86_64:qemu-system-x86 nft:nftables ip:iproute2 openssl:openssl git:git
 
 .PHONY: help build demo test bench lint filesystem kernel install uninstall clean
