@@ -1,0 +1,215 @@
+//! The conversation: one state, one loop, every input in one place.
+
+use crate::children::Children;
+use crate::disks::Root;
+use crate::error::Error;
+use crate::hooks::Hint;
+use crate::outbox::Outbox;
+use crate::work::{self, Running};
+use crate::{Began, configure, sys};
+use flint_wire::frame::FrameError;
+use flint_wire::guest::Stream;
+use flint_wire::{FromGuest, PROTOCOL, ToGuest, Work};
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+/// Everything that can happen to the agent.
+pub(crate) enum Input {
+    /// The host opened the conversation, perhaps again.
+    Hello {
+        /// To be echoed.
+        nonce: String,
+        /// Where to answer.
+        link: Arc<OwnedFd>,
+    },
+    /// The host said something else.
+    Host(ToGuest),
+    /// The host said something that is no message.
+    Garbled(FrameError),
+    /// The runner's output says that it listens.
+    Listening,
+    /// A hook told something.
+    Hint(Hint),
+    /// The work ended.
+    Exited {
+        /// Its code.
+        code: i32,
+    },
+}
+
+/// Whether the life goes on.
+#[derive(PartialEq, Eq)]
+enum Life {
+    GoesOn,
+    Ends,
+}
+
+/// What has been said already; each of these is said once.
+#[derive(Default)]
+struct Told {
+    listening: bool,
+    started: bool,
+    done: bool,
+}
+
+/// The conversation's state.
+pub(crate) struct Talk {
+    began: Began,
+    root: Root,
+    outbox: Arc<Outbox>,
+    children: Arc<Children>,
+    heard: Sender<Input>,
+    configured: bool,
+    work: Option<Running>,
+    /// When what is left is ended by force.
+    force_at: Option<Instant>,
+    told: Told,
+}
+
+impl Talk {
+    /// Before the first word.
+    pub(crate) fn new(
+        began: Began,
+        root: Root,
+        outbox: Arc<Outbox>,
+        heard: Sender<Input>,
+    ) -> Result<Self, Error> {
+        Ok(Talk {
+            began,
+            root,
+            outbox,
+            children: Children::begin()?,
+            heard,
+            configured: false,
+            work: None,
+            force_at: None,
+            told: Told::default(),
+        })
+    }
+
+    /// Talks until there is nothing left to do.
+    pub(crate) fn until_done(mut self, inputs: &Receiver<Input>) -> Result<(), Error> {
+        loop {
+            let input = match self.force_at {
+                None => inputs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(at) => inputs.recv_timeout(at.saturating_duration_since(Instant::now())),
+            };
+            let life = match input {
+                Ok(input) => self.take(input)?,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.force_at = None;
+                    sys::kill_all();
+                    Life::GoesOn
+                }
+                Err(RecvTimeoutError::Disconnected) => Life::Ends,
+            };
+            if life == Life::Ends {
+                self.outbox.say(FromGuest::Bye);
+                return Ok(());
+            }
+        }
+    }
+
+    fn take(&mut self, input: Input) -> Result<Life, Error> {
+        match input {
+            Input::Hello { nonce, link } => self.outbox.connect(link, &self.hello(nonce)),
+            Input::Host(message) => return self.obey(message),
+            Input::Garbled(error) => self.remark(error.to_string()),
+            Input::Listening if !self.told.listening && !self.told.started => {
+                self.told.listening = true;
+                self.outbox.say(FromGuest::Listening);
+            }
+            Input::Hint(Hint::Started) if !self.told.started => {
+                self.told.started = true;
+                self.outbox.say(FromGuest::JobStarted);
+            }
+            Input::Hint(Hint::Completed) if self.told.started && !self.told.done => {
+                self.told.done = true;
+                self.outbox.say(FromGuest::JobDone);
+            }
+            // Said again, or out of order: a job can make the hooks say anything.
+            Input::Listening | Input::Hint(_) => {}
+            Input::Exited { code } => {
+                self.end_work();
+                self.outbox.say(FromGuest::Exited { code });
+                return Ok(Life::Ends);
+            }
+        }
+        Ok(Life::GoesOn)
+    }
+
+    fn obey(&mut self, message: ToGuest) -> Result<Life, Error> {
+        match message {
+            ToGuest::Ack { seq } => self.outbox.forget(seq),
+            ToGuest::Configure { hostname, time_unix_ns, entropy, network } if !self.configured => {
+                configure::name_and_seed(&hostname, time_unix_ns, &entropy)?;
+                configure::connect(&hostname, network.as_ref())?;
+                self.configured = true;
+                let kernel_ms = milliseconds(self.began.kernel);
+                let agent_ms = milliseconds(self.began.at.elapsed());
+                self.outbox.say(FromGuest::Ready { kernel_ms, agent_ms });
+            }
+            ToGuest::Work(work) if self.work.is_none() => self.begin(work)?,
+            ToGuest::Configure { .. } => self.remark("configured already; ignored".into()),
+            ToGuest::Work(_) => self.remark("has its work already; ignored".into()),
+            ToGuest::Stop { grace_s } => return Ok(self.stop(grace_s)),
+            // The ear hands a hello over apart, with the way back.
+            ToGuest::Hello { .. } => {}
+        }
+        Ok(Life::GoesOn)
+    }
+
+    fn begin(&mut self, work: Work) -> Result<(), Error> {
+        if !self.configured || self.root == Root::Initramfs {
+            let why = if self.configured { "the guest has no disks" } else { "not configured yet" };
+            return Err(Error::refused("start the work", why));
+        }
+        let start =
+            work::Starter { children: &self.children, outbox: &self.outbox, heard: &self.heard };
+        self.work = Some(start.start(work)?);
+        Ok(())
+    }
+
+    fn stop(&mut self, grace_s: u32) -> Life {
+        let Some(work) = &self.work else { return Life::Ends };
+        if let Some(group) = Pid::from_raw(work.pid) {
+            // Gone already: its end is on the way.
+            let _gone = kill_process_group(group, Signal::TERM);
+        }
+        let at = Instant::now() + Duration::from_secs(grace_s.into());
+        self.force_at = Some(self.force_at.map_or(at, |earlier| earlier.min(at)));
+        Life::GoesOn
+    }
+
+    /// Ends what the work left behind; only then its last lines are all read.
+    fn end_work(&mut self) {
+        sys::kill_all();
+        if let Some(work) = &mut self.work {
+            work.finish_logs(Duration::from_secs(2));
+        }
+    }
+
+    fn hello(&self, nonce: String) -> FromGuest {
+        let kernel = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+        FromGuest::Hello {
+            protocol: PROTOCOL,
+            nonce,
+            agent: env!("CARGO_PKG_VERSION").to_owned(),
+            boot_id: kernel("/proc/sys/kernel/random/boot_id"),
+            kernel: kernel("/proc/sys/kernel/osrelease"),
+            configured: self.configured,
+        }
+    }
+
+    fn remark(&self, text: String) {
+        self.outbox.log(FromGuest::Log { stream: Stream::Agent, text, cut: false });
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
