@@ -2,6 +2,7 @@
 
 mod bench;
 mod cargo;
+mod guest;
 mod rooms;
 mod test;
 mod tidy;
@@ -37,6 +38,10 @@ enum Command {
     Bench,
     /// All that must be green before a commit: format, lints, tidy.
     Lint,
+    /// Build the guests' kernel bundle.
+    Kernel(guest::KernelArgs),
+    /// Build the guests' default image.
+    Filesystem(guest::FilesystemArgs),
     /// Run the offline demo.
     Demo {
         /// For the demo.
@@ -68,6 +73,8 @@ fn run(command: Command) -> anyhow::Result<bool> {
             cargo::run(&mut cargo::cargo(&clippy))?;
             tidied(&root())
         }
+        Command::Kernel(args) => guest::kernel(&args).map(|()| true),
+        Command::Filesystem(args) => guest::filesystem(&args).map(|()| true),
         Command::Demo { arguments } => {
             let mut demo = cargo::cargo(&["run", "--package", "flint-sim", "--bin", "demo", "--"]);
             Ok(demo.args(arguments).status()?.success())

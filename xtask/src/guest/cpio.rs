@@ -1,56 +1,70 @@
-//! Writes an initramfs: the "newc" cpio format of Documentation/driver-api/early-userspace/buffer-format.rst.
+//! The initramfs: a cpio archive in the "newc" form that the kernel reads.
 
-/// An archive being written.
-#[derive(Default)]
-pub(super) struct Archive {
+/// An archive in the making.
+pub(crate) struct Cpio {
     bytes: Vec<u8>,
     inode: u32,
 }
 
-const FILE: u32 = 0o100_000;
-const FOLDER: u32 = 0o040_000;
-const CHARACTER_DEVICE: u32 = 0o020_000;
-
-impl Archive {
-    /// A folder; its parents come first.
-    pub(super) fn folder(&mut self, name: &str) {
-        self.entry(name, FOLDER | 0o755, (0, 0), &[]);
+impl Cpio {
+    /// An empty one.
+    pub(crate) fn new() -> Self {
+        Cpio { bytes: Vec::new(), inode: 0 }
     }
 
-    /// A file of root's.
-    pub(super) fn file(&mut self, name: &str, mode: u32, content: &[u8]) {
-        self.entry(name, FILE | mode, (0, 0), content);
+    /// Adds a directory.
+    pub(crate) fn directory(&mut self, name: &str) {
+        self.entry(name, 0o040_755, (0, 0), &[]);
     }
 
-    /// A character device.
-    pub(super) fn device(&mut self, name: &str, mode: u32, numbers: (u32, u32)) {
-        self.entry(name, CHARACTER_DEVICE | mode, numbers, &[]);
+    /// Adds a file.
+    pub(crate) fn file(&mut self, name: &str, permissions: u32, content: &[u8]) {
+        self.entry(name, 0o100_000 | permissions, (0, 0), content);
     }
 
-    /// The archive, closed.
-    pub(super) fn finish(mut self) -> Vec<u8> {
+    /// Adds a character device.
+    pub(crate) fn character_device(&mut self, name: &str, major: u32, minor: u32) {
+        self.entry(name, 0o020_600, (major, minor), &[]);
+    }
+
+    /// The whole archive.
+    pub(crate) fn finish(mut self) -> Vec<u8> {
         self.entry("TRAILER!!!", 0, (0, 0), &[]);
+        self.bytes.resize(self.bytes.len().next_multiple_of(512), 0);
         self.bytes
     }
 
-    fn entry(&mut self, name: &str, mode: u32, (major, minor): (u32, u32), content: &[u8]) {
+    /// Owner, times and device numbers are all zero, so that the same content gives the same bytes.
+    fn entry(&mut self, name: &str, mode: u32, device: (u32, u32), content: &[u8]) {
         self.inode += 1;
-        let length = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
-        let (links, owner, time, check) = (1, 0, 0, 0);
-        let (size, name_size) = (length(content.len()), length(name.len() + 1));
+        let length =
+            |bytes: usize| u32::try_from(bytes).expect("nothing in an initramfs has 4 GiB");
         let fields = [
-            self.inode, mode, owner, owner, links, time, size, 0, 0, major, minor, name_size, check,
+            self.inode,
+            mode,
+            0,
+            0,
+            1,
+            0,
+            length(content.len()),
+            0,
+            0,
+            device.0,
+            device.1,
+            length(name.len() + 1),
+            0,
         ];
-        self.bytes.extend(b"070701");
-        self.bytes.extend(fields.iter().flat_map(|field| format!("{field:08X}").into_bytes()));
-        self.bytes.extend(name.as_bytes());
+        self.bytes.extend_from_slice(b"070701");
+        for field in fields {
+            self.bytes.extend_from_slice(format!("{field:08x}").as_bytes());
+        }
+        self.bytes.extend_from_slice(name.as_bytes());
         self.bytes.push(0);
         self.pad();
-        self.bytes.extend(content);
+        self.bytes.extend_from_slice(content);
         self.pad();
     }
 
-    /// Headers and contents begin at multiples of four.
     fn pad(&mut self) {
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
     }
@@ -58,20 +72,24 @@ impl Archive {
 
 #[cfg(test)]
 mod tests {
-    use super::Archive;
+    use super::Cpio;
 
     #[test]
-    fn an_archive_has_aligned_entries_and_a_trailer() {
-        let mut archive = Archive::default();
-        archive.folder("dev");
-        archive.device("dev/console", 0o600, (5, 1));
-        archive.file("init", 0o755, b"hello");
-        let bytes = archive.finish();
-        assert!(bytes.starts_with(b"070701"));
-        assert_eq!(bytes.len() % 4, 0);
-        let text = String::from_utf8_lossy(&bytes);
-        assert_eq!(text.matches("070701").count(), 4);
-        assert!(text.contains("init\0"));
-        assert!(text.contains("TRAILER!!!"));
+    fn an_archive_has_the_bytes_that_the_kernel_reads() {
+        let mut cpio = Cpio::new();
+        cpio.character_device("dev/console", 5, 1);
+        cpio.file("init", 0o755, b"abc");
+        let bytes = cpio.finish();
+        let console = "070701000000010000218000000000000000000000000100000000000000000000000000000000\
+                       00000005000000010000000c00000000dev/console\0";
+        assert_eq!(&bytes[..console.len()], console.as_bytes());
+        let init = console.len().next_multiple_of(4);
+        let expected =
+            "070701 00000002 000081ed 00000000 00000000 00000001 00000000 00000003 00000000 \
+                        00000000 00000000 00000000 00000005 00000000"
+                .replace(' ', "");
+        assert_eq!(&bytes[init..init + 110], expected.as_bytes());
+        assert_eq!(&bytes[init + 110..init + 120], b"init\0\0abc\0");
+        assert!(bytes.len().is_multiple_of(512));
     }
 }

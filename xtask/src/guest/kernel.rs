@@ -1,150 +1,198 @@
-//! `cargo xtask kernel`: the distribution's kernel, an initramfs with the agent, and a disk of modules.
+//! The kernel bundle, from the distribution's kernel package.
 
-use super::cpio::Archive;
-use super::modules::{self, Module};
-use super::package::{self, Unpacked};
-use super::run::{run, text};
-use super::vmlinux;
+use super::cpio::Cpio;
+use super::tools::{Temporary, make_ext4, output, progress, run, sha256, sha256_of, write_whole};
+use super::{KernelArgs, modules, packages, vmlinux};
 use anyhow::{Context, Result, bail};
-use serde::Serialize;
-use sha2::{Digest, Sha256};
+use serde::{Deserialize, Serialize};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// `cargo xtask kernel`.
-#[derive(clap::Args)]
-pub(crate) struct Kernel {
-    /// Where vmlinux, initramfs.cpio, modules.ext4 and kernel.json go.
-    #[arg(long, default_value = "build/kernel/linux")]
-    out: PathBuf,
-    /// Where packages are kept between runs.
-    #[arg(long, default_value = "build/cache/kernel")]
-    cache: PathBuf,
+/// The most that the agent may weigh: it is in every guest's memory.
+const AGENT_MAX: usize = 3 * 1024 * 1024;
+
+/// Raised when the same package must give another bundle.
+const RECIPE: u32 = 1;
+
+/// `kernel.json`: what a bundle was made of, and what it consists of.
+#[derive(Serialize, Deserialize)]
+struct Bundle {
+    /// Which recipe made it.
+    recipe: u32,
+    /// The distribution's package.
+    package: String,
+    /// Its version.
+    package_version: String,
+    /// `uname -r`.
+    release: String,
+    /// SHA-256 of the parts.
+    sha256: Sums,
 }
 
-/// What `kernel.json` says.
-#[derive(Serialize)]
-struct Manifest<'a> {
-    package: &'a str,
-    release: &'a str,
-    vmlinux_sha256: String,
-    agent_sha256: String,
-    modules: Vec<&'a str>,
+#[derive(Serialize, Deserialize)]
+struct Sums {
+    vmlinux: String,
+    modules: String,
+    initramfs: String,
+    agent: String,
 }
 
-/// The agent holds itself to this; every guest carries it.
-const AGENT_MAX: usize = 3 << 20;
-
-/// Builds all of it; what has not changed is kept.
-pub(crate) fn kernel(args: &Kernel) -> Result<()> {
-    let agent = build_agent()?;
-    fs::create_dir_all(&args.out).with_context(|| format!("cannot make `{}`", args.out.display()))?;
-    fs::create_dir_all(&args.cache)?;
-    let Unpacked { root, package } = package::fetch(&args.cache)?;
-    let folder = modules::folder(&root)?;
-    let release = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let boot = modules::boot_modules(&folder)?;
-
-    let image = fs::read(kernel_image(&root, &release)?)?;
-    let vmlinux = vmlinux::extract(&image).context("cannot extract the kernel")?;
-    let manifest = Manifest {
-        package: &package,
-        release: &release,
-        vmlinux_sha256: hex(&Sha256::digest(&vmlinux)),
-        agent_sha256: hex(&Sha256::digest(&agent)),
-        modules: boot.iter().map(|module| module.name.as_str()).collect(),
+/// Builds what is not up to date.
+pub(crate) fn build(args: &KernelArgs) -> Result<()> {
+    fs::create_dir_all(&args.out).with_context(|| format!("cannot make {}", args.out.display()))?;
+    let distribution = packages::Distribution::here()?;
+    let wanted = args.package.clone().unwrap_or_else(|| distribution.kernel_package());
+    let (package, version) = packages::resolve_kernel(&wanted)?;
+    let agent = agent(args)?;
+    let path = args.out.join("kernel.json");
+    let old: Option<Bundle> =
+        fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let mut bundle = match old {
+        Some(old) if is_of(&old, &package, &version) && has_all(&args.out) => {
+            progress(&format!("kernel: {package} {version} is up to date"));
+            old
+        }
+        _ => make_kernel(&args.out, package, version)?,
     };
-    let manifest = serde_json::to_string_pretty(&manifest)?;
-    let written = args.out.join("kernel.json");
-    let parts = ["vmlinux", "initramfs.cpio", "modules.ext4"];
-    let whole = parts.iter().all(|part| args.out.join(part).is_file());
-    if whole && fs::read_to_string(&written).is_ok_and(|old| old == manifest) {
-        eprintln!("{} is up to date ({package})", args.out.display());
-        return Ok(());
+    let agent_sum = sha256(&agent);
+    if bundle.sha256.agent != agent_sum || !args.out.join("initramfs.cpio").exists() {
+        progress("kernel: packing the agent into initramfs.cpio");
+        let initramfs = pack(&args.out.join("early-modules"), &agent)?;
+        bundle.sha256.initramfs = sha256(&initramfs);
+        write_whole(&args.out.join("initramfs.cpio"), &initramfs)?;
+        bundle.sha256.agent = agent_sum;
     }
-    replace(&args.out.join("vmlinux"), &vmlinux)?;
-    replace(&args.out.join("initramfs.cpio"), &initramfs(&agent, &boot))?;
-    modules_disk(&folder, &args.out.join("modules.ext4"))?;
-    replace(&written, manifest.as_bytes())?;
-    eprintln!("{}: {package}, agent {} KiB", args.out.display(), agent.len() / 1024);
+    write_whole(&path, &serde_json::to_vec_pretty(&bundle)?)?;
+    progress(&format!("kernel: {} in {}", bundle.release, args.out.display()));
     Ok(())
 }
 
-/// Static, so that it runs in any image: glibc with `crt-static` needs no other toolchain.
-pub(crate) fn build_agent() -> Result<Vec<u8>> {
-    let program = build_static(&["-p", "flint-agent", "--profile", "agent"], "agent/flint-agent")?;
-    let agent = fs::read(&program)?;
+fn is_of(bundle: &Bundle, package: &str, version: &str) -> bool {
+    bundle.recipe == RECIPE && bundle.package == package && bundle.package_version == version
+}
+
+fn has_all(out: &Path) -> bool {
+    ["vmlinux", "modules.ext4", "early-modules/order"].iter().all(|name| out.join(name).exists())
+}
+
+/// The agent's bytes: given, or built static against glibc.
+fn agent(args: &KernelArgs) -> Result<Vec<u8>> {
+    let path = match &args.agent {
+        Some(path) => path.clone(),
+        None => build_agent()?,
+    };
+    let agent = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
     if agent.len() > AGENT_MAX {
-        bail!("the agent has {} bytes; its budget is {AGENT_MAX}", agent.len());
+        bail!("the agent has {} bytes; it may have {AGENT_MAX}", agent.len());
     }
     Ok(agent)
 }
 
-/// Builds a static program for this machine and gives its path.
-pub(crate) fn build_static(args: &[&str], program: &str) -> Result<PathBuf> {
+fn build_agent() -> Result<PathBuf> {
+    progress("kernel: building the agent");
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.args(["build", "--target", &target]).args(args);
-    // The explicit target keeps build scripts and macros out of it.
-    run(command.env("RUSTFLAGS", "-C target-feature=+crt-static"))?;
-    let folder = text(Command::new("cargo").args(["metadata", "--no-deps", "--format-version=1"]))?;
-    let folder: serde_json::Value = serde_json::from_str(&folder)?;
-    let folder = folder["target_directory"].as_str().context("cargo names its target folder")?;
-    Ok(Path::new(folder).join(target).join(program))
+    // An explicit target keeps the flags away from build scripts and macros.
+    run(Command::new(&cargo)
+        .env("RUSTFLAGS", "-C target-feature=+crt-static")
+        .args(["build", "--quiet", "--profile", "agent", "--package", "flint-agent", "--target"])
+        .arg(&target))?;
+    let metadata = output(Command::new(cargo).args([
+        "metadata",
+        "--no-deps",
+        "--format-version",
+        "1",
+        "--offline",
+    ]))?;
+    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
+    let directory =
+        metadata["target_directory"].as_str().context("cargo names no target directory")?;
+    Ok(Path::new(directory).join(target).join("agent/flint-agent"))
 }
 
-fn kernel_image(root: &Path, release: &str) -> Result<PathBuf> {
-    let names = [format!("boot/vmlinuz-{release}"), format!("usr/lib/modules/{release}/vmlinuz")];
-    let found = names.iter().map(|name| root.join(name)).find(|path| path.is_file());
-    found.with_context(|| format!("the package has no kernel image for {release}"))
+fn make_kernel(out: &Path, package: String, version: String) -> Result<Bundle> {
+    progress(&format!("kernel: downloading {package} {version}"));
+    let work = Temporary::below(out)?;
+    let tree = work.path().join("tree");
+    fs::create_dir_all(&tree)?;
+    packages::unpack(&package, work.path(), &tree)?;
+    let release =
+        package.trim_start_matches("linux-image-").trim_start_matches("unsigned-").to_owned();
+
+    let image = tree.join("boot").join(format!("vmlinuz-{release}"));
+    let image = fs::read(&image).with_context(|| format!("cannot read {}", image.display()))?;
+    // arm64 (not tested): a VMM boots the package's Image itself.
+    let kernel = if cfg!(target_arch = "x86_64") { vmlinux::extract(&image)? } else { image };
+
+    let modules = modules_tree(&tree, &package, &release, work.path())?;
+    progress("kernel: making modules.ext4");
+    run(Command::new("depmod").arg("-b").arg(&modules).arg(&release))?;
+    let made = work.path().join("modules.ext4");
+    make_ext4(&modules.join("lib/modules"), &made, "flint-modules")?;
+    fs::set_permissions(&made, fs::Permissions::from_mode(0o444))?;
+
+    keep_early_modules(&modules.join("lib/modules").join(&release), &out.join("early-modules"))?;
+    let sums = Sums {
+        vmlinux: sha256(&kernel),
+        modules: sha256_of(&made)?,
+        initramfs: String::new(),
+        agent: String::new(),
+    };
+    write_whole(&out.join("vmlinux"), &kernel)?;
+    fs::rename(made, out.join("modules.ext4")).context("cannot put modules.ext4 in place")?;
+    Ok(Bundle { recipe: RECIPE, package, package_version: version, release, sha256: sums })
 }
 
-/// `/init` is the agent; `/modules/order` names what it loads, a line each.
-fn initramfs(agent: &[u8], boot: &[Module]) -> Vec<u8> {
-    let mut archive = Archive::default();
-    for folder in ["dev", "proc", "sys", "run", "mnt", "modules"] {
-        archive.folder(folder);
+/// A directory with `lib/modules/<release>`. Debian has the modules in the image's package, Ubuntu beside it.
+fn modules_tree(tree: &Path, package: &str, release: &str, work: &Path) -> Result<PathBuf> {
+    for lib in ["lib/modules", "usr/lib/modules"] {
+        let modules = tree.join(lib).join(release);
+        if !modules.join("kernel").exists() {
+            let other = format!("linux-modules-{release}");
+            if package.starts_with("linux-image-unsigned-") || !tree.join("lib/modules").exists() {
+                packages::unpack(&other, work, tree)?;
+            }
+        }
+        if modules.join("kernel").exists() {
+            let root = work.join("modules");
+            fs::create_dir_all(root.join("lib/modules"))?;
+            let to = root.join("lib/modules").join(release);
+            fs::rename(modules, to).context("cannot move the modules")?;
+            return Ok(root);
+        }
     }
-    archive.device("dev/console", 0o600, (5, 1));
-    archive.file("init", 0o755, agent);
-    let order: String = boot.iter().map(|module| format!("{}\n", module.name)).collect();
-    archive.file("modules/order", 0o644, order.as_bytes());
-    for module in boot {
-        archive.file(&format!("modules/{}", module.name), 0o644, &module.content);
+    bail!("`{package}` brings no modules")
+}
+
+/// Keeps the plain modules, so that a new agent needs no new download.
+fn keep_early_modules(directory: &Path, to: &Path) -> Result<()> {
+    if to.exists() {
+        fs::remove_dir_all(to).with_context(|| format!("cannot replace {}", to.display()))?;
     }
-    archive.finish()
+    fs::create_dir_all(to)?;
+    let mut order = String::new();
+    for module in modules::collect(directory)? {
+        fs::write(to.join(&module.name), &module.content)?;
+        order += &format!("{}\n", module.name);
+    }
+    write_whole(&to.join("order"), order.as_bytes())
 }
 
-/// The whole tree, so that a job may load what it likes (docker wants a dozen).
-fn modules_disk(folder: &Path, to: &Path) -> Result<()> {
-    let parent = folder.parent().context("modules lie in lib/modules")?;
-    let used = text(Command::new("du").args(["-sm", "--apparent-size"]).arg(folder))?;
-    let used: u64 = used.split_whitespace().next().unwrap_or("0").parse()?;
-    let part = to.with_extension("part");
-    let size = format!("{}M", used + used / 4 + 8);
-    run(Command::new("/sbin/mkfs.ext4")
-        .args(["-q", "-F", "-m", "0", "-O", "^has_journal", "-U", "00000000-0000-0000-0000-000000000000"])
-        .arg("-d").arg(parent).arg(&part).arg(size))?;
-    publish(&part, to)
-}
-
-/// Writes beside and renames: who opens the file sees all of it.
-pub(crate) fn replace(to: &Path, content: &[u8]) -> Result<()> {
-    let part = to.with_extension("part");
-    fs::write(&part, content).with_context(|| format!("cannot write `{}`", part.display()))?;
-    publish(&part, to)
-}
-
-/// Read only, for many microVMs at once.
-pub(crate) fn publish(part: &Path, to: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(part, fs::Permissions::from_mode(0o444))?;
-    fs::rename(part, to).with_context(|| format!("cannot write `{}`", to.display()))
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+fn pack(modules: &Path, agent: &[u8]) -> Result<Vec<u8>> {
+    let mut cpio = Cpio::new();
+    cpio.directory("dev");
+    // The kernel gives the first process this as its output, before there is any mount.
+    cpio.character_device("dev/console", 5, 1);
+    cpio.file("init", 0o755, agent);
+    cpio.directory("modules");
+    let order =
+        fs::read_to_string(modules.join("order")).context("cannot read the modules' order")?;
+    cpio.file("modules/order", 0o644, order.as_bytes());
+    for name in order.lines() {
+        let module = fs::read(modules.join(name)).with_context(|| format!("cannot read {name}"))?;
+        cpio.file(&format!("modules/{name}"), 0o644, &module);
+    }
+    Ok(cpio.finish())
 }

@@ -1,121 +1,142 @@
-//! The kernel modules that a guest needs before it has a disk.
+//! Which kernel modules the agent loads before there is a root, and in which order.
 
-use super::run::run;
-use super::vmlinux::unpack;
-use anyhow::{Context, Result};
-use std::collections::BTreeMap;
+use anyhow::{Context, Result, bail};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::io::Read;
+use std::path::Path;
 
-/// What the agent loads first: devices, file systems, the network, the channel, randomness.
-///
-/// A name that the kernel has built in, or does not know, is left out.
-const WANTED: [&str; 12] = [
+/// What a guest needs to find its disks, network and host. Some kernels have part of it built in.
+const NEEDED: [&str; 9] = [
     "virtio_mmio",
-    "virtio_pci",
     "virtio_blk",
-    "virtio_console",
     "ext4",
     "erofs",
     "overlay",
     "virtio_net",
     "vmw_vsock_virtio_transport",
+    "virtio_console",
     "virtio_rng",
-    "virtio_balloon",
-    "af_packet",
 ];
 
-/// One module, uncompressed.
-pub(super) struct Module {
-    /// `virtio_blk.ko`.
-    pub(super) name: String,
-    /// The ELF object.
-    pub(super) content: Vec<u8>,
+/// What makes a guest better where the kernel has it: PCI transport, memory given back, NAT of containers aside.
+const WANTED: [&str; 2] = ["virtio_pci", "virtio_balloon"];
+
+/// One module to load.
+pub(crate) struct Module {
+    /// Its file name, without compression's ending.
+    pub(crate) name: String,
+    /// The plain ELF file.
+    pub(crate) content: Vec<u8>,
 }
 
-/// Where the modules of the one kernel under `root` lie.
-pub(super) fn folder(root: &Path) -> Result<PathBuf> {
-    let at = ["lib/modules", "usr/lib/modules"].map(|folder| root.join(folder));
-    let folders = at.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
-    let folder = folders.map(|entry| entry.path()).find(|path| path.join("kernel").is_dir());
-    folder.with_context(|| format!("no modules are under `{}`", root.display()))
+/// The modules of a kernel in the order to load them. `directory` is `lib/modules/<version>` with a
+/// `modules.dep`.
+pub(crate) fn collect(directory: &Path) -> Result<Vec<Module>> {
+    let read = |name: &str| {
+        let path = directory.join(name);
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+    };
+    order(&read("modules.dep")?, &read("modules.builtin")?)?
+        .into_iter()
+        .map(|path| {
+            let packed =
+                fs::read(directory.join(&path)).with_context(|| format!("cannot read {path}"))?;
+            let name = file_name(&path);
+            let name =
+                name.trim_end_matches(".xz").trim_end_matches(".zst").trim_end_matches(".gz");
+            let content = unpack(&packed).with_context(|| format!("cannot unpack {path}"))?;
+            Ok(Module { name: name.to_owned(), content })
+        })
+        .collect()
 }
 
-/// The wanted modules and what they depend on, in the order to load them.
-pub(super) fn boot_modules(folder: &Path) -> Result<Vec<Module>> {
-    let depends = depends(folder)?;
-    let mut order: Vec<&str> = Vec::new();
-    for wanted in WANTED {
-        let found = depends.keys().find(|path| module_name(path) == wanted);
-        found.into_iter().for_each(|path| visit(path, &depends, &mut order));
+/// The paths to load, dependencies first.
+fn order(dependencies: &str, builtin: &str) -> Result<Vec<String>> {
+    let known: BTreeMap<&str, (&str, Vec<&str>)> = dependencies
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .map(|(path, needs)| (path, needs.split_whitespace().collect()))
+        .map(|(path, needs)| (path, (path, needs)))
+        .collect();
+    let by_name: BTreeMap<String, &str> =
+        known.keys().map(|path| (module_name(path), *path)).collect();
+    let builtin: BTreeSet<String> = builtin.lines().map(module_name).collect();
+
+    let mut order: Vec<String> = Vec::new();
+    for name in NEEDED.iter().chain(&WANTED) {
+        let Some(path) = by_name.get(*name) else {
+            if NEEDED.contains(name) && !builtin.contains(*name) {
+                bail!("the kernel has no {name}, neither as a module nor built in");
+            }
+            continue;
+        };
+        // modules.dep lists all that a module needs, the deepest last.
+        let (_, needs) = &known[path];
+        for path in needs.iter().rev().chain([path]) {
+            if !order.iter().any(|loaded| loaded == path) {
+                order.push((*path).to_owned());
+            }
+        }
     }
-    order.into_iter().map(|path| read(folder, path)).collect()
+    Ok(order)
 }
 
-/// Depth first: whatever a module needs comes before it.
-fn visit<'a>(path: &'a str, depends: &'a BTreeMap<String, Vec<String>>, order: &mut Vec<&'a str>) {
-    if order.contains(&path) {
-        return;
-    }
-    for needed in depends.get(path).into_iter().flatten() {
-        visit(needed, depends, order);
-    }
-    order.push(path);
-}
-
-/// `kernel/drivers/block/virtio_blk.ko.xz` is `virtio_blk`; the kernel takes `-` for `_`.
+/// `kernel/drivers/char/hw_random/virtio-rng.ko.xz` is `virtio_rng`.
 fn module_name(path: &str) -> String {
-    let file = path.rsplit('/').next().unwrap_or(path);
-    file.split(".ko").next().unwrap_or(file).replace('-', "_")
+    let name = file_name(path);
+    name.split_once(".ko").map_or(name, |(name, _)| name).replace('-', "_")
 }
 
-/// `modules.dep`: made by depmod, as the packages make it only when they are installed.
-fn depends(folder: &Path) -> Result<BTreeMap<String, Vec<String>>> {
-    let version = folder.file_name().context("the folder of modules has a name")?;
-    let root = folder.ancestors().nth(3).context("modules lie in lib/modules/VERSION")?;
-    if !folder.join("modules.dep").is_file() {
-        run(Command::new("/sbin/depmod").arg("-b").arg(root).arg(version))?;
+fn file_name(path: &str) -> &str {
+    path.rsplit_once('/').map_or(path, |(_, name)| name)
+}
+
+fn unpack(packed: &[u8]) -> Result<Vec<u8>> {
+    let mut plain = Vec::new();
+    match packed {
+        [0x7f, b'E', b'L', b'F', ..] => plain.extend_from_slice(packed),
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => {
+            liblzma::read::XzDecoder::new(packed).read_to_end(&mut plain)?;
+        }
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => plain = zstd::stream::decode_all(packed)?,
+        [0x1f, 0x8b, ..] => {
+            flate2::read::GzDecoder::new(packed).read_to_end(&mut plain)?;
+        }
+        _ => bail!("unknown compression"),
     }
-    let text = fs::read_to_string(folder.join("modules.dep")).context("cannot read modules.dep")?;
-    let entry = |line: &str| {
-        let (path, needed) = line.split_once(':')?;
-        Some((path.to_owned(), needed.split_whitespace().map(str::to_owned).collect()))
-    };
-    Ok(text.lines().filter_map(entry).collect())
-}
-
-fn read(folder: &Path, path: &str) -> Result<Module> {
-    let packed = fs::read(folder.join(path)).with_context(|| format!("cannot read `{path}`"))?;
-    let content = match packed.starts_with(b"\x7fELF") {
-        true => packed,
-        false => unpack(&packed).with_context(|| format!("cannot unpack `{path}`"))?,
-    };
-    Ok(Module { name: format!("{}.ko", module_name(path)), content })
+    Ok(plain)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{NEEDED, module_name, order};
 
-    #[test]
-    fn what_a_module_needs_comes_before_it_and_once() {
-        let dep = |path: &str, needs: &[&str]| {
-            (path.to_owned(), needs.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>())
-        };
-        let depends = BTreeMap::from([
-            dep("a/virtio_blk.ko", &["a/virtio_ring.ko", "a/virtio.ko"]),
-            dep("a/virtio_ring.ko", &[]),
-            dep("a/virtio.ko", &["a/virtio_ring.ko"]),
-        ]);
-        let mut order = Vec::new();
-        visit("a/virtio_blk.ko", &depends, &mut order);
-        visit("a/virtio.ko", &depends, &mut order);
-        assert_eq!(order, ["a/virtio_ring.ko", "a/virtio.ko", "a/virtio_blk.ko"]);
+    /// All needed modules built in, but for those named.
+    fn builtin_but(names: &[&str]) -> String {
+        let built_in = NEEDED.iter().filter(|name| !names.contains(name));
+        built_in.map(|name| format!("kernel/x/{name}.ko\n")).collect()
     }
 
     #[test]
-    fn a_modules_name_is_the_kernels() {
-        assert_eq!(module_name("kernel/drivers/char/hw_random/virtio-rng.ko.xz"), "virtio_rng");
+    fn what_a_module_needs_is_loaded_before_it_and_once() {
+        let dependencies = "k/virtio_ring.ko:\nk/virtio.ko: k/virtio_ring.ko\n\
+            k/virtio_mmio.ko: k/virtio.ko k/virtio_ring.ko\n\
+            k/virtio_blk.ko.xz: k/virtio.ko k/virtio_ring.ko\nk/other.ko:\n";
+        let order = order(dependencies, &builtin_but(&["virtio_mmio", "virtio_blk"])).unwrap();
+        let expected =
+            ["k/virtio_ring.ko", "k/virtio.ko", "k/virtio_mmio.ko", "k/virtio_blk.ko.xz"];
+        assert_eq!(order, expected);
+    }
+
+    #[test]
+    fn a_kernel_without_overlay_is_refused_and_one_without_a_balloon_is_not() {
+        assert!(order("", &builtin_but(&["overlay"])).is_err());
+        assert!(order("", &builtin_but(&[])).unwrap().is_empty());
+    }
+
+    #[test]
+    fn dashes_and_endings_are_no_part_of_a_name() {
+        assert_eq!(module_name("kernel/drivers/virtio-rng.ko.zst"), "virtio_rng");
     }
 }
