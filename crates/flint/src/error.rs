@@ -76,9 +76,8 @@ impl Problem {
 /// An error and its causes on one line, for logs and for facts.
 #[must_use]
 pub fn chain(error: &dyn Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    let causes: Vec<String> = causes.map(ToString::to_string).collect();
-    [vec![error.to_string()], causes].concat().join(": ")
+    let all = std::iter::successors(Some(error), |error| error.source());
+    all.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn headed(color: bool, head: &str, style: &str, text: &str) -> String {

@@ -1,7 +1,7 @@
 //! Asks the outside what is there, from time to time, and tells the answers as facts.
 
 use super::clock::Clock;
-use super::door::Door;
+use super::door::{Door, Window};
 use crate::error::chain;
 use crate::forge::Forge;
 use crate::host::Host;
@@ -23,11 +23,12 @@ const FORGE_EVERY: Duration = Duration::from_mins(5);
 pub async fn host<V: Vmm, N: Net, I: Images, C: Clock>(
     host: Arc<Host<V, N, I>>,
     clock: Arc<C>,
-    door: Door,
+    (door, window): (Door, Window),
 ) {
     loop {
         let asked = clock.now();
-        match host.inventory(asked).await {
+        let owned = window.borrow().world.vms.values().map(|vm| vm.slot).collect();
+        match host.inventory(&owned).await {
             Ok(inventory) => door.tell(Event::Host(inventory)).await,
             Err(error) => tracing::warn!(error = %chain(&error), "cannot scan the host"),
         }

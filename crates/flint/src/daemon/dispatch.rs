@@ -8,7 +8,7 @@ use crate::forge::{Forge, Removal, Request};
 use crate::host::{Host, LaunchOrder};
 use crate::images::{Images, Source};
 use crate::net::Net;
-use crate::vmm::Vmm;
+use crate::vmm::{Console, Vmm};
 use flint_core::event::{Event, ForgeEvent, GuestEvent, HostEvent, RegisterFailure};
 use flint_core::id::{ProfileId, RunnerName, Slot, VmId};
 use flint_core::plan::Action;
@@ -93,6 +93,7 @@ impl<F: Forge, V: Vmm, N: Net, I: Images> Dispatcher<F, V, N, I> {
                     shape: recipe.profile.shape,
                     source: recipe.source,
                     boot_timeout: recipe.profile.timeouts.boot,
+                    console: Console::Kept,
                 };
                 self.running.spawn(launch(Arc::clone(&self.host), self.door.clone(), order))
             }

@@ -67,6 +67,20 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// An address of a kind that guests do not have.
+    #[error("cannot use `{value}` in `{key}`: guests have no IPv6 yet")]
+    Ipv6 {
+        /// The key of the configuration.
+        key: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// A profile that is not configured.
+    #[error("no profile is called `{profile}`")]
+    NoProfile {
+        /// What was asked for.
+        profile: String,
+    },
     /// A configuration for local use.
     #[error("cannot serve without GitHub")]
     NoGithub,
@@ -91,6 +105,8 @@ impl Error {
                 Some("Flint runs as root; `--state-dir` and `--run-dir` choose others".to_owned())
             }
             Error::NoGithub => Some("set `--organization` or `--repository`, and the App".to_owned()),
+            Error::Ipv6 { .. } => Some("name IPv4 addresses there".to_owned()),
+            Error::NoProfile { .. } => Some("`flint status` lists the profiles".to_owned()),
             Error::Signals { .. } | Error::Broken => None,
         }
     }

@@ -4,16 +4,21 @@
 
 pub mod api;
 pub mod ask;
+mod assemble;
+mod by_hand;
 pub mod clock;
 pub mod controller;
 pub mod dispatch;
 pub mod door;
 pub mod error;
 pub mod front;
+mod logs;
 pub mod metrics;
+mod options;
 pub mod rows;
-pub mod start;
+mod start;
 pub mod stop;
 
+pub use by_hand::{ByHand, run};
 pub use error::Error;
 pub use start::serve;

@@ -6,6 +6,7 @@ use crate::api::{BreakerRow, JobRow, ProfileRow, VmRow, WhyAnswer};
 use crate::store::History;
 use flint_core::id::{JobKey, VmId};
 use flint_core::job::{Job, JobState};
+use flint_core::plan::why;
 use flint_core::record::{JobRecord, VmRecord};
 use flint_core::units::Resources;
 use flint_core::vm::{Phase, Vm};
@@ -101,14 +102,12 @@ pub fn why_open(view: &View, id: u64) -> Option<WhyAnswer> {
     let (key, job) = view.world.jobs.iter().rfind(|(key, _)| key.id == id)?;
     let wait = view.waits.iter().find(|wait| wait.job == *key);
     let because = wait.map(|wait| because_word(&wait.because).replace('_', "-"));
-    let (state, sentence) = match (&job.state, wait) {
-        (JobState::Queued, Some(wait)) => ("queued", wait.sentence(job)),
-        (JobState::Queued, None) => ("queued", "it is about to be planned".to_owned()),
-        (JobState::Running(vm), _) => ("running", format!("it runs in {vm}")),
-        (JobState::Elsewhere, _) => {
-            ("elsewhere", "a runner that is not Flint's has taken it".to_owned())
-        }
+    let state = match job.state {
+        JobState::Queued => "queued",
+        JobState::Running(_) => "running",
+        JobState::Elsewhere => "elsewhere",
     };
+    let sentence = why(&view.world, &view.waits, *key);
     Some(WhyAnswer { job: id, state: state.to_owned(), because, sentence })
 }
 

@@ -47,14 +47,14 @@ pub async fn drain<C: Clock>(
     for host in hosts {
         door.tell(Event::Operator(OperatorEvent::Drain { host, draining: true })).await;
     }
-    let mut window = window.clone();
+    let mut watched = window.clone();
     let until = clock.now().after(limit);
     tokio::select! {
-        _ = window.wait_for(|view| view.world.vms.is_empty()) => {
+        _ = watched.wait_for(|view| view.world.vms.is_empty()) => {
             tracing::info!("drained: no microVM is left");
         }
-        () = clock.sleep_until(until) => left(&window, "the drain limit has passed"),
-        () = signals => left(&window, "a second signal came"),
+        () = clock.sleep_until(until) => left(window, "the drain limit has passed"),
+        () = signals => left(window, "a second signal came"),
     }
 }
 

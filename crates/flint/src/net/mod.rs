@@ -57,6 +57,12 @@ pub struct Attached {
     pub guest: Network,
 }
 
+/// The file of a named network namespace, as `ip netns` knows it.
+#[must_use]
+pub fn namespace_file(name: &str) -> PathBuf {
+    crate::sys::netns::path_of(name)
+}
+
 /// What the configuration says about networks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {

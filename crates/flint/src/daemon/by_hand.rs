@@ -1,0 +1,84 @@
+//! One microVM by hand, without GitHub: `flint run` and `flint --interactive`.
+
+use super::assemble::{Assembled, assemble};
+use super::stop::Signals;
+use super::{Error, options};
+use crate::config::Config;
+use crate::host::LaunchOrder;
+use crate::host::log::Line;
+use crate::images::Source;
+use crate::store::Sqlite;
+use crate::vmm::Console;
+use flint_core::id::{ProfileId, Slot, VmId};
+use flint_wire::Secret;
+use flint_wire::guest::Stream;
+use std::io::Write;
+
+/// The documented login of `--interactive`. It is set in that guest's overlay, and in no image.
+const PASSWORD: &str = "runner";
+
+/// What a process is told by its parent when a signal ended it.
+const INTERRUPTED: i32 = 130;
+
+/// One microVM started by hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ByHand {
+    /// Whose shape, image and kernel.
+    pub profile: ProfileId,
+    /// The program and its arguments, run in the guest; empty gives a login on this terminal.
+    pub argv: Vec<String>,
+}
+
+/// Boots one microVM, runs the command in it, prints its output, and gives its exit code.
+///
+/// # Errors
+/// [`Error`] when the microVM or the command cannot start.
+pub async fn run(config: Config, by_hand: ByHand) -> Result<i32, Error> {
+    let mut signals = Signals::listen().map_err(|source| Error::Signals { source })?;
+    options::directory(&config.host.state_dir)?;
+    // The lock of the state directory: a daemon's slots and ids are not ours to use.
+    let store = Sqlite::open(&config.host.state_dir).map_err(|source| Error::Store { source })?;
+    let Assembled { host, mut told, .. } = assemble(&config).await?;
+    let order = order(&config, &by_hand.profile)?;
+    let (vm, slot) = (order.vm, order.slot);
+    let work = async {
+        match by_hand.argv {
+            argv if argv.is_empty() => {
+                host.interactive(order, Secret::new(PASSWORD.to_owned())).await.map(|()| 0)
+            }
+            argv => host.run_once(order, argv, print).await,
+        }
+    };
+    let ended = tokio::select! {
+        ended = work => ended,
+        // Nobody plans here; the facts have no other reader.
+        () = async { while told.recv().await.is_some() {} } => Ok(INTERRUPTED),
+        () = signals.next() => host.destroy(vm, Some(slot)).await.map(|()| INTERRUPTED),
+    };
+    drop(store);
+    ended.map_err(|source| Error::Host { source })
+}
+
+fn order(config: &Config, profile: &ProfileId) -> Result<LaunchOrder, Error> {
+    let options = config.profiles.get(profile);
+    let options = options.ok_or_else(|| Error::NoProfile { profile: profile.to_string() })?;
+    Ok(LaunchOrder {
+        vm: VmId(0),
+        slot: Slot(0),
+        shape: options.profile.shape,
+        source: Source { kernel: options.kernel.clone(), image: options.image.clone() },
+        boot_timeout: options.profile.timeouts.boot,
+        console: Console::Kept,
+    })
+}
+
+/// The command's own output goes where it would go here; the agent's words are not part of it.
+fn print(line: &Line) {
+    let text = format!("{}\n", line.text);
+    // Whoever closed our output has seen enough; the command goes on.
+    drop(match line.stream {
+        Stream::Out => std::io::stdout().write_all(text.as_bytes()),
+        Stream::Err => std::io::stderr().write_all(text.as_bytes()),
+        Stream::Agent => Ok(()),
+    });
+}

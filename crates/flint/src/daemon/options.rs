@@ -1,0 +1,145 @@
+//! The configuration as each room wants it. Nothing is decided here, only renamed.
+
+use super::Error;
+use super::dispatch::Recipe;
+use crate::config::{Config, GithubOptions, Scope, VmmChoice};
+use crate::forge::{self, WebhookAuth};
+use crate::host::{self, Layout};
+use crate::images::Source;
+use crate::net::{self, Cidr};
+use crate::vmm::choose::{Candidates, Choice};
+use crate::vmm::{firecracker, jail, qemu};
+use flint_core::event::Event;
+use flint_core::host::Host;
+use flint_core::id::{HostId, ProfileId};
+use flint_core::units::Timestamp;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::Path;
+
+/// The one host of a daemon that owns one host.
+pub const LOCAL: HostId = HostId(0);
+
+/// The cgroup above all microVMs.
+const CGROUP: &str = "flint";
+
+/// GitHub's room.
+#[must_use]
+pub fn forge(github: &GithubOptions) -> forge::Options {
+    let mut secrets = github.webhook_secrets.iter().cloned();
+    let webhook = match secrets.next() {
+        Some(current) => WebhookAuth::Secrets { current, other: secrets.next() },
+        None => WebhookAuth::Insecure,
+    };
+    let scope = match github.scope.clone() {
+        Scope::Organization(login) => forge::Scope::Organization(login),
+        Scope::Repository { owner, name } => forge::Scope::Repository { owner, name },
+    };
+    forge::Options {
+        api_url: github.url.as_str().trim_end_matches('/').to_owned(),
+        scope,
+        app: github.app_id.clone(),
+        private_key: github.private_key.clone(),
+        webhook,
+        runner_group_id: github.runner_group,
+    }
+}
+
+/// The network's room.
+///
+/// # Errors
+/// [`Error::Ipv6`] for what guests cannot reach yet.
+pub fn net(config: &Config) -> Result<net::Options, Error> {
+    let host = &config.host;
+    let dns = host.dns.iter().map(|ip| match ip {
+        IpAddr::V4(ip) => Ok(*ip),
+        IpAddr::V6(_) => Err(Error::Ipv6 { key: "host.dns", value: ip.to_string() }),
+    });
+    let allow = host.allow.iter().map(|cidr| range("host.allow", cidr));
+    Ok(net::Options {
+        prefix: host.netns_prefix.clone(),
+        pool: range("host.address_pool", &host.address_pool)?,
+        uplink_namespace: host.uplink_netns.as_ref().map(|name| net::namespace_file(name)),
+        uplink: host.uplink.clone(),
+        dns: dns.collect::<Result<_, _>>()?,
+        allow: allow.collect::<Result<_, _>>()?,
+        ..net::Options::default()
+    })
+}
+
+fn range(key: &'static str, cidr: &crate::config::Cidr) -> Result<Cidr, Error> {
+    let text = cidr.to_string();
+    text.parse().map_err(|_| Error::Ipv6 { key, value: text })
+}
+
+/// The jails of either VMM.
+#[must_use]
+pub fn jails(config: &Config) -> jail::Options {
+    let layout = Layout::new(&config.host.state_dir);
+    jail::Options {
+        dir: layout.jails(),
+        logs: layout.logs(),
+        uid_base: config.host.uid_base,
+        gid_base: config.host.gid_base,
+        cgroup: CGROUP.to_owned(),
+    }
+}
+
+/// Both VMMs, and the one that was asked for.
+#[must_use]
+pub fn vmms(config: &Config) -> (Choice, Candidates) {
+    let host = &config.host;
+    let choice = match host.vmm {
+        VmmChoice::Auto => Choice::Auto,
+        VmmChoice::Firecracker => Choice::Firecracker,
+        VmmChoice::Qemu => Choice::Qemu,
+    };
+    let (jailer, program) = (host.jailer.clone(), host.firecracker.clone());
+    let qemu = qemu::Options {
+        program: host.qemu.clone(),
+        accel: qemu::Accel::Tcg,
+        firmware: None,
+    };
+    (choice, Candidates { firecracker: firecracker::Options::new(jailer, program), qemu })
+}
+
+/// The host's room.
+#[must_use]
+pub fn host(config: &Config) -> host::Options {
+    let layout = Layout::new(&config.host.state_dir);
+    host::Options { id: LOCAL, layout, uid_base: config.host.uid_base }
+}
+
+/// What a launch needs of each profile.
+#[must_use]
+pub fn recipes(config: &Config) -> BTreeMap<ProfileId, Recipe> {
+    let recipe = |(id, options): (&ProfileId, &crate::config::ProfileOptions)| {
+        let source = Source { kernel: options.kernel.clone(), image: options.image.clone() };
+        (id.clone(), Recipe { profile: options.profile.clone(), source })
+    };
+    config.profiles.iter().map(recipe).collect()
+}
+
+/// The first fact of a daemon's life.
+#[must_use]
+pub fn started(config: &Config, now: Timestamp) -> Event {
+    let profiles = config.profiles.iter();
+    let profiles = profiles.map(|(id, options)| (id.clone(), options.profile.clone()));
+    let host = Host {
+        capacity: config.host.capacity,
+        slots: config.host.slots,
+        draining: false,
+        seen: now,
+    };
+    Event::Started { profiles: profiles.collect(), hosts: BTreeMap::from([(LOCAL, host)]) }
+}
+
+/// Makes a directory that only root may enter: it holds the store and guests' logs.
+///
+/// # Errors
+/// [`Error::Directory`].
+pub fn directory(path: &Path) -> Result<(), Error> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| Error::Directory { path: path.to_owned(), source })
+}
