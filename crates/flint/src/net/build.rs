@@ -43,19 +43,19 @@ pub(super) fn attach(
         inner_ring.finish()?;
         // Nothing forwards before both rulesets are in place.
         set_all(&[("ipv4/ip_forward", "1")])?;
+        open_uplink(&outside, &uplink, place, &road).await?;
+        // Last, because the end that comes up second can send at once; the kernel wakes the other in its own time.
         inside.raise(inner_end(place), VETH_NETWORK).await?;
-        inside.default_via(place.outer).await?;
-        open_uplink(&outside, &uplink, place, &road).await
+        inside.default_via(place.outer).await
     })
 }
 
 /// Removes what is there of the slot's network. Call it on a thread of its own.
 pub(super) fn detach(options: &Options, veth: &str, path: &Path) -> Result<(), Error> {
-    worker::enter_uplink(options)?;
-    worker::drive(async {
-        Links::here()?.delete(veth).await?;
-        forget(path)
-    })
+    if worker::enter_uplink_if_there(options)? {
+        worker::drive(async { Links::here()?.delete(veth).await })?;
+    }
+    forget(path)
 }
 
 /// The interface through which guests leave.
@@ -112,7 +112,7 @@ async fn add_tap(inside: &Links, place: &Place, owner: u32, mtu: u32) -> Result<
     inside.pin(index, End { name: TAP, address: GUEST }).await
 }
 
-/// Opens the uplink's end, last. Back in the uplink's namespace afterwards.
+/// Opens the uplink's end. The thread is back in the uplink's namespace afterwards.
 async fn open_uplink(
     outside: &Links,
     uplink: &OwnedFd,

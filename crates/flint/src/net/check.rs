@@ -121,13 +121,15 @@ async fn overlaps(options: &Options, outside: &Links) -> Result<Vec<Finding>, Er
     Ok(findings)
 }
 
-/// The chains in nft's JSON that sit on `forward`, drop by policy and are not ours.
+/// The chains in nft's JSON that sit on `forward` and drop by default. Ours do not.
 fn foreign_drops(json: &[u8]) -> Vec<Finding> {
     let listing: Value = serde_json::from_slice(json).unwrap_or_default();
     let entries = listing["nftables"].as_array().map(Vec::as_slice).unwrap_or_default();
     let text = |chain: &Value, key: &str| chain[key].as_str().unwrap_or_default().to_owned();
     let chains = entries.iter().filter_map(|entry| entry.get("chain"));
-    let drops = chains.filter(|c| c["hook"] == "forward" && c["policy"] == "drop");
+    // firewalld accepts by policy and rejects by its last rule.
+    let drops = chains
+        .filter(|c| c["hook"] == "forward" && (c["policy"] == "drop" || c["table"] == "firewalld"));
     let foreign = drops.filter(|c| ["ip", "inet"].contains(&text(c, "family").as_str()));
     foreign
         .map(|chain| Finding::ForeignForwardDrop {

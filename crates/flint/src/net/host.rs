@@ -46,9 +46,9 @@ impl HostNet {
             return Ok(false);
         }
         let options = self.options.clone();
-        worker::run(move || {
-            worker::enter_uplink(&options)?;
-            nft::load("the uplink", &rules::no_uplink(&options.prefix))?.finish()
+        worker::run(move || match worker::enter_uplink_if_there(&options)? {
+            true => nft::load("the uplink", &rules::no_uplink(&options.prefix))?.finish(),
+            false => Ok(()),
         })
         .await?;
         Ok(true)
@@ -118,14 +118,15 @@ impl Net for HostNet {
     async fn attached(&self) -> Result<BTreeSet<Slot>, Error> {
         let options = self.options.clone();
         worker::run(move || {
-            worker::enter_uplink(&options)?;
             let failed = |source| Error::Namespace {
                 verb: "list",
                 path: PathBuf::from(netns::NAMED),
                 source,
             };
             let mut names = netns::names().map_err(failed)?;
-            names.extend(worker::drive(async { Links::here()?.names().await })?);
+            if worker::enter_uplink_if_there(&options)? {
+                names.extend(worker::drive(async { Links::here()?.names().await })?);
+            }
             Ok(names.iter().filter_map(|name| derive::slot_of(&options.prefix, name)).collect())
         })
         .await

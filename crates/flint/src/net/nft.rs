@@ -7,7 +7,8 @@ use std::process::{Child, Command, Output, Stdio};
 /// An `nft` that was started and not yet waited for: two namespaces' rulesets load side by side.
 #[must_use = "a ruleset is in place only when `nft` says so"]
 pub(super) struct Loading {
-    child: Child,
+    /// `None` once it was waited for.
+    child: Option<Child>,
     whose: String,
 }
 
@@ -16,16 +17,15 @@ pub(super) struct Loading {
 /// # Errors
 /// [`Error::NftMissing`], or [`Error::Nft`] when it cannot be spoken to.
 pub(super) fn load(whose: &str, ruleset: &str) -> Result<Loading, Error> {
-    let whose = whose.to_owned();
-    let failed = |source| cannot_run(&whose, source);
+    let failed = |source| cannot_run(whose, source);
     let mut child = command(&["-f", "-"]).stdin(Stdio::piped()).spawn().map_err(failed)?;
-    // Dropped at the end of the statement: that is the end of the text.
     let stdin = child.stdin.take();
-    let written = stdin.map_or(Ok(()), |mut stdin| stdin.write_all(ruleset.as_bytes()));
-    match written {
+    let loading = Loading { child: Some(child), whose: whose.to_owned() };
+    // Dropped at the end of the statement: that is the end of the text.
+    match stdin.map_or(Ok(()), |mut stdin| stdin.write_all(ruleset.as_bytes())) {
         // It ended before it had read all: its complaint says more than our broken pipe.
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(cannot_run(&whose, error)),
-        _ => Ok(Loading { child, whose }),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(cannot_run(whose, error)),
+        _ => Ok(loading),
     }
 }
 
@@ -34,10 +34,17 @@ impl Loading {
     ///
     /// # Errors
     /// [`Error::Rules`] with nft's own words: nothing of the text was applied.
-    pub(super) fn finish(self) -> Result<(), Error> {
-        let Loading { child, whose } = self;
-        let output = child.wait_with_output().map_err(|source| cannot_run(&whose, source))?;
-        said(&whose, output).map(drop)
+    pub(super) fn finish(mut self) -> Result<(), Error> {
+        let Some(child) = self.child.take() else { return Ok(()) };
+        let output = child.wait_with_output().map_err(|source| cannot_run(&self.whose, source))?;
+        said(&self.whose, output).map(drop)
+    }
+}
+
+impl Drop for Loading {
+    /// When something else failed meanwhile: an `nft` that nobody waits for would stay as a zombie.
+    fn drop(&mut self) {
+        self.child.take().and_then(|child| child.wait_with_output().ok());
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Error, Options};
 use crate::sys::netns;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 use tokio::runtime;
@@ -34,5 +34,16 @@ pub(super) fn enter_uplink(options: &Options) -> Result<OwnedFd, Error> {
         Some(path) => netns::open(path)
             .and_then(|namespace| netns::enter(namespace.as_fd()).map(|()| namespace))
             .map_err(|source| Error::UplinkNamespace { path: path.clone(), source }),
+    }
+}
+
+/// As [`enter_uplink`], for looking and undoing: `false` when there is no such namespace any more, and so nothing
+/// of a slot in it.
+pub(super) fn enter_uplink_if_there(options: &Options) -> Result<bool, Error> {
+    // InvalidInput: the name was left without its namespace.
+    const GONE: [ErrorKind; 2] = [ErrorKind::NotFound, ErrorKind::InvalidInput];
+    match enter_uplink(options) {
+        Err(Error::UplinkNamespace { source, .. }) if GONE.contains(&source.kind()) => Ok(false),
+        entered => entered.map(|_| true),
     }
 }

@@ -15,6 +15,8 @@ const PATIENCE: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
 pub(super) struct Guest {
     tap: File,
     pub(super) mac: Mac,
+    /// Its gateway's, as ARP told it.
+    pub(super) gateway: Mac,
     pub(super) address: SocketAddrV4,
 }
 
@@ -23,7 +25,9 @@ impl Guest {
         let name = attached.nic.tap.clone();
         let opened = netns::run_in(&attached.nic.netns, || tap::open(&name, tap::VnetHeader::No));
         let tap = opened.unwrap().unwrap();
-        Guest { tap, mac: mac_of(GUEST), address: SocketAddrV4::new(GUEST, 4000) }
+        let mac = mac_of(GUEST);
+        let gateway = gateway(&tap, mac);
+        Guest { tap, mac, gateway, address: SocketAddrV4::new(GUEST, 4000) }
     }
 
     pub(super) fn send(&self, frame: &[u8]) {
@@ -37,17 +41,14 @@ impl Guest {
     /// As `say`, under another name.
     pub(super) fn say_as(&self, mac: Mac, from: Ipv4Addr, to: SocketAddrV4, payload: &str) {
         let from = SocketAddrV4::new(from, self.address.port());
-        self.send(&frames::udp(mac, mac_of(GATEWAY), [from, to], payload.as_bytes()));
+        self.send(&frames::udp(mac, self.gateway, [from, to], payload.as_bytes()));
     }
 
     /// Waits for the first frame that is wanted; what else comes is ignored, as a kernel would.
     pub(super) fn hear<T>(&self, wanted: impl Fn(Heard) -> Option<T>) -> T {
-        let mut frame = [0; 2048];
         loop {
-            let mut ready = [PollFd::new(&self.tap, PollFlags::IN)];
-            assert_eq!(poll(&mut ready, Some(&PATIENCE)).unwrap(), 1, "the guest heard nothing");
-            let length = (&self.tap).read(&mut frame).unwrap();
-            if let Some(found) = wanted(frames::heard(&frame[..length])) {
+            let heard = listen(&self.tap, &PATIENCE).expect("the guest hears something");
+            if let Some(found) = wanted(heard) {
                 return found;
             }
         }
@@ -70,7 +71,7 @@ impl Guest {
 
     /// SYN, SYN+ACK, ACK.
     pub(super) fn connect(&self, to: SocketAddrV4) {
-        let macs = [self.mac, mac_of(GATEWAY)];
+        let macs = [self.mac, self.gateway];
         let ends = [self.address, to];
         self.send(&frames::tcp(macs, ends, SYN, [100, 0]));
         let theirs = self.hear(|heard| match heard {
@@ -83,4 +84,30 @@ impl Guest {
         });
         self.send(&frames::tcp(macs, ends, ACK, [101, theirs.wrapping_add(1)]));
     }
+}
+
+/// The next frame, if one comes in time.
+fn listen(mut tap: &File, patience: &Timespec) -> Option<Heard> {
+    let mut ready = [PollFd::new(&tap, PollFlags::IN)];
+    if poll(&mut ready, Some(patience)).unwrap() == 0 {
+        return None;
+    }
+    let mut frame = [0; 2048];
+    let length = tap.read(&mut frame).unwrap();
+    Some(frames::heard(&frame[..length]))
+}
+
+/// Asks who the gateway is until it is told, as ARP does: a tap sends nothing before its kernel has noticed that it
+/// was opened.
+fn gateway(mut tap: &File, mac: Mac) -> Mac {
+    let moment = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+    for _ in 0..400 {
+        tap.write_all(&frames::who_has(mac, GUEST, GATEWAY)).unwrap();
+        while let Some(heard) = listen(tap, &moment) {
+            if let Heard::IsAt { address: GATEWAY, mac } = heard {
+                return mac;
+            }
+        }
+    }
+    panic!("the gateway answers no ARP");
 }

@@ -2,7 +2,7 @@
 
 use super::guest::Guest;
 use super::world::{SERVER, World, neighbour_of};
-use flint::net::{Cidr, Error, Finding, HostNet, Net};
+use flint::net::{Cidr, Error, Finding, HostNet, Net, Options};
 use flint::sys::netns;
 use flint_core::id::Slot;
 use std::fs;
@@ -85,6 +85,19 @@ fn leftovers_can_be_detached_without_attaching() {
     world.detach(0);
     world.detach(1);
     assert_eq!(world.attached(), slots(&[]));
+}
+
+#[test]
+fn a_slot_goes_although_its_uplink_is_gone_already() {
+    let world = World::new();
+    world.attach(0);
+    let uplink_namespace = Some(std::path::PathBuf::from("/run/netns/no-such-uplink"));
+    let later = HostNet::new(Options { uplink_namespace, ..world.options.clone() }).unwrap();
+    assert_eq!(world.wait(later.attached()).unwrap(), slots(&[0]));
+    world.wait(later.detach(Slot(0))).unwrap();
+    assert_eq!(world.wait(later.attached()).unwrap(), slots(&[]));
+    assert!(world.wait(later.teardown_uplink()).unwrap());
+    assert!(!world.slot_path(0).exists());
 }
 
 #[test]
