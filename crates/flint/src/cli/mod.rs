@@ -3,11 +3,13 @@
 //! It talks to the daemon over the API socket. `serve`, `run`, `--interactive` and `doctor` need no daemon.
 
 mod args;
+mod ask;
 pub mod client;
 mod doctor;
 pub mod error;
 mod files;
 mod output;
+mod run;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -20,7 +22,6 @@ use args::{Cli, Command, Files};
 use clap::Parser;
 use client::Client;
 use error::Error;
-use flint_core::id::ProfileId;
 use flint_core::units::{MiB, Timestamp};
 use output::Output;
 use std::path::PathBuf;
@@ -57,7 +58,10 @@ fn carry_out(cli: Cli) -> Result<Exit, Problem> {
     let (config, top) = (cli.config, cli.flags);
     match command {
         Command::Serve { flags } => serve(config, flags.or(top)),
-        Command::Run { profile, flags, argv } => run(config, flags.or(top), profile, argv),
+        Command::Run { profile, flags, argv } => {
+            let config = load(&gather(flags.or(top), config)?, Purpose::Local)?;
+            run::by_hand(config, profile, argv)
+        }
         Command::Image { what } => look(out, config, top, what, files::Role::Image),
         Command::Kernel { what } => look(out, config, top, what, files::Role::Kernel),
         Command::Doctor { github, flags } => {
@@ -72,7 +76,7 @@ fn carry_out(cli: Cli) -> Result<Exit, Problem> {
         | Command::Status
         | Command::Drain => {
             let client = Client::new(socket(cli.socket, config, top)?);
-            block_on(ask(out, client, command))?.map_err(Problem::from)
+            block_on(ask::ask(out, &client, command))?.map_err(Problem::from)
         }
     }
 }
@@ -85,9 +89,7 @@ fn without_command(
 ) -> Result<Exit, Problem> {
     if interactive {
         let config = load(&gather(flags, config)?, Purpose::Local)?;
-        let profile = choose(&config, None)?;
-        let by_hand = daemon::ByHand { profile, argv: Vec::new() };
-        return by_hand_exit(block_on(daemon::run(config, by_hand))?);
+        return run::by_hand(config, None, Vec::new());
     }
     if flags.is_empty() && config.is_none() && std::env::var_os("FLINT_CONFIG").is_none() {
         use clap::CommandFactory;
@@ -103,39 +105,9 @@ fn serve(config: Option<PathBuf>, flags: Flags) -> Result<Exit, Problem> {
     ended.map(|()| Exit::Ok).map_err(from_daemon)
 }
 
-fn run(
-    config: Option<PathBuf>,
-    flags: Flags,
-    profile: Option<String>,
-    argv: Vec<String>,
-) -> Result<Exit, Problem> {
-    let config = load(&gather(flags, config)?, Purpose::Local)?;
-    let profile = choose(&config, profile)?;
-    by_hand_exit(block_on(daemon::run(config, daemon::ByHand { profile, argv }))?)
-}
-
-/// A code outside of 0 to 255 cannot be an exit code: something went wrong in the guest.
-fn by_hand_exit(ended: Result<i32, daemon::Error>) -> Result<Exit, Problem> {
-    let code = ended.map_err(from_daemon)?;
-    Ok(u8::try_from(code).map_or(Exit::Failed, Exit::Command))
-}
-
 fn from_daemon(error: daemon::Error) -> Problem {
     let help = error.help();
     Problem::new(Exit::Failed, error).help(help)
-}
-
-/// The named profile, or the only one, or `default`.
-fn choose(config: &Config, name: Option<String>) -> Result<ProfileId, Problem> {
-    let name = name.unwrap_or_else(|| match config.profiles.keys().next() {
-        Some(only) if config.profiles.len() == 1 => only.to_string(),
-        _ => config::defaults::PROFILE.to_owned(),
-    });
-    let found = config.profiles.keys().find(|profile| profile.as_str() == name);
-    found.cloned().ok_or_else(|| {
-        let known: Vec<&str> = config.profiles.keys().map(ProfileId::as_str).collect();
-        Error::NoProfile { name, known: known.join(", ") }.into()
-    })
 }
 
 fn look(
@@ -163,57 +135,6 @@ fn version(out: Output) -> Result<Exit, Problem> {
         format!("flint {}, guest protocol {}", env!("CARGO_PKG_VERSION"), flint_wire::PROTOCOL);
     out.show(&version, |_| text.clone())?;
     Ok(Exit::Ok)
-}
-
-/// The commands that ask the daemon.
-async fn ask(out: Output, client: Client, command: Command) -> Result<Exit, Error> {
-    let now = now();
-    match command {
-        Command::Ps => {
-            let answer: api::Vms = client.get("/v1/vms").await?;
-            out.show(&answer, |answer| tables::vms(answer, now))?;
-        }
-        Command::Jobs { all } => {
-            let path = if all { "/v1/jobs?done=1" } else { "/v1/jobs" };
-            let answer: api::Jobs = client.get(path).await?;
-            out.show(&answer, |answer| tables::jobs(answer, now))?;
-        }
-        Command::Why { job } => {
-            let answer: api::WhyAnswer = client.get(&format!("/v1/why/{job}")).await?;
-            out.show(&answer, tables::why)?;
-        }
-        Command::Logs { vm, follow, console } => {
-            let flag = |on: bool| u8::from(on);
-            let path = format!("/v1/logs/{vm}?follow={}&console={}", flag(follow), flag(console));
-            logs(out, &client, &path).await?;
-        }
-        Command::Drain => show_status(out, &client.post("/v1/drain").await?)?,
-        _ => show_status(out, &client.get("/v1/status").await?)?,
-    }
-    Ok(Exit::Ok)
-}
-
-fn show_status(out: Output, answer: &api::Status) -> Result<(), Error> {
-    out.show(answer, |answer| tables::status(answer, now()))
-}
-
-/// A guest's text as it comes. A character cut in two by the stream is put together again.
-async fn logs(out: Output, client: &Client, path: &str) -> Result<(), Error> {
-    let mut rest: Vec<u8> = Vec::new();
-    let take = |piece: &[u8]| {
-        rest.extend_from_slice(piece);
-        let whole = rest.utf8_chunks().next().map_or(0, |chunk| match chunk.invalid().len() {
-            0 => chunk.valid().len(),
-            // Up to three bytes at the very end may be the beginning of a character.
-            _ if rest.len() - chunk.valid().len() <= 3 => chunk.valid().len(),
-            _ => rest.len(),
-        });
-        let text = String::from_utf8_lossy(&rest[..whole]).into_owned();
-        rest.drain(..whole);
-        let shown = output::escaped_stream(&text);
-        out.raw(shown.as_bytes()).map_err(std::io::Error::other)
-    };
-    client.stream(path, take).await
 }
 
 fn gather(flags: Flags, config: Option<PathBuf>) -> Result<Sources, Problem> {

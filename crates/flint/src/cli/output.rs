@@ -21,21 +21,22 @@ impl Output {
     /// # Errors
     /// [`Error::Output`]; a reader that went away (`flint ps | head`) is none.
     pub(super) fn line(self, text: &str) -> Result<(), Error> {
-        self.raw(format!("{text}\n").as_bytes())
-    }
-
-    /// Bytes as they are.
-    ///
-    /// # Errors
-    /// As `line`.
-    pub(super) fn raw(self, bytes: &[u8]) -> Result<(), Error> {
-        let mut out = io::stdout().lock();
-        match out.write_all(bytes).and_then(|()| out.flush()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(Error::Output { source: error })
+        match self.raw(format!("{text}\n").as_bytes()) {
+            Err(source) if source.kind() != io::ErrorKind::BrokenPipe => {
+                Err(Error::Output { source })
             }
             _ => Ok(()),
         }
+    }
+
+    /// Bytes as they are, at once.
+    ///
+    /// # Errors
+    /// Why they cannot be written, a reader that went away among it: a stream ends then.
+    pub(super) fn raw(self, bytes: &[u8]) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes)?;
+        out.flush()
     }
 
     /// The answer as JSON if that was asked for, else what `people` makes of it.
@@ -81,6 +82,9 @@ pub(super) fn table<const N: usize>(
     table.set_header(head);
     for row in rows {
         table.add_row(row.iter().map(|cell| escaped(cell)));
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
     }
     let text = table.to_string();
     text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")

@@ -175,3 +175,34 @@ fn named(item: &'static str, file: &Looked, state_dir: &Path) -> Line {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An ELF header with one program header of this kind.
+    fn elf(kind: u32) -> Vec<u8> {
+        let mut file = vec![0u8; 128];
+        file[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        file[0x20] = 64;
+        file[0x36] = 56;
+        file[0x38] = 1;
+        file[64..68].copy_from_slice(&kind.to_le_bytes());
+        file
+    }
+
+    #[test]
+    fn a_program_that_names_a_loader_is_dynamic() {
+        assert_eq!(is_static(&elf(3)), Some(false));
+        assert_eq!(is_static(&elf(1)), Some(true));
+    }
+
+    #[test]
+    fn a_script_or_a_cut_file_is_no_program() {
+        assert_eq!(is_static(b"#!/bin/sh\n"), None);
+        assert_eq!(is_static(&elf(1)[..66]), None);
+        let mut wild = elf(1);
+        wild[0x20..0x28].fill(0xff);
+        assert_eq!(is_static(&wild), None);
+    }
+}

@@ -40,3 +40,17 @@ pub(super) fn modulus_bits(pem: &str) -> Option<usize> {
     let pair = RsaKeyPair::from_pkcs8(&der).or_else(|_| RsaKeyPair::from_der(&der)).ok()?;
     Some(pair.public().modulus_len() * 8)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_between_the_marks_must_be_a_key() {
+        for text in
+            ["", "hello", "-----BEGIN RSA PRIVATE KEY-----\nMII=\n-----END RSA PRIVATE KEY-----\n"]
+        {
+            assert_eq!(modulus_bits(text), None, "{text}");
+        }
+    }
+}

@@ -95,22 +95,26 @@ fn configuration(sources: &Sources, machine: &Machine) -> Line {
     }
 }
 
-/// A row each; below it, what to do.
+/// A row each; below them, what to do.
 fn show(lines: &[Line], color: bool) -> String {
     let rows =
         lines.iter().map(|line| [word(line.verdict), line.item.to_owned(), line.reading.clone()]);
-    let mut text = table(["", "", ""], rows).trim_start_matches('\n').to_owned();
-    if color {
-        for (plain, style) in [("ok", "32"), ("warn", "33"), ("bad", "31")] {
-            let head = format!("\n {plain} ");
-            text = text.replace(&head, &format!("\n \u{1b}[{style}m{plain}\u{1b}[0m "));
-        }
-    }
+    let rows = table(["", "ITEM", "READING"], rows);
+    let rows = rows.lines().map(|row| if color { colored(row) } else { row.to_owned() });
     let fixes = lines.iter().filter_map(|line| Some((line.item, line.fix.as_ref()?)));
-    for (item, fix) in fixes {
-        text += &format!("\n  help: {item}: {}", escaped(fix));
+    let fixes = fixes.map(|(item, fix)| format!("  help: {item}: {}", escaped(fix)));
+    rows.chain(fixes).collect::<Vec<_>>().join("\n")
+}
+
+/// A row begins with its verdict.
+fn colored(row: &str) -> String {
+    let styles = [("ok", "32"), ("warn", "33"), ("bad", "31")];
+    let found =
+        styles.iter().find_map(|(word, style)| Some((word, style, row.strip_prefix(word)?)));
+    match found {
+        Some((word, style, rest)) => format!("\u{1b}[{style}m{word}\u{1b}[0m{rest}"),
+        None => row.to_owned(),
     }
-    text
 }
 
 fn word(verdict: Verdict) -> String {

@@ -1,0 +1,37 @@
+//! `flint run` and `flint --interactive`: one microVM by hand, without a daemon.
+
+use super::error::Error;
+use super::{block_on, from_daemon};
+use crate::config::{self, Config};
+use crate::daemon;
+use crate::error::{Exit, Problem};
+use flint_core::id::ProfileId;
+
+/// Boots one microVM of the profile and runs `argv` in it; without any it gives a login on this terminal.
+///
+/// # Errors
+/// No such profile, or the microVM or the command cannot start.
+pub(super) fn by_hand(
+    config: Config,
+    profile: Option<String>,
+    argv: Vec<String>,
+) -> Result<Exit, Problem> {
+    let profile = choose(&config, profile)?;
+    let ended = block_on(daemon::run(config, daemon::ByHand { profile, argv }))?;
+    let code = ended.map_err(from_daemon)?;
+    // A code outside of 0 to 255 cannot be an exit code: something went wrong in the guest.
+    Ok(u8::try_from(code).map_or(Exit::Failed, Exit::Command))
+}
+
+/// The named profile, or the only one, or `default`.
+fn choose(config: &Config, name: Option<String>) -> Result<ProfileId, Problem> {
+    let name = name.unwrap_or_else(|| match config.profiles.keys().next() {
+        Some(only) if config.profiles.len() == 1 => only.to_string(),
+        _ => config::defaults::PROFILE.to_owned(),
+    });
+    let found = config.profiles.keys().find(|profile| profile.as_str() == name);
+    found.cloned().ok_or_else(|| {
+        let known: Vec<&str> = config.profiles.keys().map(ProfileId::as_str).collect();
+        Error::NoProfile { name, known: known.join(", ") }.into()
+    })
+}
