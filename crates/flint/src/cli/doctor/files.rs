@@ -25,6 +25,7 @@ pub(super) fn look(config: &Config) -> Vec<Line> {
         lines.extend(qemu(&config.host.qemu));
     }
     lines.extend(state_dir(&config.host.state_dir));
+    lines.push(ids(&config.host, &std::fs::read_to_string("/etc/passwd").unwrap_or_default()));
     for (item, role) in [("kernel file", Role::Kernel), ("image", Role::Image)] {
         lines.extend(
             look_at(config, role).iter().map(|file| named(item, file, &config.host.state_dir)),
@@ -156,6 +157,24 @@ fn state_dir(directory: &Path) -> Vec<Line> {
     vec![line, disk]
 }
 
+/// A user of the host with a microVM's uid could read its disk and signal its process.
+fn ids(host: &HostOptions, passwd: &str) -> Line {
+    let range = host.uid_base..=host.uid_base.saturating_add(u32::from(host.slots) - 1);
+    let taken = passwd.lines().filter_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        let uid: u32 = fields.nth(1)?.parse().ok()?;
+        range.contains(&uid).then_some(name)
+    });
+    let taken: Vec<&str> = taken.collect();
+    let reading = format!("{} to {}", range.start(), range.end());
+    if taken.is_empty() {
+        return Line::ok("uids", reading);
+    }
+    let reading = format!("{reading}, among them {}", taken.join(", "));
+    Line::warn("uids", reading, "set `[host] uid_base` to a range that no user has, such as 900000")
+}
+
 /// Hard links into a jail need one file system; elsewhere the file is copied at each launch.
 fn named(item: &'static str, file: &Looked, state_dir: &Path) -> Line {
     let shown = format!("{}: {}", file.path.display(), file.found);
@@ -195,6 +214,23 @@ mod tests {
     fn a_program_that_names_a_loader_is_dynamic() {
         assert_eq!(is_static(&elf(3)), Some(false));
         assert_eq!(is_static(&elf(1)), Some(true));
+    }
+
+    #[test]
+    fn a_user_with_a_microvms_uid_is_named() {
+        let options = crate::config::check(
+            &crate::config::Sources::default(),
+            &crate::config::Machine {
+                cpus: 1,
+                memory: flint_core::units::MiB(1),
+                free_disk: |_| None,
+            },
+            crate::config::Purpose::Local,
+        );
+        let host = options.config.unwrap().host;
+        let passwd = "root:x:0:0::/root:/bin/sh\nsomeone:x:125:125::/:/bin/sh\nlater:x:187:1::/:\n";
+        assert_eq!(ids(&host, passwd).reading, "123 to 186, among them someone");
+        assert_eq!(ids(&host, "root:x:0:0::/root:/bin/sh\n").reading, "123 to 186");
     }
 
     #[test]
