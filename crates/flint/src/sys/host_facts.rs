@@ -48,11 +48,34 @@ pub fn kernel_release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
 }
 
-/// The first line of a small file of `/proc` or `/sys`, such as a switch.
-#[must_use]
-pub fn setting(path: &str) -> Option<String> {
+/// The first line of a small file of `/proc` or `/sys`; `None` when this kernel has none.
+fn setting(path: &str) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     text.lines().next().map(|line| line.trim().to_owned())
+}
+
+/// Whether IPv4 is forwarded in this network namespace: `0` or `1`.
+#[must_use]
+pub fn ip_forward() -> Option<String> {
+    setting("/proc/sys/net/ipv4/ip_forward")
+}
+
+/// Whether equal pages of memory are merged: `0`, or `1`, or `2` (unmerge).
+#[must_use]
+pub fn page_merging() -> Option<String> {
+    setting("/sys/kernel/mm/ksm/run")
+}
+
+/// Whether processor cores run two threads at once now: `0` or `1`.
+#[must_use]
+pub fn smt_active() -> Option<String> {
+    setting("/sys/devices/system/cpu/smt/active")
+}
+
+/// The controllers of the unified cgroup hierarchy; `None` when it is not mounted in its usual place.
+#[must_use]
+pub fn cgroup_controllers() -> Option<String> {
+    setting("/sys/fs/cgroup/cgroup.controllers")
 }
 
 /// Whether anything is swapped to.

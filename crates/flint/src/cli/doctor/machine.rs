@@ -17,12 +17,7 @@ pub(super) fn look(run_dir: &Path) -> Vec<Line> {
         program("mkfs.ext4", "apt install e2fsprogs"),
         forwarding(),
         swap(),
-        switch(
-            "ksm",
-            "/sys/kernel/mm/ksm/run",
-            "0",
-            "echo 0 > /sys/kernel/mm/ksm/run: shared pages leak between tenants",
-        ),
+        merging(),
         smt(),
         cgroups(),
         socket_path(run_dir),
@@ -95,8 +90,13 @@ fn on_path(name: &str) -> Option<PathBuf> {
 }
 
 fn forwarding() -> Line {
-    let path = "/proc/sys/net/ipv4/ip_forward";
-    switch("forwarding", path, "1", "sysctl -w net.ipv4.ip_forward=1 in the uplink's namespace")
+    let fix = "sysctl -w net.ipv4.ip_forward=1 in the uplink's namespace";
+    switch("forwarding", host_facts::ip_forward(), "1", fix)
+}
+
+fn merging() -> Line {
+    let fix = "echo 0 > /sys/kernel/mm/ksm/run: merged pages leak between tenants";
+    switch("ksm", host_facts::page_merging(), "0", fix)
 }
 
 fn swap() -> Line {
@@ -110,16 +110,16 @@ fn swap() -> Line {
     }
 }
 
-fn switch(item: &'static str, path: &str, good: &str, fix: &str) -> Line {
-    match host_facts::setting(path) {
+fn switch(item: &'static str, value: Option<String>, good: &str, fix: &str) -> Line {
+    match value {
         Some(value) if value == good => Line::ok(item, value),
-        Some(value) => Line::warn(item, format!("{path} is {value}"), fix),
+        Some(value) => Line::warn(item, format!("{value} instead of {good}"), fix),
         None => Line::ok(item, "this kernel has none"),
     }
 }
 
 fn smt() -> Line {
-    match host_facts::setting("/sys/devices/system/cpu/smt/active").as_deref() {
+    match host_facts::smt_active().as_deref() {
         Some("1") => Line::warn(
             "smt",
             "on",
@@ -130,7 +130,7 @@ fn smt() -> Line {
 }
 
 fn cgroups() -> Line {
-    match host_facts::setting("/sys/fs/cgroup/cgroup.controllers") {
+    match host_facts::cgroup_controllers() {
         Some(controllers) => Line::ok("cgroups", format!("v2: {controllers}")),
         None => Line::warn(
             "cgroups",
