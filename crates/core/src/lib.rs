@@ -3,6 +3,8 @@
 //! Three pure functions: [`fold::fold`] takes a fact in, [`plan::plan`] says what to do,
 //! [`audit::audit`] says what is wrong. Everything else is the language they speak.
 #![forbid(unsafe_code)]
+// A new phase or fact must break every `match` that has to think about it.
+#![warn(clippy::wildcard_enum_match_arm)]
 
 pub mod audit;
 pub mod event;

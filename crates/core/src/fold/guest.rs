@@ -93,8 +93,12 @@ pub(super) fn runner_exited(world: &mut World, now: Timestamp, id: VmId, code: i
     }
 }
 
+/// The longest word of a guest that is kept for people: it may be anything.
+const WHY_MAX: usize = 300;
+
 /// The agent gave up; it powers its guest off.
-pub(super) fn failed(world: &mut World, now: Timestamp, id: VmId, why: String) {
+pub(super) fn failed(world: &mut World, now: Timestamp, id: VmId, why: &str) {
+    let why = why.chars().filter(|c| !c.is_control()).take(WHY_MAX).collect();
     let launching = world.vms.get(&id).is_some_and(|vm| vm.phase == Phase::Launching);
     let reason = if launching { Reason::LaunchFailed } else { Reason::GuestGone };
     lost(world, now, id, reason, why);

@@ -77,7 +77,7 @@ fn from_guest(world: &mut World, now: Timestamp, vm: VmId, said: GuestEvent) {
         GuestEvent::Busy => guest::busy(world, now, vm),
         GuestEvent::JobDone => guest::job_done(world, now, vm),
         GuestEvent::RunnerExited { code } => guest::runner_exited(world, now, vm, code),
-        GuestEvent::Failed { why } => guest::failed(world, now, vm, why),
+        GuestEvent::Failed { why } => guest::failed(world, now, vm, &why),
     }
 }
 

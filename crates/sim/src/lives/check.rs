@@ -36,7 +36,7 @@ impl Life {
         let mut places: BTreeMap<(HostId, Slot), VmId> = BTreeMap::new();
         for (vm, guest) in &self.outside.guests {
             let (sum, count) = taken.entry(guest.host).or_default();
-            *sum = *sum + guest.shape;
+            *sum += guest.shape;
             *count += 1;
             if let Some(other) = places.insert((guest.host, guest.slot), *vm) {
                 return Some(format!("{other} and {vm} are in the same slot"));
