@@ -2,7 +2,7 @@
 
 use super::jit;
 use super::rest::bearer;
-use super::server::{Shared, now, random_id};
+use super::server::{Reply, Shared, now, random_id};
 use super::state::{Message, Stage};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 type App = State<Arc<Shared>>;
-type Answer = (StatusCode, Json<Value>);
+type Answer = (StatusCode, Reply);
 type Asked = Query<BTreeMap<String, String>>;
 
 pub(super) fn routes() -> Router<Arc<Shared>> {
@@ -36,7 +36,7 @@ async fn token(State(shared): App, body: String) -> Answer {
     let invalid = |why: &str| {
         (
             StatusCode::BAD_REQUEST,
-            Json(json!({ "error": "invalid_client", "error_description": why })),
+            Reply(json!({ "error": "invalid_client", "error_description": why })),
         )
     };
     let assertion = form.get("client_assertion").map(String::as_str).unwrap_or_default();
@@ -54,7 +54,7 @@ async fn token(State(shared): App, body: String) -> Answer {
         );
         return (
             StatusCode::UNAUTHORIZED,
-            Json(json!({ "error": "invalid_grant", "error_description": why })),
+            Reply(json!({ "error": "invalid_grant", "error_description": why })),
         );
     }
     let client = claims["iss"].as_str().unwrap_or_default().to_owned();
@@ -70,7 +70,7 @@ async fn token(State(shared): App, body: String) -> Answer {
         |token| {
             (
                 StatusCode::OK,
-                Json(json!({ "access_token": token, "token_type": "bearer", "expires_in": 3000 })),
+                Reply(json!({ "access_token": token, "token_type": "bearer", "expires_in": 3000 })),
             )
         },
     )
@@ -90,7 +90,7 @@ async fn open(State(shared): App, headers: HeaderMap, Json(body): Json<Value>) -
         Some(session) => {
             let shown = json!({ "sessionId": session, "ownerName": body["ownerName"], "agent": body["agent"],
                 "useFipsEncryption": false, "encryptionKey": null });
-            (StatusCode::CREATED, Json(shown))
+            (StatusCode::CREATED, Reply(shown))
         }
         None => broker_error(409, "RunnerSessionConflict"),
     }
@@ -116,11 +116,11 @@ async fn message(State(shared): App, Query(asked): Asked, headers: HeaderMap) ->
         changes.borrow_and_update();
         match next_message(&shared, &headers, &asked, online) {
             Err(error) => return error,
-            Ok(Some(message)) => return (StatusCode::OK, Json(show(&shared, &message))),
+            Ok(Some(message)) => return (StatusCode::OK, Reply(show(&shared, &message))),
             Ok(None) => {}
         }
         if tokio::time::timeout_at(until, changes.changed()).await.is_err() {
-            return (StatusCode::ACCEPTED, Json(Value::Null));
+            return (StatusCode::ACCEPTED, Reply(Value::Null));
         }
     }
 }
@@ -187,7 +187,7 @@ async fn acquire(State(shared): App, Path(job): Path<u64>, headers: HeaderMap) -
     });
     let job = shared.look(|state| state.jobs.get(&job).cloned()).filter(|_| acquired);
     match job {
-        Some(job) => (StatusCode::OK, Json(jit::job_message(&shared, &job, &token))),
+        Some(job) => (StatusCode::OK, Reply(jit::job_message(&shared, &job, &token))),
         None => run_error(404, "the job is gone"),
     }
 }
@@ -203,7 +203,7 @@ async fn renew(State(shared): App, Path(job): Path<u64>, headers: HeaderMap) -> 
     match renewed {
         Some(()) => {
             let until = now() + u64::try_from(Duration::from_secs(600).as_millis()).unwrap_or(0);
-            (StatusCode::OK, Json(json!({ "lockedUntil": super::hooks::rfc3339(until) })))
+            (StatusCode::OK, Reply(json!({ "lockedUntil": super::hooks::rfc3339(until) })))
         }
         None => run_error(404, "the job is not this runner's"),
     }
@@ -228,7 +228,7 @@ async fn complete(
         (holder.is_some() && holder == runner).then(|| state.complete(id, conclusion, now))
     });
     match completed {
-        Some(()) => (StatusCode::NO_CONTENT, Json(Value::Null)),
+        Some(()) => (StatusCode::NO_CONTENT, Reply(Value::Null)),
         None => run_error(404, "the job is not this runner's"),
     }
 }
@@ -255,5 +255,5 @@ fn run_error(status: u16, message: &str) -> Answer {
 }
 
 fn error(status: u16, body: Value) -> Answer {
-    (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), Json(body))
+    (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), Reply(body))
 }

@@ -2,19 +2,19 @@
 
 use super::hooks::Outgoing;
 use super::jit;
-use super::server::{Shared, now, random_id};
+use super::server::{Reply, Shared, now, random_id};
 use super::state::Runner;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::Router;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 type App = State<Arc<Shared>>;
 type Names = Path<BTreeMap<String, String>>;
-type Answer = (StatusCode, Json<Value>);
+type Answer = (StatusCode, Reply);
 
 pub(super) fn routes() -> Router<Arc<Shared>> {
     let mut routes = Router::new()
@@ -291,10 +291,10 @@ fn refusal(status: u16, message: &str) -> Answer {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     (
         status,
-        Json(json!({ "message": message, "documentation_url": "https://docs.github.com/rest" })),
+        Reply(json!({ "message": message, "documentation_url": "https://docs.github.com/rest" })),
     )
 }
 
 fn answer(result: Result<(StatusCode, Value), Answer>) -> Answer {
-    result.map_or_else(|refusal| refusal, |(status, body)| (status, Json(body)))
+    result.map_or_else(|refusal| refusal, |(status, body)| (status, Reply(body)))
 }

@@ -5,8 +5,10 @@ use super::hooks::{Hooks, Outgoing};
 use super::key::Key;
 use super::state::{Job, Stage, State};
 use super::{admin, broker, rest};
-use axum::{Router, middleware};
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router, middleware};
 use ring::rand::{SecureRandom as _, SystemRandom};
+use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
@@ -203,6 +205,15 @@ async fn pass_time(shared: Arc<Shared>) {
         if due {
             shared.change(|state, now| state.pass(now, pickup, lock));
         }
+    }
+}
+
+/// A JSON body; null is an empty body, because 202 and 204 come without one.
+pub(super) struct Reply(pub(super) Value);
+
+impl IntoResponse for Reply {
+    fn into_response(self) -> Response {
+        if self.0.is_null() { ().into_response() } else { Json(self.0).into_response() }
     }
 }
 

@@ -88,6 +88,9 @@ fn parse(answer: &[u8]) -> io::Result<Response> {
             .find(|(n, _)| *n == name)
             .map(|(_, v)| v.trim())
     };
+    if status == 204 {
+        return Ok(Response { status, body: Vec::new() });
+    }
     if header("transfer-encoding").is_some_and(|coding| coding.contains("chunked")) {
         return Ok(Response {
             status,
