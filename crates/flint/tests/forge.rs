@@ -43,12 +43,14 @@ fn secrets(current: &str, other: Option<&str>) -> WebhookAuth {
 }
 
 fn queued() -> Value {
-    serde_json::from_str(include_str!("../../sim/src/github/workflow_job.queued.json")).expect("it is JSON")
+    serde_json::from_str(include_str!("../../sim/src/github/workflow_job.queued.json"))
+        .expect("it is JSON")
 }
 
 fn sign(secret: &str, body: &[u8]) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-    let hex: String = hmac::sign(&key, body).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex: String =
+        hmac::sign(&key, body).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256={hex}")
 }
 
@@ -77,12 +79,19 @@ struct Differs {
 
 async fn hook(auth: WebhookAuth) -> (Hook, mpsc::Receiver<Delivery>) {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let listener = server::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("loopback has a free port");
+    let listener = server::bind(SocketAddr::from(([127, 0, 0, 1], 0)))
+        .await
+        .expect("loopback has a free port");
     let url = format!("http://{}/webhook", listener.local_addr().expect("it is bound"));
     let (door, facts) = Door::new(4);
     let counters = Arc::new(Counters::default());
     let routes = webhook::router(&options("http://unused", auth), door, Arc::clone(&counters));
-    let serving = tokio::spawn(server::serve(listener, routes, server::Limits::WEBHOOK, std::future::pending()));
+    let serving = tokio::spawn(server::serve(
+        listener,
+        routes,
+        server::Limits::WEBHOOK,
+        std::future::pending(),
+    ));
     let http = reqwest::Client::builder().no_proxy().build().expect("the client is plain");
     (Hook { url, http, counters, serving }, facts)
 }
@@ -91,7 +100,10 @@ impl Hook {
     async fn send(&self, body: Vec<u8>, differs: Differs) -> (u16, String) {
         let signature = differs.signature.unwrap_or_else(|| Some(sign(SECRET, &body)));
         let guid = differs.guid.unwrap_or("72d3162e-cc78-11e3-81ab-4c9367dc0958");
-        let mut request = self.http.post(&self.url).header("x-github-event", differs.event.unwrap_or("workflow_job"));
+        let mut request = self
+            .http
+            .post(&self.url)
+            .header("x-github-event", differs.event.unwrap_or("workflow_job"));
         request = request.header("content-type", differs.kind.unwrap_or("application/json"));
         request = request.header("x-github-delivery", guid);
         if let Some(signature) = signature {
@@ -118,12 +130,18 @@ impl Hook {
             ("malformed", &c.malformed),
             ("unavailable", &c.unavailable),
         ];
-        all.into_iter().map(|(name, n)| (name, n.load(Ordering::Relaxed))).filter(|(_, n)| *n > 0).collect()
+        all.into_iter()
+            .map(|(name, n)| (name, n.load(Ordering::Relaxed)))
+            .filter(|(_, n)| *n > 0)
+            .collect()
     }
 }
 
 /// Stands behind the door for one delivery.
-async fn take(facts: &mut mpsc::Receiver<Delivery>, answer: Result<Committed, Unavailable>) -> (String, ForgeEvent) {
+async fn take(
+    facts: &mut mpsc::Receiver<Delivery>,
+    answer: Result<Committed, Unavailable>,
+) -> (String, ForgeEvent) {
     let delivery = facts.recv().await.expect("the server is up");
     delivery.done.send(answer).expect("the request waits");
     (delivery.guid, delivery.event)
@@ -133,14 +151,16 @@ async fn take(facts: &mut mpsc::Receiver<Delivery>, answer: Result<Committed, Un
 async fn a_good_delivery_is_answered_when_it_is_committed_and_not_before() {
     let (hook, mut facts) = hook(secrets(SECRET, None)).await;
     let body = queued();
-    let ((status, _), (guid, event)) = tokio::join!(hook.send_json(&body), take(&mut facts, Ok(Committed::New)));
+    let ((status, _), (guid, event)) =
+        tokio::join!(hook.send_json(&body), take(&mut facts, Ok(Committed::New)));
     assert_eq!((status, guid.as_str()), (202, "72d3162e-cc78-11e3-81ab-4c9367dc0958"));
     let ForgeEvent::JobQueued { job, request } = event else { panic!("it is a queued job") };
     assert_eq!((job.id, request.run_id), (51_234_567_890, 19_876_543_210));
     assert_eq!(request.labels, ["self-hosted", "flint", "flint-4cpu"]);
     assert_eq!(request.repository, "flint-demo/widgets");
 
-    let ((status, text), _) = tokio::join!(hook.send_json(&body), take(&mut facts, Ok(Committed::Known)));
+    let ((status, text), _) =
+        tokio::join!(hook.send_json(&body), take(&mut facts, Ok(Committed::Known)));
     assert_eq!((status, text.as_str()), (202, "known"));
     let full = Unavailable { why: "the disk is full".to_owned() };
     let ((status, text), _) = tokio::join!(hook.send_json(&body), take(&mut facts, Err(full)));
@@ -173,7 +193,9 @@ async fn a_wrong_missing_or_malformed_signature_leaves_no_trace() {
     let count = bad.len() as u64;
     for signature in bad {
         let shown = format!("{signature:?}");
-        let (status, _) = hook.send(body.clone(), Differs { signature: Some(signature), ..Differs::default() }).await;
+        let (status, _) = hook
+            .send(body.clone(), Differs { signature: Some(signature), ..Differs::default() })
+            .await;
         assert_eq!(status, 401, "{shown}");
     }
     assert!(facts.try_recv().is_err());
@@ -188,7 +210,8 @@ async fn the_documented_example_is_proven_and_two_secrets_hold_while_one_is_chan
     // Proven, and then no JSON.
     assert_eq!(hook.send(b"Hello, World!".to_vec(), differs).await.0, 400);
     let body = queued();
-    let ((status, _), _) = tokio::join!(hook.send_json(&body), take(&mut facts, Ok(Committed::New)));
+    let ((status, _), _) =
+        tokio::join!(hook.send_json(&body), take(&mut facts, Ok(Committed::New)));
     assert_eq!(status, 202);
 }
 
@@ -197,7 +220,8 @@ async fn without_a_secret_everything_is_taken() {
     let (hook, mut facts) = hook(WebhookAuth::Insecure).await;
     let differs = Differs { signature: Some(None), ..Differs::default() };
     let body = queued().to_string().into_bytes();
-    let ((status, _), _) = tokio::join!(hook.send(body, differs), take(&mut facts, Ok(Committed::New)));
+    let ((status, _), _) =
+        tokio::join!(hook.send(body, differs), take(&mut facts, Ok(Committed::New)));
     assert_eq!(status, 202);
 }
 
@@ -219,14 +243,18 @@ async fn bodies_that_cannot_be_read_are_answered_with_the_place() {
         ("[]", "`action` is missing"),
         ("{\"action\": 5}", "`action` should be a text"),
         ("{\"action\": \"queued\"}", "`workflow_job` is missing"),
-        ("{\"action\": \"queued\", \"workflow_job\": {\"id\": \"x\"}}", "`workflow_job.id` should be a whole number"),
+        (
+            "{\"action\": \"queued\", \"workflow_job\": {\"id\": \"x\"}}",
+            "`workflow_job.id` should be a whole number",
+        ),
         ("{\"action\": \"queued\", \"workflow_job\": {\"id\": 1}}", "`repository` is missing"),
     ] {
         let (status, said) = hook.send(text(body), Differs::default()).await;
         assert_eq!(status, 400, "{body}");
         assert!(said.contains(part), "{body}: {said}");
     }
-    let (status, said) = hook.send(text("{}"), Differs { guid: Some(""), ..Differs::default() }).await;
+    let (status, said) =
+        hook.send(text("{}"), Differs { guid: Some(""), ..Differs::default() }).await;
     assert_eq!((status, said.as_str()), (400, "`X-GitHub-Delivery` is missing"));
     assert!(facts.try_recv().is_err());
 }
@@ -251,9 +279,12 @@ async fn what_flint_does_not_act_on_is_accepted_and_counted() {
 #[tokio::test]
 async fn a_form_is_as_good_as_json() {
     let (hook, mut facts) = hook(secrets(SECRET, None)).await;
-    let form: String = url::form_urlencoded::Serializer::new(String::new()).append_pair("payload", &queued().to_string()).finish();
+    let form: String = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("payload", &queued().to_string())
+        .finish();
     let differs = Differs { kind: Some("application/x-www-form-urlencoded"), ..Differs::default() };
-    let ((status, _), _) = tokio::join!(hook.send(form.into_bytes(), differs), take(&mut facts, Ok(Committed::New)));
+    let ((status, _), _) =
+        tokio::join!(hook.send(form.into_bytes(), differs), take(&mut facts, Ok(Committed::New)));
     assert_eq!(status, 202);
 }
 
@@ -263,13 +294,16 @@ async fn a_port_in_use_names_itself_and_the_way_out() {
     let address = taken.local_addr().expect("it is bound");
     let error = server::bind(address).await.expect_err("it is taken");
     assert_eq!(error.to_string(), format!("cannot listen on `{address}`"));
-    assert!(error.help().is_some_and(|help| help.contains(&format!("another program has port {}", address.port()))));
+    assert!(error.help().is_some_and(|help| {
+        help.contains(&format!("another program has port {}", address.port()))
+    }));
 }
 
 async fn github() -> (FakeGithub, GitHub) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
     let fake = FakeGithub::start(listener, Config::new(pem().to_owned())).await.expect("it starts");
-    let forge = GitHub::new(&options(fake.url(), WebhookAuth::Insecure), "k3x9q2").expect("the options are good");
+    let forge = GitHub::new(&options(fake.url(), WebhookAuth::Insecure), "k3x9q2")
+        .expect("the options are good");
     (fake, forge)
 }
 
@@ -287,8 +321,14 @@ async fn registrations_are_made_listed_and_removed_by_name_or_by_microvm() {
     }
     assert!(forge.register(request(3, 2)).await.is_ok());
     assert_eq!(forge.runners().await.expect("it answers"), [VmId(1), VmId(2), VmId(3)].into());
-    assert_eq!(forge.deregister(VmId(1), vec![request(1, 1).name]).await.expect("it answers"), Removal::Gone);
-    assert_eq!(forge.deregister(VmId(1), vec![request(1, 1).name]).await.expect("it answers"), Removal::Gone);
+    assert_eq!(
+        forge.deregister(VmId(1), vec![request(1, 1).name]).await.expect("it answers"),
+        Removal::Gone
+    );
+    assert_eq!(
+        forge.deregister(VmId(1), vec![request(1, 1).name]).await.expect("it answers"),
+        Removal::Gone
+    );
     assert_eq!(forge.deregister(VmId(3), Vec::new()).await.expect("it answers"), Removal::Gone);
     assert_eq!(forge.runners().await.expect("it answers"), [VmId(2)].into());
     assert_eq!(fake.tokens(), 1, "one token serves all calls");
@@ -337,8 +377,16 @@ async fn each_answer_of_githubs_says_what_it_means_and_what_helps() {
         let (fake, forge) = github().await;
         fake.fault("generate-jitconfig", 2, FaultKind::status(status, "no\u{1b}[31m luck"));
         let error = forge.register(request(1, 1)).await.err().expect("it is refused");
-        assert_eq!((error.slug(), error.failure(), error.help().is_some()), (slug, failure, helps), "{error}");
-        assert!(error.to_string().starts_with("cannot POST /orgs/flint-demo/actions/runners/generate-jitconfig: "));
+        assert_eq!(
+            (error.slug(), error.failure(), error.help().is_some()),
+            (slug, failure, helps),
+            "{error}"
+        );
+        assert!(
+            error
+                .to_string()
+                .starts_with("cannot POST /orgs/flint-demo/actions/runners/generate-jitconfig: ")
+        );
         assert!(!error.to_string().contains('\u{1b}'));
     }
 }
@@ -348,7 +396,11 @@ async fn a_rate_limit_shuts_the_gate_for_every_call() {
     let (fake, forge) = github().await;
     let headers = [("retry-after".to_owned(), "30".to_owned())].into();
     let (message, error_kind) = ("slow down".to_owned(), String::new());
-    fake.fault("generate-jitconfig", 1, FaultKind::Status { status: 403, message, headers, error_kind });
+    fake.fault(
+        "generate-jitconfig",
+        1,
+        FaultKind::Status { status: 403, message, headers, error_kind },
+    );
     let error = forge.register(request(1, 1)).await.err().expect("it is refused");
     assert!(matches!(error, Error::RateLimited { wait_s: 30, .. }), "{error}");
     let error = forge.runners().await.expect_err("nothing is sent");
@@ -357,7 +409,9 @@ async fn a_rate_limit_shuts_the_gate_for_every_call() {
 
 #[tokio::test]
 async fn garbage_and_no_answer_may_have_been_carried_out() {
-    for (fault, slug) in [(FaultKind::Garbage, "github-garbage"), (FaultKind::Cut, "github-no-answer")] {
+    for (fault, slug) in
+        [(FaultKind::Garbage, "github-garbage"), (FaultKind::Cut, "github-no-answer")]
+    {
         let (fake, forge) = github().await;
         fake.fault("generate-jitconfig", 1, fault);
         let error = forge.register(request(1, 1)).await.err().expect("it is no success");
@@ -377,7 +431,8 @@ async fn a_server_that_is_not_there_is_no_answer() {
     let free = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
     let url = format!("http://{}", free.local_addr().expect("it is bound"));
     drop(free);
-    let forge = GitHub::new(&options(&url, WebhookAuth::Insecure), "k3x9q2").expect("the options are good");
+    let forge =
+        GitHub::new(&options(&url, WebhookAuth::Insecure), "k3x9q2").expect("the options are good");
     let error = forge.runners().await.expect_err("nobody is there");
     assert_eq!(error.slug(), "github-no-answer");
 }
@@ -387,22 +442,44 @@ async fn a_key_of_another_app_is_refused_by_github_and_help_says_so() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
     let other = generate_pem().expect("openssl is a test's requirement");
     let fake = FakeGithub::start(listener, Config::new(other)).await.expect("it starts");
-    let forge = GitHub::new(&options(fake.url(), WebhookAuth::Insecure), "k3x9q2").expect("the options are good");
+    let forge = GitHub::new(&options(fake.url(), WebhookAuth::Insecure), "k3x9q2")
+        .expect("the options are good");
     let error = forge.runners().await.expect_err("the proof is wrong");
     assert_eq!(error.slug(), "github-unauthorized");
-    assert!(error.help().is_some_and(|help| help.contains("belong together")), "{:?}", error.help());
+    assert!(
+        error.help().is_some_and(|help| help.contains("belong together")),
+        "{:?}",
+        error.help()
+    );
+}
+
+#[test]
+fn the_older_form_of_a_key_is_as_good() {
+    let made =
+        std::process::Command::new("openssl").args(["genrsa", "-traditional", "2048"]).output();
+    let pem = String::from_utf8(made.expect("openssl is a test's requirement").stdout)
+        .expect("PEM is text");
+    assert!(pem.starts_with("-----BEGIN RSA PRIVATE KEY-----"));
+    assert!(app_auth::App::new("Iv1", &Secret::new(pem)).is_ok());
 }
 
 #[test]
 fn a_key_file_that_is_missing_or_holds_no_key_says_so_without_showing_it() {
     let folder = tempfile::tempdir().expect("there is a temporary folder");
-    let missing = app_auth::read_key_file(&folder.path().join("none.pem")).err().expect("it is missing");
+    let missing =
+        app_auth::read_key_file(&folder.path().join("none.pem")).err().expect("it is missing");
     assert_eq!(missing.slug(), "github-key-unreadable");
     let body = "A".repeat(64);
     for (text, part) in [
         ("hello".to_owned(), "no `-----BEGIN` line"),
-        (format!("-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----"), "it is a `PUBLIC KEY`"),
-        (format!("-----BEGIN RSA PRIVATE KEY-----\n{body}\n-----END RSA PRIVATE KEY-----"), "not an RSA key"),
+        (
+            format!("-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----"),
+            "it is a `PUBLIC KEY`",
+        ),
+        (
+            format!("-----BEGIN RSA PRIVATE KEY-----\n{body}\n-----END RSA PRIVATE KEY-----"),
+            "not an RSA key",
+        ),
         (pem().lines().take(5).collect::<Vec<_>>().join("\n"), "`-----END` line is missing"),
     ] {
         let path = folder.path().join("key.pem");

@@ -3,7 +3,9 @@
 //! It stands here and not beside `flint`'s tests because only this package knows where its runner binary is.
 
 use flint::forge::webhook::{Committed, Counters, Delivery, Door};
-use flint::forge::{Forge as _, GitHub, Options, Registered, Removal, Request, Scope, WebhookAuth, server, webhook};
+use flint::forge::{
+    Forge as _, GitHub, Options, Registered, Removal, Request, Scope, WebhookAuth, server, webhook,
+};
 use flint_core::event::ForgeEvent;
 use flint_core::id::{ProfileId, RunnerName, VmId};
 use flint_sim::github::{Config, FakeGithub, FaultKind, HookFault, Webhook, generate_pem};
@@ -57,7 +59,8 @@ async fn room() -> Room {
     };
     let (door, facts) = Door::new(16);
     let routes = webhook::router(&options, door, Arc::new(Counters::default()));
-    let serving = tokio::spawn(server::serve(hook, routes, server::Limits::WEBHOOK, std::future::pending()));
+    let serving =
+        tokio::spawn(server::serve(hook, routes, server::Limits::WEBHOOK, std::future::pending()));
     let forge = GitHub::new(&options, "k3x9q2").expect("the options are good");
     let root = tempfile::tempdir().expect("there is a temporary folder");
     Room { github, forge, facts, root, serving }
@@ -121,16 +124,25 @@ jobs:
 async fn a_queued_job_reaches_the_door_runs_in_a_runner_and_is_told_as_completed() {
     let mut room = room().await;
     let job = room.github.queue(HELLO).expect("it is a workflow")[0];
-    let ForgeEvent::JobQueued { job: key, request } = room.fact().await else { panic!("it is queued first") };
-    assert_eq!((key.id, request.name.as_str(), request.workflow.as_str()), (job, "Say hello", "CI"));
+    let ForgeEvent::JobQueued { job: key, request } = room.fact().await else {
+        panic!("it is queued first")
+    };
+    assert_eq!(
+        (key.id, request.name.as_str(), request.workflow.as_str()),
+        (job, "Say hello", "CI")
+    );
     assert_eq!(request.labels, ["self-hosted", "linux"]);
 
     let registered = room.register().await;
     assert_eq!(room.forge.runners().await.expect("GitHub answers"), [VM].into());
     let runner = room.runner(&registered);
-    let ForgeEvent::JobStarted { runner: name, .. } = room.fact().await else { panic!("then it starts") };
+    let ForgeEvent::JobStarted { runner: name, .. } = room.fact().await else {
+        panic!("then it starts")
+    };
     assert_eq!(name.and_then(|name| name.vm("k3x9q2")), Some(VM));
-    let ForgeEvent::JobCompleted { conclusion, .. } = room.fact().await else { panic!("then it ends") };
+    let ForgeEvent::JobCompleted { conclusion, .. } = room.fact().await else {
+        panic!("then it ends")
+    };
     assert_eq!(conclusion.0, "failure");
 
     let (code, lines) = output(runner).await;
@@ -150,7 +162,11 @@ async fn a_queued_job_reaches_the_door_runs_in_a_runner_and_is_told_as_completed
     }
     assert!(lines.contains("Z: Job Say hello completed with result: Failed"), "{lines}");
     assert!(room.root.path().join(".credentials_rsaparams").exists());
-    assert_eq!(room.forge.runners().await.expect("GitHub answers"), [].into(), "a one-job runner is gone after its job");
+    assert_eq!(
+        room.forge.runners().await.expect("GitHub answers"),
+        [].into(),
+        "a one-job runner is gone after its job"
+    );
 }
 
 #[tokio::test]
@@ -169,7 +185,10 @@ async fn a_runner_with_a_job_cannot_be_removed_and_a_cancel_reaches_its_step() {
     assert_eq!(conclusion.0, "cancelled");
     let (code, lines) = output(runner).await;
     assert_eq!(code, 0, "{lines}");
-    assert!(lines.contains("stopped") && lines.contains("completed with result: Canceled"), "{lines}");
+    assert!(
+        lines.contains("stopped") && lines.contains("completed with result: Canceled"),
+        "{lines}"
+    );
 }
 
 #[tokio::test]
@@ -223,9 +242,12 @@ async fn doubled_lost_and_forged_deliveries_are_told_apart() {
 #[tokio::test]
 async fn a_job_that_is_cancelled_while_queued_is_told_without_a_runner() {
     let mut room = room().await;
-    let job = room.github.queue("jobs: {a: {runs-on: linux, steps: []}}").expect("it is a workflow")[0];
+    let job =
+        room.github.queue("jobs: {a: {runs-on: linux, steps: []}}").expect("it is a workflow")[0];
     room.fact().await;
     assert!(room.github.cancel(job));
-    let ForgeEvent::JobCompleted { runner, conclusion, .. } = room.fact().await else { panic!("it ends") };
+    let ForgeEvent::JobCompleted { runner, conclusion, .. } = room.fact().await else {
+        panic!("it ends")
+    };
     assert_eq!((runner, conclusion.0.as_str()), (None, "cancelled"));
 }

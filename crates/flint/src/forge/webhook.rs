@@ -118,7 +118,6 @@ impl Door {
 }
 
 /// The route [`PATH`]. Deliveries about other scopes than the options' are counted and not passed on.
-#[must_use]
 pub fn router(options: &Options, door: Door, counters: Arc<Counters>) -> Router {
     let intake = Intake {
         keys: keys(&options.webhook),

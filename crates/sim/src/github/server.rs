@@ -2,7 +2,7 @@
 
 use super::faults::{self, Fault, FaultKind};
 use super::hooks::{Hooks, Outgoing};
-use super::key::Key;
+use super::key::{Key, generate_pem};
 use super::state::{Job, Stage, State};
 use super::{admin, broker, rest};
 use axum::response::{IntoResponse, Response};
@@ -12,8 +12,11 @@ use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OnceCell, mpsc, watch};
 use tokio::task::JoinHandle;
+
+/// Made once for all servers of a process: it takes some tenths of a second.
+static RUNNER_PEM: OnceCell<String> = OnceCell::const_new();
 
 /// What it is told at its start.
 #[derive(Clone)]
@@ -151,13 +154,15 @@ pub(super) async fn start(
     if config.public_url.is_empty() {
         config.public_url = format!("http://{}", listener.local_addr()?);
     }
-    let runner_pem = tokio::task::spawn_blocking(super::key::generate_pem).await??;
+    let runner_pem = RUNNER_PEM
+        .get_or_try_init(async || tokio::task::spawn_blocking(generate_pem).await?)
+        .await?;
     let _ = rustls::crypto::ring::default_provider().install_default();
     let http = reqwest::Client::builder().no_proxy().build()?;
     let (outgoing, queue) = mpsc::unbounded_channel();
     let shared = Arc::new(Shared {
         app_key: Key::from_pem(&config.app_key_pem)?,
-        runner_key: Key::from_pem(&runner_pem)?,
+        runner_key: Key::from_pem(runner_pem)?,
         config,
         hooks: Hooks::default(),
         state: Mutex::default(),
