@@ -20,8 +20,9 @@ mod work;
 
 use crate::error::Error;
 use crate::outbox::Outbox;
-use crate::talk::Talk;
-use std::sync::{Arc, mpsc};
+use crate::talk::{Input, Talk};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 /// When the agent began.
@@ -41,23 +42,27 @@ fn main() {
     }
     let outbox = Arc::new(Outbox::new());
     power::catch_panics(&outbox);
-    if let Err(error) = live(began, &outbox) {
-        power::fail(&outbox, &error);
+    match introduce(began, &outbox) {
+        Ok((mut talk, inputs)) => {
+            if let Err(error) = talk.live(&inputs) {
+                power::fail(&outbox, &error);
+            }
+            talk.farewell(&inputs);
+        }
+        // Before there is a way to the host, only the console hears it.
+        Err(error) => power::fail(&outbox, &error),
     }
-    power::off(&outbox);
+    power::off();
 }
 
-/// One life, up to the moment when there is nothing left to do but to turn the power off.
-fn live(began: Began, outbox: &Arc<Outbox>) -> Result<(), Error> {
+/// Everything up to the point where the host can be heard and answered.
+fn introduce(began: Began, outbox: &Arc<Outbox>) -> Result<(Talk, Receiver<Input>), Error> {
     sys::protect_memory()?;
     sys::allow_many_files()?;
     disks::mount_kernel_filesystems()?;
     disks::load_modules()?;
-
     let (heard, inputs) = mpsc::channel();
     outbox::write_on_a_thread(outbox)?;
     channel::listen_on_a_thread(channel::find()?, heard.clone())?;
-    let root = disks::enter_root()?;
-
-    Talk::new(began, root, Arc::clone(outbox), heard)?.until_done(&inputs)
+    Ok((Talk::new(began, Arc::clone(outbox), heard)?, inputs))
 }

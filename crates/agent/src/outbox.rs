@@ -12,7 +12,7 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The most bytes of log lines that wait for the host.
 const LOG_BOUND: usize = 2 * 1024 * 1024;
@@ -42,6 +42,17 @@ struct State {
     hello: Option<Vec<u8>>,
     /// The last number written on this connection.
     written: u64,
+}
+
+/// What the host does not have yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// It has everything.
+    Nothing,
+    /// Everything is written, something is not acknowledged.
+    Unacknowledged,
+    /// Something is not written.
+    Unwritten,
 }
 
 struct Kept {
@@ -118,19 +129,24 @@ impl Outbox {
         self.changed.notify_all();
     }
 
-    /// Waits until the host has everything. If all is written but not acknowledged, waits only `short`; if the
-    /// host is away, `long`.
-    pub(crate) fn flush(&self, short: Duration, long: Duration) {
-        let began = Instant::now();
+    /// What the host does not have yet.
+    pub(crate) fn rest(&self) -> Rest {
         let mut state = self.lock();
         state.settle_lost();
         self.changed.notify_all();
-        while !state.kept.is_empty() {
-            let bound = if state.all_written() { short } else { long };
-            let Some(left) = bound.checked_sub(began.elapsed()) else { return };
-            state =
-                self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        match (state.kept.is_empty(), state.all_written()) {
+            (true, _) => Rest::Nothing,
+            (false, true) => Rest::Unacknowledged,
+            (false, false) => Rest::Unwritten,
         }
+    }
+
+    /// Waits until all is written, but only so long; for when nobody listens any more.
+    pub(crate) fn flush(&self, bound: Duration) {
+        let state = self.lock();
+        let unwritten = |state: &mut State| !state.all_written();
+        // In time or not: there is nothing else to do.
+        let _state = self.changed.wait_timeout_while(state, bound, unwritten);
     }
 
     fn next(&self) -> Next {

@@ -9,16 +9,13 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-/// Written but not acknowledged: the host is there and had the time to read.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(2);
-/// Not written: the host may be on its way back.
-const UNWRITTEN: Duration = Duration::from_secs(10);
+/// How long an agent that is broken tries to say so.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Scratch disks die with the guest; nobody waits long for them.
 const SYNC: Duration = Duration::from_secs(5);
 
-/// Turns the power off once the host has everything.
-pub(crate) fn off(outbox: &Arc<Outbox>) -> ! {
-    outbox.flush(UNACKNOWLEDGED, UNWRITTEN);
+/// Turns the power off.
+pub(crate) fn off() -> ! {
     crate::sys::kill_all();
     within(SYNC, rustix::fs::sync);
     reset()
@@ -40,9 +37,9 @@ pub(crate) fn catch_panics(outbox: &Arc<Outbox>) {
         console(&format!("flint-agent: broken at {place}"));
         let outbox = Arc::clone(&outbox);
         // The thread that panics may hold the outbox: another one speaks, and only for so long.
-        within(UNACKNOWLEDGED * 2, move || {
+        within(LAST_WORDS * 2, move || {
             fail(&outbox, &Error::refused("go on", format!("the agent is broken at {place}")));
-            outbox.flush(UNACKNOWLEDGED, UNACKNOWLEDGED);
+            outbox.flush(LAST_WORDS);
         });
         reset()
     }));

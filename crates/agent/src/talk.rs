@@ -1,10 +1,10 @@
 //! The conversation: one state, one loop, every input in one place.
 
 use crate::children::Children;
-use crate::disks::Root;
+use crate::disks::{self, Root};
 use crate::error::Error;
 use crate::hooks::Hint;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Rest};
 use crate::work::{self, Running};
 use crate::{Began, configure, sys};
 use flint_wire::frame::FrameError;
@@ -16,6 +16,11 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
+
+/// Written but not acknowledged: the host is there and had the time to read.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(2);
+/// Not written: the host may be on its way back.
+const UNWRITTEN: Duration = Duration::from_secs(10);
 
 /// Everything that can happen to the agent.
 pub(crate) enum Input {
@@ -74,13 +79,12 @@ impl Talk {
     /// Before the first word.
     pub(crate) fn new(
         began: Began,
-        root: Root,
         outbox: Arc<Outbox>,
         heard: Sender<Input>,
     ) -> Result<Self, Error> {
         Ok(Talk {
             began,
-            root,
+            root: Root::Initramfs,
             outbox,
             children: Children::begin()?,
             heard,
@@ -91,8 +95,9 @@ impl Talk {
         })
     }
 
-    /// Talks until there is nothing left to do.
-    pub(crate) fn until_done(mut self, inputs: &Receiver<Input>) -> Result<(), Error> {
+    /// Enters the root, then talks until there is nothing left to do.
+    pub(crate) fn live(&mut self, inputs: &Receiver<Input>) -> Result<(), Error> {
+        self.root = disks::enter_root()?;
         loop {
             let input = match self.force_at {
                 None => inputs.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -110,6 +115,27 @@ impl Talk {
             if life == Life::Ends {
                 self.outbox.say(FromGuest::Bye);
                 return Ok(());
+            }
+        }
+    }
+
+    /// Stays until the host has everything, within bounds; a host that comes back now is still answered.
+    pub(crate) fn farewell(&self, inputs: &Receiver<Input>) {
+        let began = Instant::now();
+        loop {
+            let bound = match self.outbox.rest() {
+                Rest::Nothing => return,
+                Rest::Unacknowledged => UNACKNOWLEDGED,
+                Rest::Unwritten => UNWRITTEN,
+            };
+            let Some(left) = bound.checked_sub(began.elapsed()) else { return };
+            // In small steps, because what is written meanwhile shortens the bound.
+            match inputs.recv_timeout(left.min(Duration::from_millis(100))) {
+                Ok(Input::Hello { nonce, link }) => {
+                    self.outbox.connect(link, &self.hello(nonce));
+                }
+                Ok(Input::Host(ToGuest::Ack { seq })) => self.outbox.forget(seq),
+                Ok(_) | Err(_) => {}
             }
         }
     }
