@@ -129,6 +129,8 @@ pub enum HostEvent {
     LaunchBegan {
         /// Which.
         vm: VmId,
+        /// When the plan that ordered it was on disk.
+        committed: Timestamp,
     },
     /// The order `Launch` did not succeed; something of it may exist.
     LaunchFailed {

@@ -242,6 +242,9 @@ pub struct Vm {
 pub struct Times {
     /// The row was planned.
     pub planned: Timestamp,
+    /// The plan was on disk.
+    #[serde(default)]
+    pub committed: Option<Timestamp>,
     /// The host began to work on it.
     pub launched: Option<Timestamp>,
     /// The guest's kernel began to run its init.

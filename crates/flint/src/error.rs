@@ -76,8 +76,13 @@ impl Problem {
 /// An error and its causes on one line, for logs and for facts.
 #[must_use]
 pub fn chain(error: &dyn Error) -> String {
-    let all = std::iter::successors(Some(error), |error| error.source());
-    all.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 fn headed(color: bool, head: &str, style: &str, text: &str) -> String {

@@ -1,1 +1,270 @@
-//! Real microVMs.
+//! Real microVMs under QEMU: launch, work, end, nothing left. Run by name: `cargo test -p flint --test vm`.
+//!
+//! Needs root, QEMU, and a kernel and an image: `FLINT_TEST_KERNEL` (a `vmlinux` with its initramfs beside it) and
+//! `FLINT_TEST_IMAGE`, or what `make kernel` and `make filesystem` build. Everything it makes is its own: a
+//! temporary state directory, an uplink namespace without a name, a prefix of its own.
+
+use flint::host::{Error, Host, LaunchOrder, Layout, Options};
+use flint::images::{self, LocalImages, Source};
+use flint::net::{self, HostNet};
+use flint::sys::netns;
+use flint::vmm::jail::{self, Jails};
+use flint::vmm::qemu::{self, Accel, Qemu};
+use flint::vmm::{Console, Vmm};
+use flint_core::event::{Event, GuestEnd, GuestEvent, HostEvent};
+use flint_core::id::{HostId, Slot, VmId};
+use flint_core::units::{MiB, Resources};
+use flint_wire::Work;
+use std::collections::BTreeSet;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// One test's host, and what it tells.
+struct Bench {
+    host: Host<Qemu, HostNet, LocalImages>,
+    events: mpsc::Receiver<Event>,
+    layout: Layout,
+    cgroup: String,
+    prefix: String,
+    state: tempfile::TempDir,
+    _uplink: OwnedFd,
+}
+
+impl Bench {
+    /// `name` is 1 to 4 letters: it makes this test's prefix.
+    fn new(name: &str) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let layout = Layout::new(state.path());
+        let uplink = netns::unnamed().unwrap();
+        let path = PathBuf::from(format!("/proc/self/fd/{}", uplink.as_raw_fd()));
+        netns::run_in(&path, make_uplink).unwrap();
+        let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), uplink.as_raw_fd()));
+        let prefix = format!("t{name}{:x}", std::process::id() & 0xfff);
+        let net = net::Options {
+            prefix: prefix.clone(),
+            uplink_namespace: Some(path),
+            dns: vec![[203, 0, 113, 5].into()],
+            ..net::Options::default()
+        };
+        let cgroup = format!("flint-test-{prefix}");
+        let jails = Jails::new(jail::Options {
+            dir: layout.jails(),
+            logs: layout.logs(),
+            uid_base: 61_000,
+            gid_base: 61_000,
+            cgroup: cgroup.clone(),
+        });
+        let options = qemu::Options {
+            program: "qemu-system-x86_64".into(),
+            accel: Accel::Tcg,
+            firmware: None,
+        };
+        let (to_events, events) = mpsc::channel(64);
+        let options_of_host = Options { id: HostId(0), layout: layout.clone(), uid_base: 61_000 };
+        let host = Host::new(
+            options_of_host,
+            Qemu::new(options, jails),
+            HostNet::new(net).unwrap(),
+            LocalImages::new(&images::Options { state_dir: state.path().to_owned() }),
+            to_events,
+        );
+        Bench { host, events, layout, cgroup, prefix, state, _uplink: uplink }
+    }
+
+    fn order(vm: VmId) -> LaunchOrder {
+        let kernel = given("FLINT_TEST_KERNEL", "build/kernel/linux/vmlinux");
+        let image = given("FLINT_TEST_IMAGE", "build/rootfs/rootfs.ext4");
+        LaunchOrder {
+            vm,
+            slot: Slot(1),
+            shape: Resources { vcpus: 1, memory: MiB(512), disk: MiB(1024) },
+            source: Source { kernel, image },
+            boot_timeout: Duration::from_secs(120),
+            console: Console::Kept,
+        }
+    }
+
+    async fn launch(&mut self, vm: VmId) {
+        self.host.launch(Bench::order(vm)).await.unwrap_or_else(|e| panic!("{}", chain(&e)));
+    }
+
+    async fn fact(&mut self) -> GuestEvent {
+        match self.events.recv().await.unwrap() {
+            Event::Guest { said, .. } => said,
+            other => panic!("no guest's fact: {other:?}"),
+        }
+    }
+
+    async fn exit(&mut self) -> GuestEnd {
+        loop {
+            if let Event::Host(HostEvent::Exited { end, .. }) = self.events.recv().await.unwrap() {
+                return end;
+            }
+        }
+    }
+
+    /// Destroys, and looks everywhere for what may be left.
+    async fn leave_nothing(self, vm: VmId) {
+        self.host.destroy(vm, None).await.unwrap_or_else(|e| panic!("{}", chain(&e)));
+        let left = self.host.inventory(&BTreeSet::new()).await.unwrap();
+        let HostEvent::Inventory { alive, present, .. } = left else { panic!("no inventory") };
+        assert!(alive.is_empty() && present.is_empty(), "{alive:?} {present:?}");
+        let jails = std::fs::read_dir(self.layout.jails().join("qemu")).unwrap();
+        assert_eq!(jails.count(), 0);
+        let scratch = std::fs::read_dir(self.layout.scratch()).unwrap().flatten();
+        let disks = scratch.filter(|e| e.file_name().to_string_lossy().starts_with("vm-"));
+        assert_eq!(disks.count(), 0);
+        let mine = |name: &String| name.starts_with(&self.prefix);
+        assert_eq!(netns::names().unwrap().into_iter().filter(mine).count(), 0);
+        let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
+        assert!(!mounts.contains(&*self.state.path().to_string_lossy()));
+        remove_cgroups(Path::new("/sys/fs/cgroup"), &self.cgroup, vm);
+    }
+}
+
+/// The parents of this test's groups are its own; the groups themselves must be gone.
+fn remove_cgroups(root: &Path, name: &str, vm: VmId) {
+    let below = std::fs::read_dir(root).unwrap().flatten().map(|e| e.path());
+    for parent in below.chain([root.to_owned()]).map(|dir| dir.join(name)) {
+        assert!(!parent.join(vm.to_string()).exists(), "{}", parent.display());
+        if parent.exists() {
+            std::fs::remove_dir(&parent).unwrap();
+        }
+    }
+}
+
+fn make_uplink() {
+    let script = "ip link set lo up
+        ip link add eth0 type veth peer name eth1
+        ip addr add 198.51.100.2/24 dev eth0
+        ip link set eth0 up && ip link set eth1 up
+        ip route add default via 198.51.100.1";
+    assert!(Command::new("sh").args(["-ec", script]).status().unwrap().success());
+}
+
+fn given(name: &str, default: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let path = std::env::var_os(name).map_or_else(|| root.join(default), PathBuf::from);
+    assert!(
+        path.exists(),
+        "`{}` is not there: set {name}, or run `make kernel filesystem`",
+        path.display()
+    );
+    path
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+fn shell(script: &str) -> Work {
+    Work::Command { argv: ["sh", "-c", script].map(str::to_owned).to_vec() }
+}
+
+#[tokio::test]
+async fn a_command_runs_in_its_own_guest_and_nothing_is_left() {
+    let mut bench = Bench::new("run");
+    let vm = VmId(1);
+    bench.launch(vm).await;
+    let mut log = bench.host.log(vm).unwrap();
+    assert!(matches!(bench.fact().await, GuestEvent::Ready { .. }));
+    bench
+        .host
+        .arm(vm, shell("cat /proc/sys/kernel/random/boot_id; echo oops >&2; exit 7"))
+        .await
+        .unwrap();
+    assert_eq!(bench.fact().await, GuestEvent::RunnerExited { code: 7 });
+    assert_eq!(bench.exit().await, GuestEnd::ShutDown);
+    let mut lines = Vec::new();
+    while let Ok(line) = log.live.recv().await {
+        lines.push(line.text);
+    }
+    let own = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let boot_id = lines.iter().find(|line| line.len() == own.trim().len()).unwrap();
+    assert_ne!(boot_id, own.trim());
+    assert!(lines.iter().any(|line| line == "oops"), "{lines:?}");
+    let file = String::from_utf8(bench.host.kept_log(vm, 10_000)).unwrap();
+    assert!(file.contains(" err oops\n"), "{file}");
+    bench.leave_nothing(vm).await;
+}
+
+#[tokio::test]
+async fn a_guest_killed_in_the_middle_of_its_work_leaves_nothing() {
+    let mut bench = Bench::new("kill");
+    let vm = VmId(2);
+    bench.launch(vm).await;
+    assert!(matches!(bench.fact().await, GuestEvent::Ready { .. }));
+    bench.host.arm(vm, shell("sleep 600")).await.unwrap();
+    bench.host.destroy(vm, Some(Slot(1))).await.unwrap();
+    assert_eq!(bench.exit().await, GuestEnd::Killed);
+    let late = bench.host.launch(Bench::order(vm)).await;
+    assert!(matches!(late, Err(Error::Destroyed { .. })));
+    bench.leave_nothing(vm).await;
+}
+
+#[tokio::test]
+async fn a_guest_that_never_gets_ready_fails_with_its_consoles_last_words() {
+    let mut bench = Bench::new("dead");
+    let vm = VmId(3);
+    let mut order = Bench::order(vm);
+    // A kernel without anything to run panics.
+    let bundle = bench.state.path().join("bundle");
+    std::fs::create_dir(&bundle).unwrap();
+    std::fs::copy(&order.source.kernel, bundle.join("vmlinux")).unwrap();
+    let empty =
+        "070701".to_owned() + &"0".repeat(8 * 11) + "0000000B" + "00000000" + "TRAILER!!!\0\0\0\0";
+    std::fs::write(bundle.join("initramfs.cpio"), empty).unwrap();
+    order.source.kernel = bundle.join("vmlinux");
+    bench.host.launch(order).await.unwrap_or_else(|e| panic!("{}", chain(&e)));
+    assert_eq!(bench.exit().await, GuestEnd::Crashed);
+    let console = String::from_utf8_lossy(&bench.host.kept_console(vm, 100_000)).into_owned();
+    assert!(console.contains("Kernel panic"), "{console}");
+    bench.leave_nothing(vm).await;
+}
+
+#[tokio::test]
+async fn a_guest_that_powers_off_in_the_middle_of_its_work_has_ended_without_a_code() {
+    let mut bench = Bench::new("off");
+    let vm = VmId(4);
+    bench.launch(vm).await;
+    assert!(matches!(bench.fact().await, GuestEvent::Ready { .. }));
+    bench
+        .host
+        .arm(vm, shell("sudo -n sh -c 'echo b > /proc/sysrq-trigger'; sleep 600"))
+        .await
+        .unwrap();
+    match bench.events.recv().await.unwrap() {
+        Event::Host(HostEvent::Exited { end, .. }) => assert_eq!(end, GuestEnd::ShutDown),
+        other => panic!("something before the end: {other:?}"),
+    }
+    bench.leave_nothing(vm).await;
+}
+
+#[tokio::test]
+async fn another_daemon_takes_a_running_guest_up_and_hears_what_it_missed() {
+    let mut bench = Bench::new("take");
+    let vm = VmId(5);
+    bench.launch(vm).await;
+    assert!(matches!(bench.fact().await, GuestEvent::Ready { .. }));
+    bench.host.arm(vm, shell("sleep 2; exit 4")).await.unwrap();
+    // A second set of jails knows nothing but what is on the disk.
+    let jails = Jails::new(jail::Options {
+        dir: bench.layout.jails(),
+        logs: bench.layout.logs(),
+        uid_base: 61_000,
+        gid_base: 61_000,
+        cgroup: bench.cgroup.clone(),
+    });
+    assert_eq!(jails.inventory().await.unwrap().alive, BTreeSet::from([vm]));
+    let program = "qemu-system-x86_64".into();
+    let second = Qemu::new(qemu::Options { program, accel: Accel::Tcg, firmware: None }, jails);
+    let found = second.inventory().await.unwrap();
+    assert_eq!(found.alive, found.present);
+    second.kill(vm).await.unwrap();
+    assert_eq!(bench.exit().await, GuestEnd::Killed);
+    bench.leave_nothing(vm).await;
+}

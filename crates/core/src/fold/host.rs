@@ -8,8 +8,9 @@ use crate::vm::{Phase, Reason};
 use crate::world::World;
 use std::collections::BTreeSet;
 
-pub(super) fn launch_began(world: &mut World, now: Timestamp, id: VmId) {
+pub(super) fn launch_began(world: &mut World, now: Timestamp, id: VmId, committed: Timestamp) {
     if let Some(vm) = world.vms.get_mut(&id) {
+        vm.times.committed.get_or_insert(committed);
         vm.times.launched.get_or_insert(now);
     }
 }

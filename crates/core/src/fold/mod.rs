@@ -59,7 +59,9 @@ fn forge(world: &mut World, now: Timestamp, event: ForgeEvent) -> Option<Record>
 
 fn from_host(world: &mut World, now: Timestamp, event: HostEvent) {
     match event {
-        HostEvent::LaunchBegan { vm } => host::launch_began(world, now, vm),
+        HostEvent::LaunchBegan { vm, committed } => {
+            host::launch_began(world, now, vm, committed);
+        }
         HostEvent::LaunchFailed { vm, why } => host::launch_failed(world, now, vm, why),
         HostEvent::Exited { vm, end } => host::exited(world, now, vm, end),
         HostEvent::Destroyed { vm } => host::destroyed(world, now, vm),

@@ -121,7 +121,7 @@ fn of_vm(at: Timestamp, vm: VmId, words: &[&str]) -> Option<Event> {
     let why = || "it was written so".to_owned();
     let guest = |said| Event::Guest { vm, said };
     Some(match words {
-        ["launched"] => Event::Host(HostEvent::LaunchBegan { vm }),
+        ["launched"] => Event::Host(HostEvent::LaunchBegan { vm, committed: Timestamp(0) }),
         ["launch", "failed"] => Event::Host(HostEvent::LaunchFailed { vm, why: why() }),
         ["destroyed"] => Event::Host(HostEvent::Destroyed { vm }),
         ["destroy", "failed"] => Event::Host(HostEvent::DestroyFailed { vm, why: why() }),

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// The host as it really is.
-pub type RealHost = Host<AnyVmm, HostNet, LocalImages>;
+pub(super) type RealHost = Host<AnyVmm, HostNet, LocalImages>;
 
 /// Facts of guests that may wait for the door; more make a guest's follower wait, never the guest.
 const FACTS: usize = 1_024;
@@ -24,20 +24,20 @@ const FACTS: usize = 1_024;
 const CANARY: VmId = VmId(u64::MAX);
 
 /// A host, what its guests tell, and why it has the VMM that it has.
-pub struct Assembled {
+pub(super) struct Assembled {
     /// It.
-    pub host: Arc<RealHost>,
+    pub(super) host: Arc<RealHost>,
     /// What its guests tell.
-    pub told: mpsc::Receiver<Event>,
+    pub(super) told: mpsc::Receiver<Event>,
     /// The VMM, and why that one.
-    pub vmm: String,
+    pub(super) vmm: String,
 }
 
 /// Looks at every kernel and image first: a daemon that cannot start a single microVM should not start.
 ///
 /// # Errors
 /// [`Error`], naming the thing, the cause and the fix.
-pub async fn assemble(config: &Config) -> Result<Assembled, Error> {
+pub(super) async fn assemble(config: &Config) -> Result<Assembled, Error> {
     let layout = Layout::new(&config.host.state_dir);
     for path in [layout.jails(), layout.logs(), layout.scratch()] {
         options::directory(&path)?;

@@ -3,6 +3,7 @@
 //! Nothing here decides; `flint_core::plan` does. Nothing here acts; the dispatcher does.
 
 use super::clock::Clock;
+use super::dispatch::Batch;
 use super::door::{Knock, NotStored, Taken, View};
 use crate::store::{Change, Store};
 use flint_core::audit::audit;
@@ -27,7 +28,7 @@ pub struct Controller<S, C> {
     clock: Arc<C>,
     world: Arc<World>,
     inside: mpsc::Receiver<Knock>,
-    orders: mpsc::UnboundedSender<Vec<Action>>,
+    orders: mpsc::UnboundedSender<Batch>,
     window: watch::Sender<View>,
     /// Facts that a refused commit left over.
     unstored: Vec<Event>,
@@ -37,7 +38,7 @@ pub struct Controller<S, C> {
 /// The controller's ends that the rest of the daemon holds.
 pub struct Ends {
     /// All orders that are due, after each commit.
-    pub orders: mpsc::UnboundedReceiver<Vec<Action>>,
+    pub orders: mpsc::UnboundedReceiver<Batch>,
     /// What the daemon shows.
     pub window: watch::Receiver<View>,
 }
@@ -118,10 +119,10 @@ impl<S: Store, C: Clock> Controller<S, C> {
             };
             match known {
                 Ok(false) => fresh.push(one),
-                Ok(true) => drop(one.done.send(Ok(Taken::Known))),
+                Ok(true) => answer(vec![one], Ok(Taken::Known)),
                 Err(error) => {
                     tracing::error!(error = %crate::error::chain(&error), "cannot read the store");
-                    drop(one.done.send(Err(NotStored)));
+                    answer(vec![one], Err(NotStored));
                 }
             }
         }
@@ -174,13 +175,15 @@ impl<S: Store, C: Clock> Controller<S, C> {
         let world = Arc::clone(&self.world);
         self.window.send_replace(View { world, waits: Arc::new(waits), notes, stored: true });
         // The dispatcher ends only with the daemon; orders not given are given again at the next start.
-        drop(self.orders.send(actions));
+        let committed = self.clock.now();
+        drop(self.orders.send(Batch { actions, committed }));
     }
 }
 
 fn answer(waiting: Vec<Waiting>, with: Result<Taken, NotStored>) {
     for one in waiting {
-        drop(one.done.send(with));
+        // A sender that gave up waiting tells it again, and hears that it is known.
+        one.done.send(with).ok();
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Every plan names all orders that are due, so an order that is still under way is named again and dropped here.
 
-use super::door::Door;
+use super::door::{Door, Window};
 use crate::error::chain;
 use crate::forge::{Forge, Removal, Request};
 use crate::host::{Host, LaunchOrder};
@@ -13,8 +13,11 @@ use flint_core::event::{Event, ForgeEvent, GuestEvent, HostEvent, RegisterFailur
 use flint_core::id::{ProfileId, RunnerName, Slot, VmId};
 use flint_core::plan::Action;
 use flint_core::profile::Profile;
+use flint_core::units::Timestamp;
+use flint_core::vm::Registration;
+use flint_core::world::World;
 use flint_wire::Work;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinSet};
@@ -28,14 +31,27 @@ pub struct Recipe {
     pub source: Source,
 }
 
+/// All orders that are due after one commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// They.
+    pub actions: Vec<Action>,
+    /// When the plan that holds them was on disk.
+    pub committed: Timestamp,
+}
+
 /// The hands that orders need. One task an order; all are owned here.
 pub struct Dispatcher<F, V, N, I> {
     forge: Arc<F>,
     host: Arc<Host<V, N, I>>,
     recipes: Arc<BTreeMap<ProfileId, Recipe>>,
     door: Door,
+    window: Window,
     running: JoinSet<Outcome>,
     in_flight: HashMap<Id, Action>,
+    /// Started, and named by every batch since: an order is given again only after a plan without it. Until the
+    /// facts of its end are folded, plans go on naming it.
+    given: BTreeSet<Action>,
 }
 
 /// What an order came to.
@@ -45,7 +61,14 @@ struct Outcome {
     events: Vec<Event>,
     /// A secret to hand to a guest. Not part of the order: the guest may take long to come up, and a
     /// deregistration must not wait for that.
-    hand_over: Option<(VmId, Work)>,
+    hand_over: Option<Secret>,
+}
+
+/// A registration's one-job secret, on its way to its guest.
+struct Secret {
+    vm: VmId,
+    attempt: u32,
+    work: Work,
 }
 
 impl<F: Forge, V: Vmm, N: Net, I: Images> Dispatcher<F, V, N, I> {
@@ -55,18 +78,18 @@ impl<F: Forge, V: Vmm, N: Net, I: Images> Dispatcher<F, V, N, I> {
         forge: Arc<F>,
         host: Arc<Host<V, N, I>>,
         recipes: Arc<BTreeMap<ProfileId, Recipe>>,
-        door: Door,
+        (door, window): (Door, Window),
     ) -> Self {
-        let (running, in_flight) = (JoinSet::new(), HashMap::new());
-        Dispatcher { forge, host, recipes, door, running, in_flight }
+        let (running, in_flight, given) = Default::default();
+        Dispatcher { forge, host, recipes, door, window, running, in_flight, given }
     }
 
     /// Takes orders until their sender is gone, then lets the ones under way end.
-    pub async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Vec<Action>>) {
+    pub async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Batch>) {
         loop {
             tokio::select! {
-                due = orders.recv() => match due {
-                    Some(due) => due.into_iter().for_each(|action| self.start(action)),
+                batch = orders.recv() => match batch {
+                    Some(batch) => self.take(batch),
                     None => break,
                 },
                 Some(end) = self.running.join_next_with_id() => self.finish(end).await,
@@ -77,10 +100,19 @@ impl<F: Forge, V: Vmm, N: Net, I: Images> Dispatcher<F, V, N, I> {
         }
     }
 
-    fn start(&mut self, action: Action) {
-        if self.in_flight.values().any(|other| *other == action || must_wait(&action, other)) {
-            return;
+    fn take(&mut self, Batch { actions, committed }: Batch) {
+        let due: BTreeSet<Action> = actions.iter().cloned().collect();
+        let running: BTreeSet<&Action> = self.in_flight.values().collect();
+        self.given.retain(|action| due.contains(action) || running.contains(action));
+        for action in actions {
+            let waits = self.in_flight.values().any(|other| must_wait(&action, other));
+            if !waits && self.given.insert(action.clone()) {
+                self.start(action, committed);
+            }
         }
+    }
+
+    fn start(&mut self, action: Action, committed: Timestamp) {
         tracing::debug!(?action, "order");
         let task = match action.clone() {
             Action::Launch { vm, slot, profile, .. } => {
@@ -95,7 +127,8 @@ impl<F: Forge, V: Vmm, N: Net, I: Images> Dispatcher<F, V, N, I> {
                     boot_timeout: recipe.profile.timeouts.boot,
                     console: Console::Kept,
                 };
-                self.running.spawn(launch(Arc::clone(&self.host), self.door.clone(), order))
+                let (host, door) = (Arc::clone(&self.host), self.door.clone());
+                self.running.spawn(launch(host, door, order, committed))
             }
             Action::Register { vm, profile, attempt, name, .. } => {
                 let labels = self.recipes.get(&profile).map(|r| r.profile.labels.clone());
@@ -131,8 +164,9 @@ impl<F: Forge, V: Vmm, N: Net, I: Images> Dispatcher<F, V, N, I> {
             }
         };
         self.in_flight.remove(&id);
-        if let Some((vm, work)) = outcome.hand_over {
-            self.running.spawn(hand_over(Arc::clone(&self.host), vm, work));
+        if let Some(secret) = outcome.hand_over {
+            let (host, window) = (Arc::clone(&self.host), self.window.clone());
+            self.running.spawn(hand_over(host, window, secret));
         }
         for event in outcome.events {
             self.door.tell(event).await;
@@ -173,9 +207,10 @@ async fn launch<V: Vmm, N: Net, I: Images>(
     host: Arc<Host<V, N, I>>,
     door: Door,
     order: LaunchOrder,
+    committed: Timestamp,
 ) -> Outcome {
     let vm = order.vm;
-    door.tell(Event::Host(HostEvent::LaunchBegan { vm })).await;
+    door.tell(Event::Host(HostEvent::LaunchBegan { vm, committed })).await;
     match host.launch(order).await {
         Ok(()) => Outcome::default(),
         Err(error) => {
@@ -203,7 +238,7 @@ async fn register<F: Forge>(forge: Arc<F>, request: Request, attempt: u32) -> Ou
             let runner = registered.runner;
             let work = Work::Runner { jit_config: registered.jit_config };
             let event = Event::Forge(ForgeEvent::Registered { vm, attempt, runner });
-            Outcome { events: vec![event], hand_over: Some((vm, work)) }
+            Outcome { events: vec![event], hand_over: Some(Secret { vm, attempt, work }) }
         }
         Err(error) => {
             let (failure, why) = (error.failure(), chain(&error));
@@ -212,13 +247,31 @@ async fn register<F: Forge>(forge: Arc<F>, request: Request, attempt: u32) -> Ou
     }
 }
 
-/// The secret goes from GitHub's answer to the guest, and is neither kept nor told.
+/// The secret goes from GitHub's answer to the guest, and is neither kept nor told. It goes only after the world
+/// that holds its registration is on disk, and not to a guest that is already on its way out.
 async fn hand_over<V: Vmm, N: Net, I: Images>(
     host: Arc<Host<V, N, I>>,
-    vm: VmId,
-    work: Work,
+    mut window: Window,
+    Secret { vm, attempt, work }: Secret,
 ) -> Outcome {
-    match host.arm(vm, work).await {
+    let registered = |world: &World| match world.vms.get(&vm).map(|vm| &vm.registration) {
+        Some(Registration::Asked { attempt: asked }) => *asked != attempt,
+        Some(Registration::None | Registration::Held { .. }) | None => true,
+    };
+    let wanted = match window.wait_for(|view| registered(&view.world)).await {
+        Ok(view) => view.world.wants_secret(vm, attempt),
+        Err(_) => false,
+    };
+    if !wanted {
+        return Outcome::default();
+    }
+    let leaving = window.wait_for(|view| !view.world.wants_secret(vm, attempt));
+    let armed = tokio::select! {
+        biased;
+        armed = host.arm(vm, work) => armed,
+        _ = leaving => return Outcome::default(),
+    };
+    match armed {
         Ok(()) => Outcome::default(),
         Err(error) => {
             let why = format!("cannot hand the registration over: {}", chain(&error));

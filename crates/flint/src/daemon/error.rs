@@ -104,7 +104,9 @@ impl Error {
             Error::Directory { .. } => {
                 Some("Flint runs as root; `--state-dir` and `--run-dir` choose others".to_owned())
             }
-            Error::NoGithub => Some("set `--organization` or `--repository`, and the App".to_owned()),
+            Error::NoGithub => {
+                Some("set `--organization` or `--repository`, and the App".to_owned())
+            }
             Error::Ipv6 { .. } => Some("name IPv4 addresses there".to_owned()),
             Error::NoProfile { .. } => Some("`flint status` lists the profiles".to_owned()),
             Error::Signals { .. } | Error::Broken => None,

@@ -18,14 +18,13 @@ use std::net::IpAddr;
 use std::path::Path;
 
 /// The one host of a daemon that owns one host.
-pub const LOCAL: HostId = HostId(0);
+pub(super) const LOCAL: HostId = HostId(0);
 
 /// The cgroup above all microVMs.
 const CGROUP: &str = "flint";
 
 /// GitHub's room.
-#[must_use]
-pub fn forge(github: &GithubOptions) -> forge::Options {
+pub(super) fn forge(github: &GithubOptions) -> forge::Options {
     let mut secrets = github.webhook_secrets.iter().cloned();
     let webhook = match secrets.next() {
         Some(current) => WebhookAuth::Secrets { current, other: secrets.next() },
@@ -49,7 +48,7 @@ pub fn forge(github: &GithubOptions) -> forge::Options {
 ///
 /// # Errors
 /// [`Error::Ipv6`] for what guests cannot reach yet.
-pub fn net(config: &Config) -> Result<net::Options, Error> {
+pub(super) fn net(config: &Config) -> Result<net::Options, Error> {
     let host = &config.host;
     let dns = host.dns.iter().map(|ip| match ip {
         IpAddr::V4(ip) => Ok(*ip),
@@ -73,8 +72,7 @@ fn range(key: &'static str, cidr: &crate::config::Cidr) -> Result<Cidr, Error> {
 }
 
 /// The jails of either VMM.
-#[must_use]
-pub fn jails(config: &Config) -> jail::Options {
+pub(super) fn jails(config: &Config) -> jail::Options {
     let layout = Layout::new(&config.host.state_dir);
     jail::Options {
         dir: layout.jails(),
@@ -86,8 +84,7 @@ pub fn jails(config: &Config) -> jail::Options {
 }
 
 /// Both VMMs, and the one that was asked for.
-#[must_use]
-pub fn vmms(config: &Config) -> (Choice, Candidates) {
+pub(super) fn vmms(config: &Config) -> (Choice, Candidates) {
     let host = &config.host;
     let choice = match host.vmm {
         VmmChoice::Auto => Choice::Auto,
@@ -95,24 +92,19 @@ pub fn vmms(config: &Config) -> (Choice, Candidates) {
         VmmChoice::Qemu => Choice::Qemu,
     };
     let (jailer, program) = (host.jailer.clone(), host.firecracker.clone());
-    let qemu = qemu::Options {
-        program: host.qemu.clone(),
-        accel: qemu::Accel::Tcg,
-        firmware: None,
-    };
+    let qemu =
+        qemu::Options { program: host.qemu.clone(), accel: qemu::Accel::Tcg, firmware: None };
     (choice, Candidates { firecracker: firecracker::Options::new(jailer, program), qemu })
 }
 
 /// The host's room.
-#[must_use]
-pub fn host(config: &Config) -> host::Options {
+pub(super) fn host(config: &Config) -> host::Options {
     let layout = Layout::new(&config.host.state_dir);
     host::Options { id: LOCAL, layout, uid_base: config.host.uid_base }
 }
 
 /// What a launch needs of each profile.
-#[must_use]
-pub fn recipes(config: &Config) -> BTreeMap<ProfileId, Recipe> {
+pub(super) fn recipes(config: &Config) -> BTreeMap<ProfileId, Recipe> {
     let recipe = |(id, options): (&ProfileId, &crate::config::ProfileOptions)| {
         let source = Source { kernel: options.kernel.clone(), image: options.image.clone() };
         (id.clone(), Recipe { profile: options.profile.clone(), source })
@@ -121,8 +113,7 @@ pub fn recipes(config: &Config) -> BTreeMap<ProfileId, Recipe> {
 }
 
 /// The first fact of a daemon's life.
-#[must_use]
-pub fn started(config: &Config, now: Timestamp) -> Event {
+pub(super) fn started(config: &Config, now: Timestamp) -> Event {
     let profiles = config.profiles.iter();
     let profiles = profiles.map(|(id, options)| (id.clone(), options.profile.clone()));
     let host = Host {
@@ -138,7 +129,7 @@ pub fn started(config: &Config, now: Timestamp) -> Event {
 ///
 /// # Errors
 /// [`Error::Directory`].
-pub fn directory(path: &Path) -> Result<(), Error> {
+pub(super) fn directory(path: &Path) -> Result<(), Error> {
     use std::os::unix::fs::DirBuilderExt;
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|source| Error::Directory { path: path.to_owned(), source })

@@ -80,11 +80,18 @@ struct Core {
 }
 
 impl Core {
-    fn start(self, tasks: &mut JoinSet<()>, ends: Ends, told: mpsc::Receiver<Event>, config: &Config) {
+    fn start(
+        self,
+        tasks: &mut JoinSet<()>,
+        ends: Ends,
+        told: mpsc::Receiver<Event>,
+        config: &Config,
+    ) {
         let Core { host, forge, clock, door } = self;
         let recipes = Arc::new(options::recipes(config));
         let (hands, reach) = (Arc::clone(&host), Arc::clone(&forge));
-        let dispatcher = Dispatcher::new(reach, hands, recipes, door.clone());
+        let dispatcher =
+            Dispatcher::new(reach, hands, recipes, (door.clone(), ends.window.clone()));
         tasks.spawn(dispatcher.run(ends.orders));
         tasks.spawn(pass_on(told, door.clone()));
         tasks.spawn(ask::host(host, Arc::clone(&clock), (door.clone(), ends.window)));

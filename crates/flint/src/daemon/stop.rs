@@ -59,8 +59,7 @@ pub async fn drain<C: Clock>(
 }
 
 fn left(window: &Window, why: &str) {
-    let vms: Vec<String> =
-        window.borrow().world.vms.keys().map(ToString::to_string).collect();
+    let vms: Vec<String> = window.borrow().world.vms.keys().map(ToString::to_string).collect();
     let vms = vms.join(" ");
     tracing::warn!(%vms, why, "leaving microVMs behind; the next start takes them over");
 }

@@ -48,6 +48,7 @@ fn job(profile: Option<&str>, state: JobState) -> Job {
 
 fn vm(phase: Phase, registration: Registration) -> Vm {
     Vm {
+        job: None,
         profile: profile_id("linux-4"),
         host: HostId(0),
         slot: Slot(3),

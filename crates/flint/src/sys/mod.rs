@@ -1,5 +1,8 @@
 //! The only user of libc, `/proc` and `/sys`. Knows no word of the domain.
-#![expect(unsafe_code, reason = "system calls that have no safe wrapper; each says why it is sound")]
+#![expect(
+    unsafe_code,
+    reason = "system calls that have no safe wrapper; each says why it is sound"
+)]
 
 pub mod bounded;
 pub mod cgroup;

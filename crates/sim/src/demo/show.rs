@@ -22,12 +22,12 @@ fn plain(c: char) -> impl Iterator<Item = char> {
 
 /// The times of a job, from the webhook to the last trace removed.
 #[must_use]
-pub fn waterfall(job: &JobRow, committed: Option<Timestamp>) -> String {
+pub fn waterfall(job: &JobRow) -> String {
     let mut text = String::new();
     let vm = job.vm.as_deref().unwrap_or("no microVM");
     // Writing to a `String` cannot fail.
     drop(writeln!(text, "job {} `{}` in {vm}: {}", job.id, job.name, job.state));
-    let steps = steps(job, committed);
+    let steps = steps(job);
     let end = steps.iter().map(|(_, at)| at.since(job.received).as_millis()).max().unwrap_or(1);
     let mut before = job.received;
     for (name, at) in steps {
@@ -49,11 +49,11 @@ fn scale(millis: u128, end: u128) -> usize {
 }
 
 /// The steps that were reached, in the order of their times.
-fn steps(job: &JobRow, committed: Option<Timestamp>) -> Vec<(&'static str, Timestamp)> {
+fn steps(job: &JobRow) -> Vec<(&'static str, Timestamp)> {
     let times = job.times.clone().unwrap_or_default();
     let all = [
         ("received", Some(job.received)),
-        ("committed", committed),
+        ("committed", times.committed),
         ("planned", Some(times.planned)),
         ("launch", times.launched),
         ("kernel up", times.kernel_up),

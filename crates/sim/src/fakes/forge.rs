@@ -19,11 +19,18 @@ impl FakeForge {
         FakeForge { outside, instance: instance.to_owned() }
     }
 
-    fn status(status: u16, name: &RunnerName) -> Error {
-        Error::Status {
-            call: format!("generate-jitconfig for `{name}`"),
-            status,
-            message: "as the test wants it".to_owned(),
+    /// What the real one says of this status.
+    fn answered(status: u16, name: &RunnerName) -> Error {
+        let call = format!("register `{name}`");
+        let said = "as the test wants it".to_owned();
+        match status {
+            401 => Error::Unauthorized { call, said, skew: None },
+            403 => Error::Forbidden { call, said },
+            404 => Error::NotFound { call, said },
+            409 => Error::Conflict { call, said },
+            422 => Error::Invalid { call, said },
+            500.. => Error::Server { call, status, said },
+            _ => Error::Unexpected { call, status, said },
         }
     }
 }
@@ -32,17 +39,17 @@ impl Forge for FakeForge {
     async fn register(&self, request: Request) -> Result<Registered, Error> {
         let mut state = self.outside.lock();
         if let Some(status) = state.faults.register.pop_front() {
-            return Err(FakeForge::status(status, &request.name));
+            return Err(FakeForge::answered(status, &request.name));
         }
         if state.runners.contains_key(&request.name) {
-            return Err(FakeForge::status(409, &request.name));
+            return Err(FakeForge::answered(409, &request.name));
         }
         state.runners.insert(request.name.clone(), (request.labels, None));
         state.next_runner += 1;
         let runner = RunnerId(state.next_runner);
         if state.faults.register_answer_lost > 0 {
             state.faults.register_answer_lost -= 1;
-            return Err(FakeForge::status(504, &request.name));
+            return Err(FakeForge::answered(504, &request.name));
         }
         // The fake guest finds its runner by this text.
         let jit_config = Secret::new(request.name.as_str().to_owned());

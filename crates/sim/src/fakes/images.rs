@@ -23,7 +23,7 @@ impl Images for FakeImages {
         state.disks.insert(vm);
         if state.faults.disk_full {
             let source = std::io::Error::from(std::io::ErrorKind::StorageFull);
-            return Err(Error::Scratch { path, source });
+            return Err(Error::DiskFull { path, free: 0, source });
         }
         Ok(path)
     }

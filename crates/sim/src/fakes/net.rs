@@ -7,6 +7,9 @@ use flint_core::id::Slot;
 use flint_wire::Network;
 use std::collections::BTreeSet;
 
+/// Device or resource busy.
+const EBUSY: i32 = 16;
+
 /// The networks of an [`Outside`].
 pub struct FakeNet(pub Outside);
 
@@ -16,8 +19,9 @@ impl Net for FakeNet {
         state.networks.insert(slot);
         if state.faults.net > 0 {
             state.faults.net -= 1;
-            let source = std::io::Error::other("device or resource busy");
-            return Err(Error::Namespace { slot, source });
+            let (verb, path) = ("make", format!("/run/netns/fake-{slot}").into());
+            let source = std::io::Error::from_raw_os_error(EBUSY);
+            return Err(Error::Namespace { verb, path, source });
         }
         let nic = Nic {
             netns: format!("/run/netns/fake-{slot}").into(),

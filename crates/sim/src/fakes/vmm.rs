@@ -19,7 +19,8 @@ impl Vmm for FakeVmm {
         if state.faults.boot > 0 {
             state.faults.boot -= 1;
             let source = io::Error::other("the fake VMM was told to fail");
-            return Err(Error::Start { vm: boot.vm, source });
+            let program = "fake-vmm".into();
+            return Err(Error::Spawn { vm: boot.vm, program, source });
         }
         state.powered.insert(boot.vm, watch::Sender::new(true));
         Ok(())
@@ -45,7 +46,7 @@ impl Vmm for FakeVmm {
     }
 
     async fn channel(&self, vm: VmId) -> Result<Channel, Error> {
-        let refused = |vm| Error::Start { vm, source: io::ErrorKind::ConnectionRefused.into() };
+        let refused = |vm| Error::Channel { vm, source: io::ErrorKind::ConnectionRefused.into() };
         let power = {
             let state = self.0.lock();
             if state.faults.guest_silent {
@@ -53,8 +54,7 @@ impl Vmm for FakeVmm {
             }
             state.powered.get(&vm).map(watch::Sender::subscribe).ok_or_else(|| refused(vm))?
         };
-        let (ours, theirs) =
-            Channel::pair().map_err(|source| Error::Start { vm, source })?;
+        let (ours, theirs) = Channel::pair().map_err(|source| Error::Channel { vm, source })?;
         tokio::spawn(guest::live(self.0.clone(), vm, theirs, power));
         Ok(ours)
     }

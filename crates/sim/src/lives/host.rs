@@ -27,7 +27,9 @@ impl Life {
         }
         real.present.insert(vm);
         if step == 0 {
-            self.soon(Happening::Answer(life, Event::Host(HostEvent::LaunchBegan { vm })));
+            let committed = self.now;
+            let began = HostEvent::LaunchBegan { vm, committed: Timestamp(committed) };
+            self.soon(Happening::Answer(life, Event::Host(began)));
         }
         if step < 2 {
             return self.soon(Happening::LaunchStep(life, action, step + 1));
