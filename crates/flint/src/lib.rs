@@ -2,6 +2,7 @@
 //! `ARCHITECTURE.md`.
 
 pub mod api;
+pub mod assemble;
 pub mod cli;
 pub mod config;
 pub mod daemon;

@@ -17,7 +17,7 @@ mod tests;
 use crate::config::{self, Config, Flags, Machine, Purpose, Sources};
 use crate::error::{Exit, Problem};
 use crate::sys::host_facts;
-use crate::{api, daemon};
+use crate::{api, assemble};
 use args::{Cli, Command, Files};
 use clap::Parser;
 use client::Client;
@@ -101,11 +101,11 @@ fn without_command(
 
 fn serve(config: Option<PathBuf>, flags: Flags) -> Result<Exit, Problem> {
     let config = load(&gather(flags, config)?, Purpose::Serve)?;
-    let ended = block_on(daemon::serve(config))?;
+    let ended = block_on(assemble::serve(config))?;
     ended.map(|()| Exit::Ok).map_err(from_daemon)
 }
 
-fn from_daemon(error: daemon::Error) -> Problem {
+fn from_daemon(error: assemble::Error) -> Problem {
     let help = error.help();
     Problem::new(Exit::Failed, error).help(help)
 }

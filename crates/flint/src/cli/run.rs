@@ -2,8 +2,8 @@
 
 use super::error::Error;
 use super::{block_on, from_daemon};
+use crate::assemble;
 use crate::config::{self, Config};
-use crate::daemon;
 use crate::error::{Exit, Problem};
 use flint_core::id::ProfileId;
 
@@ -17,7 +17,7 @@ pub(super) fn by_hand(
     argv: Vec<String>,
 ) -> Result<Exit, Problem> {
     let profile = choose(&config, profile)?;
-    let ended = block_on(daemon::run(config, daemon::ByHand { profile, argv }))?;
+    let ended = block_on(assemble::run(config, assemble::ByHand { profile, argv }))?;
     let code = ended.map_err(from_daemon)?;
     // A code outside of 0 to 255 cannot be an exit code: something went wrong in the guest.
     Ok(u8::try_from(code).map_or(Exit::Failed, Exit::Command))

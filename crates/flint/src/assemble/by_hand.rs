@@ -1,9 +1,9 @@
 //! One microVM by hand, without GitHub: `flint run` and `flint --interactive`.
 
-use super::assemble::{Assembled, assemble};
-use super::stop::Signals;
-use super::{Error, options};
+use super::Error;
+use super::host::{Assembled, assemble, directory};
 use crate::config::Config;
+use crate::daemon::stop::Signals;
 use crate::host::LaunchOrder;
 use crate::host::log::Line;
 use crate::images::Source;
@@ -35,7 +35,7 @@ pub struct ByHand {
 /// [`Error`] when the microVM or the command cannot start.
 pub async fn run(config: Config, by_hand: ByHand) -> Result<i32, Error> {
     let mut signals = Signals::listen().map_err(|source| Error::Signals { source })?;
-    options::directory(&config.host.state_dir)?;
+    directory(&config.host.state_dir)?;
     // The lock of the state directory: a daemon's slots and ids are not ours to use.
     let store = Sqlite::open(&config.host.state_dir).map_err(|source| Error::Store { source })?;
     let Assembled { host, mut told, .. } = assemble(&config).await?;

@@ -1,8 +1,8 @@
 //! The configuration as each room wants it. Nothing is decided here, only renamed.
 
 use super::Error;
-use super::dispatch::Recipe;
 use crate::config::{Config, GithubOptions, Scope, VmmChoice};
+use crate::daemon::dispatch::Recipe;
 use crate::forge::{self, WebhookAuth};
 use crate::host::{self, Layout};
 use crate::images::Source;
@@ -15,7 +15,6 @@ use flint_core::id::{HostId, ProfileId};
 use flint_core::units::Timestamp;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::Path;
 
 /// The one host of a daemon that owns one host.
 pub(super) const LOCAL: HostId = HostId(0);
@@ -123,14 +122,4 @@ pub(super) fn started(config: &Config, now: Timestamp) -> Event {
         seen: now,
     };
     Event::Started { profiles: profiles.collect(), hosts: BTreeMap::from([(LOCAL, host)]) }
-}
-
-/// Makes a directory that only root may enter: it holds the store and guests' logs.
-///
-/// # Errors
-/// [`Error::Directory`].
-pub(super) fn directory(path: &Path) -> Result<(), Error> {
-    use std::os::unix::fs::DirBuilderExt;
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|source| Error::Directory { path: path.to_owned(), source })
 }

@@ -11,6 +11,7 @@ use crate::vmm::{AnyVmm, Boot, Console};
 use flint_core::event::Event;
 use flint_core::id::{ProfileId, Slot, VmId};
 use flint_core::units::{MiB, Resources};
+use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -40,7 +41,7 @@ pub(super) struct Assembled {
 pub(super) async fn assemble(config: &Config) -> Result<Assembled, Error> {
     let layout = Layout::new(&config.host.state_dir);
     for path in [layout.jails(), layout.logs(), layout.scratch()] {
-        options::directory(&path)?;
+        directory(&path)?;
     }
     let images = LocalImages::new(&images::Options { state_dir: config.host.state_dir.clone() });
     for (id, profile) in &config.profiles {
@@ -89,4 +90,14 @@ async fn canary(
         console: Console::Kept,
     };
     Ok(Some(Canary { boot, cache: layout.canary() }))
+}
+
+/// Makes a directory that only root may enter: it holds the store and guests' logs.
+///
+/// # Errors
+/// [`Error::Directory`].
+pub(super) fn directory(path: &Path) -> Result<(), Error> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| Error::Directory { path: path.to_owned(), source })
 }

@@ -1,0 +1,65 @@
+//! What carries orders out and asks the outside, at work in tasks of the daemon's own.
+
+use super::host::RealHost;
+use super::options;
+use crate::config::Config;
+use crate::daemon::ask;
+use crate::daemon::clock::SystemClock;
+use crate::daemon::controller::Ends;
+use crate::daemon::dispatch::Dispatcher;
+use crate::daemon::door::Door;
+use crate::forge::GitHub;
+use flint_core::event::Event;
+use flint_core::vm::Phase;
+use flint_core::world::World;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+/// What orders and scans need.
+pub(super) struct Engine {
+    pub(super) host: Arc<RealHost>,
+    pub(super) forge: Arc<GitHub>,
+    pub(super) clock: Arc<SystemClock>,
+    pub(super) door: Door,
+}
+
+impl Engine {
+    pub(super) fn start(
+        self,
+        tasks: &mut JoinSet<()>,
+        ends: Ends,
+        told: mpsc::Receiver<Event>,
+        config: &Config,
+    ) {
+        let Engine { host, forge, clock, door } = self;
+        let recipes = Arc::new(options::recipes(config));
+        let (hands, reach) = (Arc::clone(&host), Arc::clone(&forge));
+        let dispatcher =
+            Dispatcher::new(reach, hands, recipes, (door.clone(), ends.window.clone()));
+        tasks.spawn(dispatcher.run(ends.orders));
+        tasks.spawn(pass_on(told, door.clone()));
+        tasks.spawn(ask::host(host, Arc::clone(&clock), (door.clone(), ends.window)));
+        tasks.spawn(ask::forge(forge, clock, door));
+    }
+}
+
+/// Follows again what an earlier daemon left running. What it does not know, the first scan finds.
+pub(super) fn adopt(host: &RealHost, world: &World) {
+    for (id, vm) in &world.vms {
+        match vm.phase {
+            Phase::Launching | Phase::Stopping { .. } => {}
+            Phase::Warm
+            | Phase::Registering
+            | Phase::Listening
+            | Phase::Busy(_)
+            | Phase::Retiring(_) => host.adopt(*id, vm.slot),
+        }
+    }
+}
+
+async fn pass_on(mut told: mpsc::Receiver<Event>, door: Door) {
+    while let Some(event) = told.recv().await {
+        door.tell(event).await;
+    }
+}

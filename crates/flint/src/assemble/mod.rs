@@ -1,0 +1,15 @@
+//! Puts Flint together from its rooms: the one place that knows every real seam.
+//!
+//! [`serve`] is the daemon, [`run`] one microVM by hand. Nothing is decided here.
+
+mod by_hand;
+mod engine;
+pub mod error;
+mod faces;
+mod host;
+mod options;
+mod serve;
+
+pub use by_hand::{ByHand, run};
+pub use error::Error;
+pub use serve::serve;

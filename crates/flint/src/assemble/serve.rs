@@ -1,0 +1,68 @@
+//! Puts the daemon together: store, forge, host, controller, and what faces the outside. Then waits for the end.
+
+use super::engine::{Engine, adopt};
+use super::faces::{answer, api_socket, face, notify};
+use super::host::{Assembled, assemble, directory};
+use super::{Error, options};
+use crate::config::Config;
+use crate::daemon::api::{Api, Logs};
+use crate::daemon::clock::{Clock, SystemClock};
+use crate::daemon::controller::Controller;
+use crate::daemon::door::Door;
+use crate::daemon::stop::{Signals, drain};
+use crate::forge::{GitHub, server};
+use crate::store::Sqlite;
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// Serves until a signal ends it.
+///
+/// # Errors
+/// [`Error`] when something it needs is missing; nothing has been started then.
+pub async fn serve(config: Config) -> Result<(), Error> {
+    let mut signals = Signals::listen().map_err(|source| Error::Signals { source })?;
+    let github = options::forge(config.github.as_ref().ok_or(Error::NoGithub)?);
+    for path in [&config.host.state_dir, &config.host.run_dir] {
+        directory(path)?;
+    }
+    let store = Sqlite::open(&config.host.state_dir).map_err(|source| Error::Store { source })?;
+    let clock = Arc::new(SystemClock);
+    let (door, inside) = Door::new();
+    let controller = Controller::new(store, Arc::clone(&clock), inside);
+    let (controller, ends) = controller.map_err(|source| Error::Store { source })?;
+    let world = Arc::clone(&ends.window.borrow().world);
+    let forge = GitHub::new(&github, &world.instance).map_err(|source| Error::Forge { source })?;
+    let listener = server::bind(config.server.listen).await;
+    let listener = listener.map_err(|source| Error::Forge { source })?;
+    let Assembled { host, told, vmm } = assemble(&config).await?;
+    let (socket, path) = api_socket(&config.host.run_dir)?;
+    let logs = Arc::clone(&host) as Arc<dyn Logs>;
+    let window = ends.window.clone();
+    let (started, vmm) = (clock.now(), vmm.into());
+    let api = Api { door: door.clone(), window: window.clone(), logs, vmm, started };
+
+    door.tell(options::started(&config, started)).await;
+    adopt(&host, &world);
+    let (stop, stopped) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(controller.run());
+    let engine =
+        Engine { host, forge: Arc::new(forge), clock: Arc::clone(&clock), door: door.clone() };
+    engine.start(&mut tasks, ends, told, &config);
+    tasks.spawn(face(listener, github, (door.clone(), window.clone()), stopped));
+    tasks.spawn(answer(socket, api));
+    notify(sd_notify::NotifyState::Ready);
+    tracing::info!(listen = %config.server.listen, "serving");
+
+    tokio::select! {
+        () = signals.next() => {}
+        _ = tasks.join_next() => return Err(Error::Broken),
+    }
+    notify(sd_notify::NotifyState::Stopping);
+    drain(signals.next(), &door, &window, clock.as_ref(), config.host.drain_timeout).await;
+    stop.send_replace(true);
+    // Gone already is fine: the next start removes a stale one too.
+    drop(std::fs::remove_file(path));
+    Ok(())
+}
