@@ -5,19 +5,18 @@ use std::path::Path;
 use std::process::Command;
 
 /// Where to look, and for what.
-pub struct Search<'a> {
+pub(super) struct Search<'a> {
     /// The prefix of the slots' namespaces and devices.
-    pub prefix: &'a str,
+    pub(super) prefix: &'a str,
     /// The daemon's state directory.
-    pub state_dir: &'a Path,
+    pub(super) state_dir: &'a Path,
     /// The namespace whose devices and rules are looked at.
-    pub uplink: &'a str,
+    pub(super) uplink: &'a str,
 }
 
 impl Search<'_> {
     /// Everything found, in words; empty when nothing is left.
-    #[must_use]
-    pub fn leftovers(&self) -> Vec<String> {
+    pub(super) fn leftovers(&self) -> Vec<String> {
         let mut found = self.processes();
         let namespaces = names_in(Path::new("/run/netns"));
         let slots = namespaces.into_iter().filter(|name| self.is_slot(name));

@@ -1,1 +1,165 @@
-//! The offline demo: three signed jobs through the real program.
+//! The offline demo: three signed jobs through the real program, each in a microVM of its own.
+//!
+//! GitHub is made up and lives in a network namespace of its own, as does the host's uplink. Everything between
+//! them is the real thing: webhook, registration, microVM, runner protocol, log.
+
+mod daemon;
+mod leftovers;
+mod places;
+mod proof;
+pub mod show;
+mod watch;
+
+use crate::github::{Config, FakeGithub, Webhook, generate_pem};
+use anyhow::{Context, Result, bail};
+use daemon::Daemon;
+use flint::api::JobRow;
+use leftovers::Search;
+use places::{GITHUB, HOST, Places};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+/// The jobs, in the words of a workflow file.
+const WORKFLOW: &str = include_str!("workflow.yml");
+
+/// Between signed webhooks and the daemon. It protects nothing: both ends are in the demo.
+const SECRET: &str = "the demo's webhook secret";
+
+/// A machine with two slow cores and no KVM needs a minute; a hang should not last for ever.
+const PATIENCE: Duration = Duration::from_mins(8);
+
+/// What the demo needs.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The program `flint`.
+    pub flint: PathBuf,
+    /// The kernel; its initramfs and modules lie beside it.
+    pub kernel: PathBuf,
+    /// An image with a runner in it.
+    pub image: PathBuf,
+    /// `auto`, `firecracker` or `qemu`.
+    pub vmm: String,
+    /// Where state goes; removed at the end.
+    pub scratch: PathBuf,
+    /// Starts every name that the demo makes: 1 to 9 of a-z and 0-9.
+    pub name: String,
+}
+
+/// What the demo saw.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// The jobs, as the daemon remembers them, in the order in which they were heard of.
+    pub jobs: Vec<JobRow>,
+    /// How many microVMs ran.
+    pub microvms: usize,
+    /// What of Flint is still there.
+    pub leftovers: Vec<String>,
+    /// What is not as it should be.
+    pub wrong: Vec<String>,
+}
+
+/// Runs the demo; `say` is told each line as it comes.
+///
+/// # Errors
+/// When something it needs is missing, or the jobs do not end in time. Everything it made is removed then too.
+pub fn run(options: &Options, say: &(dyn Fn(&str) + Sync)) -> Result<Summary> {
+    std::fs::create_dir_all(&options.scratch)?;
+    let folder = tempfile::Builder::new().prefix("demo-").tempdir_in(&options.scratch);
+    let folder = folder.context("cannot make a directory for the demo's state")?;
+    let places = Places::make(&options.name)?;
+    let pem = generate_pem()?;
+    say("demo: a made-up GitHub in a network namespace of its own");
+    let github = Github::start(&places, pem.clone())?;
+    let mut daemon = Daemon::start(options, &places, folder.path(), &pem)?;
+    let outcome = jobs(&mut daemon, &github, say);
+    let stopped = daemon.stop();
+    let seen = outcome.with_context(|| daemon.last_words())?;
+    stopped?;
+    let state_dir = daemon.state_dir();
+    let search = Search { prefix: &options.name, state_dir: &state_dir, uplink: places.host() };
+    let leftovers = search.leftovers();
+    let wrong = proof::wrong(&seen, &leftovers);
+    let microvms = seen.microvms();
+    Ok(Summary { jobs: seen.rows, microvms, leftovers, wrong })
+}
+
+/// What was seen of the jobs.
+pub(crate) struct Seen {
+    /// As the daemon tells them.
+    rows: Vec<JobRow>,
+    /// What each printed, by GitHub's number.
+    logs: Vec<(u64, Vec<String>)>,
+}
+
+impl Seen {
+    fn microvms(&self) -> usize {
+        let vms: std::collections::BTreeSet<_> =
+            self.rows.iter().filter_map(|row| row.vm.as_ref()).collect();
+        vms.len()
+    }
+}
+
+fn jobs(daemon: &mut Daemon, github: &Github, say: &(dyn Fn(&str) + Sync)) -> Result<Seen> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let status = daemon.ready().await?;
+        say(&format!("demo: flint {} serves, {}", status.version, status.vmm));
+        let ids = github.0.queue(WORKFLOW)?;
+        say(&format!("demo: {} jobs are queued, as signed webhooks", ids.len()));
+        let watching = watch::until_done(daemon.client(), &github.0, &ids, say);
+        match tokio::time::timeout(PATIENCE, watching).await {
+            Ok(seen) => seen,
+            Err(_) => bail!("the jobs have not ended after {} minutes", PATIENCE.as_secs() / 60),
+        }
+    })
+}
+
+/// The fake GitHub, on a thread that lives in its namespace.
+struct Github(Arc<FakeGithub>, Option<tokio::sync::oneshot::Sender<()>>);
+
+impl Github {
+    fn start(places: &Places, pem: String) -> Result<Github> {
+        let mut config = Config::new(pem);
+        config.public_url = format!("http://{GITHUB}");
+        let url = format!("http://{HOST}:{}/webhook", daemon::PORT);
+        config.webhook = Some(Webhook { url, secret: SECRET.to_owned() });
+        let (tell, told) = mpsc::channel();
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let netns = places.github_file();
+        std::thread::spawn(move || serve(&netns, config, &tell, stopped));
+        let github = told.recv().context("the fake GitHub's thread has ended")??;
+        Ok(Github(github, Some(stop)))
+    }
+}
+
+impl Drop for Github {
+    fn drop(&mut self) {
+        // Its thread may have ended by itself.
+        self.1.take().map(|stop| stop.send(()).ok());
+    }
+}
+
+fn serve(
+    netns: &Path,
+    config: Config,
+    tell: &mpsc::Sender<Result<Arc<FakeGithub>>>,
+    stopped: tokio::sync::oneshot::Receiver<()>,
+) {
+    let ran = flint::sys::netns::run_in(netns, || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let listener = TcpListener::bind(SocketAddr::from((GITHUB, 80))).await?;
+            let github = Arc::new(FakeGithub::start(listener, config).await?);
+            tell.send(Ok(github)).ok();
+            // The sender is dropped with the demo, which ends this too.
+            stopped.await.ok();
+            anyhow::Ok(())
+        })
+    });
+    if let Err(error) = ran.map_err(anyhow::Error::from).and_then(|inner| inner) {
+        tell.send(Err(error.context("cannot start the fake GitHub"))).ok();
+    }
+}

@@ -8,13 +8,13 @@ use std::net::Ipv4Addr;
 use std::process::Command;
 
 /// The host's address on its uplink (RFC 5737: for examples, routed nowhere).
-pub const HOST: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+pub(super) const HOST: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 
 /// The fake GitHub's address.
-pub const GITHUB: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
+pub(super) const GITHUB: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
 
 /// The namespaces, while the demo runs.
-pub struct Places {
+pub(super) struct Places {
     host: String,
     github: String,
 }
@@ -24,7 +24,7 @@ impl Places {
     ///
     /// # Errors
     /// When `ip` is missing or refuses: not root, most often.
-    pub fn make(name: &str) -> Result<Places> {
+    pub(super) fn make(name: &str) -> Result<Places> {
         let places = Places { host: format!("{name}-host"), github: format!("{name}-github") };
         places.remove();
         let (host, github) = (places.host.as_str(), places.github.as_str());
@@ -44,14 +44,12 @@ impl Places {
     }
 
     /// The name of the host's namespace.
-    #[must_use]
-    pub fn host(&self) -> &str {
+    pub(super) fn host(&self) -> &str {
         &self.host
     }
 
     /// The file of the namespace that GitHub is in.
-    #[must_use]
-    pub fn github_file(&self) -> std::path::PathBuf {
+    pub(super) fn github_file(&self) -> std::path::PathBuf {
         std::path::Path::new("/run/netns").join(&self.github)
     }
 

@@ -2,7 +2,6 @@
 
 use flint::api::JobRow;
 use flint_core::units::Timestamp;
-use std::fmt::Write;
 
 /// How wide the bars are, in characters.
 const BAR: usize = 40;
@@ -23,10 +22,9 @@ fn plain(c: char) -> impl Iterator<Item = char> {
 /// The times of a job, from the webhook to the last trace removed.
 #[must_use]
 pub fn waterfall(job: &JobRow) -> String {
-    let mut text = String::new();
     let vm = job.vm.as_deref().unwrap_or("no microVM");
-    // Writing to a `String` cannot fail.
-    drop(writeln!(text, "job {} `{}` in {vm}: {}", job.id, job.name, job.state));
+    let mut text = String::new();
+    text.push_str(&format!("job {} `{}` in {vm}: {}\n", job.id, job.name, job.state));
     let steps = steps(job);
     let end = steps.iter().map(|(_, at)| at.since(job.received).as_millis()).max().unwrap_or(1);
     let mut before = job.received;
@@ -37,7 +35,7 @@ pub fn waterfall(job: &JobRow) -> String {
         let total = at.since(job.received).as_millis();
         let step = at.since(before).as_millis();
         let bar_width = BAR + 1;
-        drop(writeln!(text, "  {name:<12} {bar:<bar_width$} {total:>7} ms  +{step}"));
+        text.push_str(&format!("  {name:<12} {bar:<bar_width$} {total:>7} ms  +{step}\n"));
         before = at;
     }
     text

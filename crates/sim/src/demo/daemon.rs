@@ -1,0 +1,191 @@
+//! The real program as a process in the demo's host namespace, with a configuration of its own.
+
+use super::places::{GITHUB, HOST, Places};
+use super::{Options, SECRET};
+use anyhow::{Context, Result, bail};
+use flint::api::{SOCKET, Status};
+use flint::cli::client::Client;
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+/// Where it takes webhooks.
+pub(super) const PORT: u16 = 9198;
+
+/// How long it may take to look at its host; a canary that does not fly takes 20 s.
+const START_MAX: Duration = Duration::from_secs(90);
+
+/// How long it may take to end once nothing runs any more.
+const STOP_MAX: Duration = Duration::from_secs(60);
+
+/// How often something is looked at that cannot be waited for.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// How much of its log is shown when the demo fails.
+const LAST_LINES: usize = 40;
+
+/// The daemon's process.
+pub(super) struct Daemon {
+    child: Child,
+    state: PathBuf,
+    log: PathBuf,
+    socket: PathBuf,
+}
+
+impl Daemon {
+    /// Starts it.
+    pub(super) fn start(
+        options: &Options,
+        places: &Places,
+        folder: &Path,
+        pem: &str,
+    ) -> Result<Daemon> {
+        // Jailed microVMs walk through it.
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o711))?;
+        let (state, run) = (folder.join("state"), folder.join("run"));
+        let key = folder.join("app.pem");
+        fs::write(&key, pem)?;
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600))?;
+        let config = folder.join("flint.toml");
+        fs::write(&config, configuration(options, &state, &run, &key)?)?;
+        let log = folder.join("daemon.log");
+        let output = File::create(&log)?;
+        // `ip netns exec` would also give it mounts of its own, in which namespaces it makes would hide.
+        let child = Command::new("nsenter")
+            .arg(format!("--net=/run/netns/{}", places.host()))
+            .arg(&options.flint)
+            .args(["serve", "--config"])
+            .arg(&config)
+            .stderr(output.try_clone()?)
+            .stdout(output)
+            .spawn()
+            .context("cannot run `nsenter` (package util-linux)")?;
+        Ok(Daemon { child, state, log, socket: run.join(SOCKET) })
+    }
+
+    /// A client of its API.
+    pub(super) fn client(&self) -> Client {
+        Client::new(self.socket.clone())
+    }
+
+    /// Its state directory.
+    pub(super) fn state_dir(&self) -> PathBuf {
+        self.state.clone()
+    }
+
+    /// Waits until it serves.
+    pub(super) async fn ready(&mut self) -> Result<Status> {
+        let began = Instant::now();
+        while began.elapsed() < START_MAX {
+            if let Ok(status) = self.client().get("/v1/status").await {
+                return Ok(status);
+            }
+            if let Some(end) = self.child.try_wait()? {
+                bail!("flint ended at its start: {end}");
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
+        bail!("flint does not serve after {} s", START_MAX.as_secs())
+    }
+
+    /// Tells it to end, and waits; at the limit it is killed.
+    pub(super) fn stop(&mut self) -> Result<()> {
+        if let Some(pid) = rustix::process::Pid::from_raw(self.child.id().cast_signed()) {
+            // It may have ended by itself.
+            rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
+        }
+        let began = Instant::now();
+        while began.elapsed() < STOP_MAX {
+            match self.child.try_wait()? {
+                Some(end) if end.success() => return Ok(()),
+                Some(end) => bail!("flint did not end well: {end}\n{}", self.last_words()),
+                None => std::thread::sleep(GLANCE),
+            }
+        }
+        self.child.kill()?;
+        self.child.wait()?;
+        bail!("flint did not end within {} s\n{}", STOP_MAX.as_secs(), self.last_words())
+    }
+
+    /// The end of its log.
+    pub(super) fn last_words(&self) -> String {
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        let from = lines.len().saturating_sub(LAST_LINES);
+        format!("the daemon's last words:\n{}", lines[from..].join("\n"))
+    }
+}
+
+impl Drop for Daemon {
+    /// The last resort: normally it has ended by now.
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            self.child.kill().ok();
+            self.child.wait().ok();
+        }
+    }
+}
+
+fn configuration(options: &Options, state: &Path, run: &Path, key: &Path) -> Result<String> {
+    let profile = |name: &str, vcpus: i64, memory: &str| {
+        toml::toml! {
+            name = name
+            labels = ["self-hosted", "linux", name]
+            vcpus = vcpus
+            memory = memory
+            scratch = "2 GiB"
+        }
+    };
+    let mut config = toml::toml! {
+        [host]
+        vcpus = 4
+        memory = "4 GiB"
+        disk = "8 GiB"
+        slots = 4
+        drain_timeout = "30s"
+    };
+    let text = |path: &Path| toml::Value::from(path.to_string_lossy().into_owned());
+    let github = toml::toml! {
+        organization = "flint-demo"
+        app_id = "123456"
+        webhook_secret = SECRET
+    };
+    config.insert("github".to_owned(), github.into());
+    let profiles = [("small", 1, "512 MiB"), ("medium", 1, "768 MiB"), ("large", 2, "1 GiB")];
+    let profiles = profiles.map(|(name, vcpus, memory)| {
+        let mut profile = profile(name, vcpus, memory);
+        profile.insert("kernel".to_owned(), text(&options.kernel));
+        profile.insert("image".to_owned(), text(&options.image));
+        toml::Value::from(profile)
+    });
+    config.insert("profile".to_owned(), profiles.to_vec().into());
+    let mut set = |section: &str, key: &str, value: toml::Value| {
+        let table = config.entry(section.to_owned()).or_insert(toml::Table::new().into());
+        table.as_table_mut().map(|table| table.insert(key.to_owned(), value));
+    };
+    set("github", "url", format!("http://{GITHUB}").into());
+    set("github", "private_key", text(key));
+    set("server", "listen", format!("{HOST}:{PORT}").into());
+    set("host", "state_dir", text(state));
+    set("host", "run_dir", text(run));
+    set("host", "vmm", options.vmm.clone().into());
+    set("host", "netns_prefix", options.name.clone().into());
+    if let Some((firecracker, jailer)) = programs() {
+        set("host", "firecracker", text(&firecracker));
+        set("host", "jailer", text(&jailer));
+    }
+    Ok(toml::to_string(&config)?)
+}
+
+/// Firecracker and its jailer, where the environment or the search path has them.
+fn programs() -> Option<(PathBuf, PathBuf)> {
+    let find = |variable: &str, name: &str| {
+        let named = std::env::var_os(variable).map(PathBuf::from);
+        let paths = std::env::var_os("PATH").unwrap_or_default();
+        let mut found = std::env::split_paths(&paths).map(|folder| folder.join(name));
+        named.or_else(|| found.find(|path| path.is_file()))
+    };
+    Some((find("FLINT_FIRECRACKER", "firecracker")?, find("FLINT_JAILER", "jailer")?))
+}
