@@ -259,10 +259,9 @@ async fn what_a_guest_says_becomes_facts_each_once() {
     let work = Work::Runner { jit_config: Secret::new("s3cret".to_owned()) };
     bench.host.arm(VM, work).await.unwrap();
     assert!(agent.read().await.contains(r#""kind":"runner","jit_config":"s3cret""#));
-    let mut seq = 2;
-    for say in ["listening", "job_started", "listening", "job_started", "job_done"] {
+    let said = ["listening", "job_started", "listening", "job_started", "job_done"];
+    for (seq, say) in (2..).zip(said) {
         agent.say(&format!(r#"{{"seq":{seq},"say":"{say}"}}"#)).await;
-        seq += 1;
     }
     agent.say(r#"{"seq":7,"say":"from_the_future"}"#).await;
     agent.say(r#"{"seq":8,"say":"exited","code":0}"#).await;

@@ -154,12 +154,15 @@ impl Group {
     /// # Errors
     /// Busy while a process is in it, or is still being taken down.
     pub fn remove(&self) -> io::Result<()> {
-        let dirs = self.v2.iter().chain(self.v1.iter().map(|(_, dir)| dir));
-        dirs.map(|dir| match fs::remove_dir(dir) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => removed,
-        })
-        .fold(Ok(()), |all, one| all.and(one))
+        let mut outcome = Ok(());
+        for dir in self.v2.iter().chain(self.v1.iter().map(|(_, dir)| dir)) {
+            match fs::remove_dir(dir) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                // The others are removed all the same.
+                removed => outcome = outcome.and(removed),
+            }
+        }
+        outcome
     }
 
     /// Whether any of it exists.
