@@ -162,17 +162,17 @@ impl Api {
             .header("Accept", "application/json")
             .body(Full::new(Bytes::from(body.unwrap_or_default())))
             .map_err(|e| ApiError::Broken { source: e.into() })?;
-        let answer = async {
+        let mut answer = std::pin::pin!(async {
             let response = sender.send_request(request).await.map_err(broken)?;
             let status = response.status();
             let body = Limited::new(response.into_body(), ANSWER_MAX).collect().await;
             let body = body.map_err(|source| ApiError::Broken { source })?.to_bytes();
             Ok((status, String::from_utf8_lossy(&body).into_owned()))
-        };
+        });
         let (status, text) = tokio::select! {
-            answer = answer => answer?,
-            // The connection only ends first when it broke; the answer above then says how.
-            Err(e) = connection => return Err(broken(e)),
+            answer = &mut answer => answer?,
+            // It broke, but the answer may have come before: a body that is too long is refused while it is sent.
+            Err(e) = connection => answer.await.map_err(|_: ApiError| broken(e))?,
         };
         judge(status, text)
     }
