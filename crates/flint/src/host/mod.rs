@@ -4,11 +4,14 @@
 //! tombstone, so that an order to launch that comes late is refused. What guests say becomes facts in a channel.
 
 pub mod error;
+mod follow;
+mod greet;
 mod guest;
 pub mod layout;
 mod locks;
 pub mod log;
 mod once;
+mod pace;
 mod scan;
 
 #[cfg(test)]
@@ -25,7 +28,7 @@ use flint_core::event::Event;
 use flint_core::id::{HostId, Slot, VmId};
 use flint_core::units::Resources;
 use flint_wire::{ToGuest, Work, frame};
-use guest::{Follower, Order, Progress, Setup};
+use follow::{Follower, Order, Progress, Setup};
 use locks::Locks;
 use log::{Log, View};
 use std::collections::{BTreeMap, BTreeSet};

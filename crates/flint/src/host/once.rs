@@ -1,6 +1,6 @@
 //! One microVM by hand, from launch to destroyed: for `flint run` and `flint --interactive`.
 
-use crate::host::guest::Progress;
+use crate::host::follow::Progress;
 use crate::host::log::Line;
 use crate::host::{Error, Host, LaunchOrder};
 use crate::images::Images;
