@@ -2,6 +2,7 @@
 
 mod bench;
 mod cargo;
+mod demo;
 mod guest;
 mod rooms;
 mod test;
@@ -75,10 +76,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
         }
         Command::Kernel(args) => guest::kernel(&args).map(|()| true),
         Command::Filesystem(args) => guest::filesystem(&args).map(|()| true),
-        Command::Demo { arguments } => {
-            let mut demo = cargo::cargo(&["run", "--package", "flint-sim", "--bin", "demo", "--"]);
-            Ok(demo.args(arguments).status()?.success())
-        }
+        Command::Demo { arguments } => demo::demo(&arguments),
     }
 }
 

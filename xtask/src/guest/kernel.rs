@@ -1,7 +1,9 @@
 //! The kernel bundle, from the distribution's kernel package.
 
 use super::cpio::Cpio;
-use super::tools::{Temporary, make_ext4, output, progress, run, sha256, sha256_of, write_whole};
+use super::tools::{
+    Temporary, build_static, make_ext4, progress, run, sha256, sha256_of, write_whole,
+};
 use super::{KernelArgs, modules, packages, vmlinux};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -92,24 +94,7 @@ fn agent(args: &KernelArgs) -> Result<Vec<u8>> {
 
 fn build_agent() -> Result<PathBuf> {
     progress("kernel: building the agent");
-    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    // An explicit target keeps the flags away from build scripts and macros.
-    run(Command::new(&cargo)
-        .env("RUSTFLAGS", "-C target-feature=+crt-static")
-        .args(["build", "--quiet", "--profile", "agent", "--package", "flint-agent", "--target"])
-        .arg(&target))?;
-    let metadata = output(Command::new(cargo).args([
-        "metadata",
-        "--no-deps",
-        "--format-version",
-        "1",
-        "--offline",
-    ]))?;
-    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
-    let directory =
-        metadata["target_directory"].as_str().context("cargo names no target directory")?;
-    Ok(Path::new(directory).join(target).join("agent/flint-agent"))
+    build_static(&["--profile", "agent", "--package", "flint-agent"], "agent/flint-agent")
 }
 
 fn make_kernel(out: &Path, package: String, version: String) -> Result<Bundle> {

@@ -11,8 +11,10 @@ mod runner;
 mod tools;
 mod vmlinux;
 
+pub(crate) use tools::build_static;
+
 use anyhow::Result;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Builds the kernel bundle: vmlinux, initramfs.cpio with the agent, modules.ext4, kernel.json.
 #[derive(clap::Args)]
@@ -52,6 +54,29 @@ pub(crate) struct FilesystemArgs {
     /// A directory to use as the runner's, such as the demo's fake one.
     #[arg(long, env = "FLINT_RUNNER_DIR", conflicts_with_all = ["runner_tarball", "runner_version"])]
     fake_runner: Option<PathBuf>,
+}
+
+impl KernelArgs {
+    /// The usual bundle, beside this kernel.
+    pub(crate) fn into(kernel: &Path) -> Self {
+        let out = kernel.parent().unwrap_or(Path::new(".")).to_owned();
+        KernelArgs { out, package: None, agent: None }
+    }
+}
+
+impl FilesystemArgs {
+    /// The usual image with the runner in this folder.
+    pub(crate) fn with_runner(out: &Path, runner: &Path) -> Self {
+        FilesystemArgs {
+            out: out.to_owned(),
+            packages: "guest/packages.txt".into(),
+            suite: None,
+            runner_tarball: None,
+            runner_version: None,
+            runner_sha256: None,
+            fake_runner: Some(runner.to_owned()),
+        }
+    }
 }
 
 /// Builds the kernel bundle.

@@ -1,5 +1,6 @@
 //! Commands, hashes and temporary directories for the builders.
 
+use crate::cargo::cargo;
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
@@ -115,4 +116,18 @@ pub(crate) fn make_ext4(from: &Path, image: &Path, label: &str) -> Result<()> {
         .arg(from)
         .arg(image)
         .arg(format!("{megabytes}M")))
+}
+
+/// Builds a program of the workspace static against glibc, so that it runs in any image, and gives its path.
+pub(crate) fn build_static(arguments: &[&str], program: &str) -> Result<PathBuf> {
+    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let mut build = cargo(&["build", "--quiet", "--target", &target]);
+    // An explicit target keeps the flags away from build scripts and macros.
+    run(build.env("RUSTFLAGS", "-C target-feature=+crt-static").args(arguments))?;
+    let metadata =
+        output(&mut cargo(&["metadata", "--no-deps", "--format-version", "1", "--offline"]))?;
+    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
+    let directory =
+        metadata["target_directory"].as_str().context("cargo names no target directory")?;
+    Ok(Path::new(directory).join(target).join(program))
 }

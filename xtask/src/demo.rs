@@ -1,0 +1,43 @@
+//! `cargo xtask demo`: makes what the demo needs, then runs it.
+
+use crate::cargo::{cargo, run};
+use crate::guest::{self, FilesystemArgs, KernelArgs};
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The demo's image: the default one with a runner that speaks GitHub's protocol to a made-up GitHub.
+pub(crate) const IMAGE: &str = "build/demo/rootfs.ext4";
+
+/// The demo's kernel is the one that `make kernel` makes.
+pub(crate) const KERNEL: &str = "build/kernel/linux/vmlinux";
+
+/// Builds what is missing, and says whether the demo went well.
+pub(crate) fn demo(arguments: &[String]) -> Result<bool> {
+    prepare()?;
+    let mut demo = cargo(&["run", "--quiet", "--package", "flint-sim", "--bin", "demo", "--"]);
+    Ok(demo.args(arguments).status()?.success())
+}
+
+/// Programs, kernel and image; what is up to date stays as it is.
+pub(crate) fn prepare() -> Result<()> {
+    run(&mut cargo(&["build", "--package", "flint", "--package", "flint-sim", "--bins"]))?;
+    guest::kernel(&KernelArgs::into(Path::new(KERNEL)))?;
+    let runner = runner()?;
+    guest::filesystem(&FilesystemArgs::with_runner(Path::new(IMAGE), &runner))
+}
+
+/// A folder with the fake runner, or the one that the user put in its place.
+fn runner() -> Result<PathBuf> {
+    if let Some(folder) = std::env::var_os("FLINT_RUNNER_DIR") {
+        return Ok(PathBuf::from(folder));
+    }
+    let arguments = ["--package", "flint-sim", "--bin", "fake-runner", "--no-default-features"];
+    let profile = ["--profile", "agent"];
+    let program = guest::build_static(&[&arguments[..], &profile].concat(), "agent/fake-runner")?;
+    let folder = PathBuf::from("build/demo/runner");
+    fs::create_dir_all(folder.join("bin"))?;
+    let to = folder.join("bin/Runner.Listener");
+    fs::copy(&program, &to).with_context(|| format!("cannot write `{}`", to.display()))?;
+    Ok(folder)
+}
