@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use flint_core::event::{Event, OperatorEvent};
-use flint_core::id::{JobKey, VmId};
+use flint_core::id::VmId;
 use flint_core::units::{Resources, Timestamp};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -101,7 +101,7 @@ async fn why(State(api): State<Api>, Path(job): Path<u64>) -> Result<Json<WhyAns
     if let Some(answer) = rows::why_open(&view, job) {
         return Ok(Json(answer));
     }
-    let history = history(&api, Query::Job(JobKey { id: job, attempt: 0 })).await?;
+    let history = history(&api, Query::Job(job)).await?;
     let newest = history.jobs.first().map(|record| Json(rows::why_done(record)));
     newest.ok_or_else(|| Refused {
         status: StatusCode::NOT_FOUND,

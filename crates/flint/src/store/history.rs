@@ -3,7 +3,7 @@
 use super::error::Error;
 use super::rows::{execute, from_json, integer, to_json};
 use super::{History, Query};
-use flint_core::id::{JobKey, VmId};
+use flint_core::id::VmId;
 use flint_core::record::{JobRecord, Record, VmRecord};
 use flint_core::units::Timestamp;
 use rusqlite::types::Value;
@@ -75,7 +75,7 @@ pub(super) fn read(connection: &Connection, query: &Query) -> Result<History, Er
                 vms: vms(connection, "order by gone desc, id desc limit ?", limit())?,
             })
         }
-        Query::Job(key) => job_and_its_vms(connection, key),
+        Query::Job(id) => job_and_its_vms(connection, id),
         Query::Vm(vm) => Ok(History {
             jobs: jobs(connection, "where vm = ? order by completed desc", vec![integer(vm.0)])?,
             vms: vm_row(connection, vm)?,
@@ -84,10 +84,11 @@ pub(super) fn read(connection: &Connection, query: &Query) -> Result<History, Er
 }
 
 /// A job names its microVM, or the microVM names its job: either may have been known alone.
-fn job_and_its_vms(connection: &Connection, key: JobKey) -> Result<History, Error> {
-    let name = || vec![integer(key.id), integer(key.attempt.into())];
-    let jobs = jobs(connection, "where id = ? and attempt = ?", name())?;
-    let mut found = vms(connection, "where job = ? and attempt = ? order by gone desc", name())?;
+fn job_and_its_vms(connection: &Connection, id: u64) -> Result<History, Error> {
+    let name = || vec![integer(id)];
+    let jobs = jobs(connection, "where id = ? order by attempt desc", name())?;
+    let newest_first = "where job = ? order by attempt desc, gone desc";
+    let mut found = vms(connection, newest_first, name())?;
     for vm in jobs.iter().filter_map(|job| job.vm) {
         if found.iter().all(|record| record.id != vm) {
             found.extend(vm_row(connection, vm)?);

@@ -1,7 +1,7 @@
 //! The world on disk: SQLite, one writer; rows of the core's types, an event log, and history.
 
 use flint_core::event::Event;
-use flint_core::id::{JobKey, VmId};
+use flint_core::id::VmId;
 use flint_core::record::{JobRecord, Record, VmRecord};
 use flint_core::units::Timestamp;
 use flint_core::world::World;
@@ -63,8 +63,8 @@ pub struct Change<'a> {
 pub enum Query {
     /// The newest this many of each.
     Newest(u32),
-    /// One job, and the microVM it ran in.
-    Job(JobKey),
+    /// One job by GitHub's number, which each attempt has anew, and the microVM it ran in.
+    Job(u64),
     /// One microVM, and the job it ran.
     Vm(VmId),
 }

@@ -6,7 +6,7 @@ use super::sqlite::{FILE, LOCK_FILE};
 use super::*;
 use flint_core::event::{Event, ForgeEvent, GuestEvent, HostEvent};
 use flint_core::host::Host;
-use flint_core::id::{HostId, ProfileId, RunnerId, RunnerName, Slot};
+use flint_core::id::{HostId, JobKey, ProfileId, RunnerId, RunnerName, Slot};
 use flint_core::job::{Conclusion, Job, JobRequest, JobState};
 use flint_core::profile::{Profile, Timeouts};
 use flint_core::units::{MiB, Resources};
@@ -325,12 +325,12 @@ fn history_is_newest_first_and_joins_jobs_with_their_microvms() {
     let all = store.history(&Query::Newest(10)).unwrap();
     assert_eq!((jobs(&all), vms(&all)), (vec![2, 1], vec![11, 10]));
     for (id, vm) in [(1, 10), (2, 11)] {
-        let one = store.history(&Query::Job(key(id))).unwrap();
+        let one = store.history(&Query::Job(id)).unwrap();
         assert_eq!((jobs(&one), vms(&one)), (vec![id], vec![vm]));
         let one = store.history(&Query::Vm(VmId(vm))).unwrap();
         assert_eq!((jobs(&one), vms(&one)), (vec![id], vec![vm]));
     }
-    assert_eq!(store.history(&Query::Job(key(99))).unwrap(), History::default());
+    assert_eq!(store.history(&Query::Job(99)).unwrap(), History::default());
 }
 
 #[test]
