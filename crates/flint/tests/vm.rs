@@ -13,7 +13,7 @@ use flint::vmm::jail::{self, Jails};
 use flint::vmm::qemu::{self, Accel, Qemu};
 use flint_core::event::{Event, GuestEnd, GuestEvent, HostEvent};
 use flint_core::id::{HostId, Slot, VmId};
-use flint_core::units::{MiB, Resources};
+use flint_core::units::{MiB, Resources, Timestamp};
 use flint_wire::Work;
 use std::collections::BTreeSet;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -130,7 +130,7 @@ impl Bench {
     /// Destroys, and looks everywhere for what may be left.
     async fn leave_nothing(self, vm: VmId) {
         self.host.destroy(vm, None).await.unwrap_or_else(|e| panic!("{}", chain(&e)));
-        let left = self.host.inventory(&BTreeSet::new()).await.unwrap();
+        let left = self.host.inventory(&BTreeSet::new(), Timestamp(0)).await.unwrap();
         let HostEvent::Inventory { alive, present, .. } = left else { panic!("no inventory") };
         assert!(alive.is_empty() && present.is_empty(), "{alive:?} {present:?}");
         let jails = std::fs::read_dir(self.layout.jails().join("qemu")).unwrap();

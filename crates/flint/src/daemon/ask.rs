@@ -28,7 +28,7 @@ pub async fn host<V: Vmm, N: Net, I: Images, C: Clock>(
     loop {
         let asked = clock.now();
         let owned = window.borrow().world.vms.values().map(|vm| vm.slot).collect();
-        match host.inventory(&owned).await {
+        match host.inventory(&owned, asked).await {
             Ok(inventory) => door.tell(Event::Host(inventory)).await,
             Err(error) => tracing::warn!(error = %chain(&error), "cannot scan the host"),
         }

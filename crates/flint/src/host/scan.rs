@@ -3,7 +3,6 @@
 use crate::host::{Error, Host};
 use crate::images::Images;
 use crate::net::Net;
-use crate::sys::clock;
 use crate::vmm::Vmm;
 use flint_core::event::HostEvent;
 use flint_core::id::Slot;
@@ -12,12 +11,15 @@ use std::collections::BTreeSet;
 
 impl<V: Vmm, N: Net, I: Images> Host<V, N, I> {
     /// The host's inventory. Slots that have a network but are neither in `owned` (the slots of all rows) nor in use
-    /// by an order under way lose it.
+    /// by an order under way lose it. `asked` is now, by the clock that the caller tells all times by.
     ///
     /// # Errors
     /// [`Error::Scan`] when one of the three does not know; then nothing is claimed.
-    pub async fn inventory(&self, owned: &BTreeSet<Slot>) -> Result<HostEvent, Error> {
-        let asked = Timestamp(clock::unix_millis());
+    pub async fn inventory(
+        &self,
+        owned: &BTreeSet<Slot>,
+        asked: Timestamp,
+    ) -> Result<HostEvent, Error> {
         let failed = |what| move |source| Error::Scan { what, source };
         let vms = self.vmm.inventory().await.map_err(|e| failed("microVMs")(e.into()))?;
         let disks = self.images.held().await.map_err(|e| failed("disks")(e.into()))?;

@@ -6,7 +6,7 @@ use crate::net::{self, Attached, Net};
 use crate::vmm::{self, Boot, Channel, Console, Inventory, Nic, Vmm};
 use flint_core::event::{Event, GuestEnd, GuestEvent, HostEvent};
 use flint_core::id::{HostId, Slot, VmId};
-use flint_core::units::{MiB, Resources};
+use flint_core::units::{MiB, Resources, Timestamp};
 use flint_wire::{Network, Secret, Work};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -247,7 +247,7 @@ async fn an_inventory_names_all_that_is_there_and_removes_networks_nobody_owns()
         bench.host.net.attach(Slot(slot), 0).await.unwrap();
     }
     bench.calls();
-    let found = bench.host.inventory(&BTreeSet::from([Slot(2)])).await.unwrap();
+    let found = bench.host.inventory(&BTreeSet::from([Slot(2)]), Timestamp(7)).await.unwrap();
     let HostEvent::Inventory { alive, present, .. } = found else { panic!("no inventory") };
     assert_eq!((alive, present), (BTreeSet::from([VM]), BTreeSet::from([VM, VmId(7)])));
     assert_eq!(bench.calls(), ["detach 1"]);
