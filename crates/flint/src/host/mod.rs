@@ -35,6 +35,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 
 /// Log files that are kept, consoles and older halves counted.
 const LOGS_KEPT: usize = 400;
@@ -90,6 +91,8 @@ struct Known {
     guests: BTreeMap<VmId, Guest>,
     slots: BTreeMap<Slot, VmId>,
     tombstones: BTreeSet<VmId>,
+    /// One for each guest that is followed; they end with this host, never a guest with them.
+    followers: JoinSet<()>,
 }
 
 /// A guest that is followed.
@@ -231,8 +234,10 @@ impl<V: Vmm, N: Net, I: Images> Host<V, N, I> {
             progress,
             orders: taking,
         };
-        self.known().guests.insert(vm, Guest { log, progress: watched, orders });
-        tokio::spawn(follower.follow());
+        let mut known = self.known();
+        known.guests.insert(vm, Guest { log, progress: watched, orders });
+        while known.followers.try_join_next().is_some() {}
+        known.followers.spawn(follower.follow());
     }
 
     fn make_room_for_logs(&self) {
