@@ -4,12 +4,12 @@
 
 use super::clock::Clock;
 use super::dispatch::Batch;
-use super::door::{Knock, NotStored, Taken, View};
+use super::door::{Knock, NotStored, OrderNumber, Taken, View};
 use crate::store::{Change, Store};
 use flint_core::audit::audit;
 use flint_core::event::Event;
 use flint_core::fold::fold;
-use flint_core::plan::{Action, Plan, plan};
+use flint_core::plan::{Action, Plan, Wait, plan};
 use flint_core::units::Timestamp;
 use flint_core::world::World;
 use std::sync::Arc;
@@ -30,8 +30,8 @@ pub struct Controller<S, C> {
     inside: mpsc::Receiver<Knock>,
     orders: mpsc::UnboundedSender<Batch>,
     window: watch::Sender<View>,
-    /// Facts that a refused commit left over.
-    unstored: Vec<Event>,
+    /// What a refused commit left over.
+    unstored: Facts,
     wake_at: Option<Timestamp>,
 }
 
@@ -41,6 +41,13 @@ pub struct Ends {
     pub orders: mpsc::UnboundedReceiver<Batch>,
     /// What the daemon shows.
     pub window: watch::Receiver<View>,
+}
+
+/// Facts that nobody waits for, and the orders that ended with them.
+#[derive(Default)]
+struct Facts {
+    events: Vec<Event>,
+    ended: Vec<OrderNumber>,
 }
 
 /// A delivery whose sender waits for the commit.
@@ -64,7 +71,7 @@ impl<S: Store, C: Clock> Controller<S, C> {
         let view = View { world: Arc::clone(&world), stored: true, ..View::default() };
         let (orders, orders_out) = mpsc::unbounded_channel();
         let (window, window_out) = watch::channel(view);
-        let unstored = Vec::new();
+        let unstored = Facts::default();
         let this =
             Controller { store, clock, world, inside, orders, window, unstored, wake_at: None };
         Ok((this, Ends { orders: orders_out, window: window_out }))
@@ -95,7 +102,10 @@ impl<S: Store, C: Clock> Controller<S, C> {
         let mut waiting = Vec::new();
         for knock in knocks {
             match knock {
-                Knock::Fact(event) => facts.push(event),
+                Knock::Facts { events, ended } => {
+                    facts.events.extend(events);
+                    facts.ended.extend(ended);
+                }
                 Knock::Delivery { guid, event, done } => {
                     waiting.push(Waiting { guid, event, done });
                 }
@@ -103,7 +113,7 @@ impl<S: Store, C: Clock> Controller<S, C> {
             }
         }
         let waiting = self.without_known(waiting);
-        due |= !facts.is_empty() || !waiting.is_empty();
+        due |= !facts.events.is_empty() || !waiting.is_empty();
         if due {
             self.turn(facts, waiting);
         }
@@ -129,11 +139,11 @@ impl<S: Store, C: Clock> Controller<S, C> {
         fresh
     }
 
-    fn turn(&mut self, facts: Vec<Event>, waiting: Vec<Waiting>) {
+    fn turn(&mut self, facts: Facts, waiting: Vec<Waiting>) {
         let now = self.clock.now();
         let guids: Vec<&str> = waiting.iter().map(|one| one.guid.as_str()).collect();
         let told = waiting.iter().map(|one| one.event.clone());
-        let mut events: Vec<Event> = facts.iter().cloned().chain(told).collect();
+        let mut events: Vec<Event> = facts.events.iter().cloned().chain(told).collect();
         if events.is_empty() {
             events.push(Event::Tick);
         }
@@ -150,7 +160,8 @@ impl<S: Store, C: Clock> Controller<S, C> {
                 log_changes(&self.world, &world);
                 self.world = Arc::new(world);
                 self.wake_at = wake_at;
-                self.show(waits, actions);
+                self.show(waits);
+                self.order(actions, facts.ended);
                 answer(waiting, Ok(Taken::Committed));
             }
             Err(error) => {
@@ -163,20 +174,24 @@ impl<S: Store, C: Clock> Controller<S, C> {
         }
     }
 
-    /// Publishes the committed world, then lets the orders go. A world that should not be starts nothing new.
-    fn show(&mut self, waits: Vec<flint_core::plan::Wait>, mut actions: Vec<Action>) {
+    /// Publishes the committed world, and what is wrong with it.
+    fn show(&mut self, waits: Vec<Wait>) {
         let notes: Vec<String> = audit(&self.world).into_iter().map(|note| note.0).collect();
         for note in &notes {
             tracing::error!(%note, "the world is not as it should be; please report this");
         }
-        if !notes.is_empty() {
-            actions.retain(|action| !matches!(action, Action::Launch { .. }));
-        }
         let world = Arc::clone(&self.world);
         self.window.send_replace(View { world, waits: Arc::new(waits), notes, stored: true });
+    }
+
+    /// Lets the orders go. A world that should not be starts nothing new.
+    fn order(&mut self, mut actions: Vec<Action>, ended: Vec<OrderNumber>) {
+        if !self.window.borrow().notes.is_empty() {
+            actions.retain(|action| !matches!(action, Action::Launch { .. }));
+        }
         // The dispatcher ends only with the daemon; orders not given are given again at the next start.
         let committed = self.clock.now();
-        drop(self.orders.send(Batch { actions, committed }));
+        drop(self.orders.send(Batch { actions, ended, committed }));
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Every plan names all orders that are due, so an order that is still under way is named again and dropped here.
 
-use super::door::{Door, Window};
+use super::door::{Door, OrderNumber, Window};
 use crate::error::chain;
 use crate::forge::{Forge, Removal, Request};
 use crate::host::{Host, LaunchOrder};
@@ -36,6 +36,8 @@ pub struct Recipe {
 pub struct Batch {
     /// They.
     pub actions: Vec<Action>,
+    /// Orders whose end is among the facts of the commit: whatever is due is due again.
+    pub ended: Vec<OrderNumber>,
     /// When the plan that holds them was on disk.
     pub committed: Timestamp,
 }
@@ -48,10 +50,11 @@ pub struct Dispatcher<F, V, N, I> {
     door: Door,
     window: Window,
     running: JoinSet<Outcome>,
-    in_flight: HashMap<Id, Action>,
-    /// Started, and named by every batch since: an order is given again only after a plan without it. Until the
-    /// facts of its end are folded, plans go on naming it.
-    given: BTreeSet<Action>,
+    in_flight: HashMap<Id, (OrderNumber, Action)>,
+    /// Started, and named by every batch since. Until the facts of its end are folded, plans go on naming an order;
+    /// one that is named after that is given again.
+    given: BTreeMap<Action, OrderNumber>,
+    next: OrderNumber,
 }
 
 /// What an order came to.
@@ -80,8 +83,8 @@ impl<F: Forge, V: Vmm, N: Net, I: Images> Dispatcher<F, V, N, I> {
         recipes: Arc<BTreeMap<ProfileId, Recipe>>,
         (door, window): (Door, Window),
     ) -> Self {
-        let (running, in_flight, given) = Default::default();
-        Dispatcher { forge, host, recipes, door, window, running, in_flight, given }
+        let (running, in_flight, given, next) = Default::default();
+        Dispatcher { forge, host, recipes, door, window, running, in_flight, given, next }
     }
 
     /// Takes orders until their sender is gone, then lets the ones under way end.
@@ -100,13 +103,15 @@ impl<F: Forge, V: Vmm, N: Net, I: Images> Dispatcher<F, V, N, I> {
         }
     }
 
-    fn take(&mut self, Batch { actions, committed }: Batch) {
-        let due: BTreeSet<Action> = actions.iter().cloned().collect();
-        let running: BTreeSet<&Action> = self.in_flight.values().collect();
-        self.given.retain(|action| due.contains(action) || running.contains(action));
+    fn take(&mut self, Batch { actions, ended, committed }: Batch) {
+        let due: BTreeSet<&Action> = actions.iter().collect();
+        let running: BTreeSet<OrderNumber> = self.in_flight.values().map(|(n, _)| *n).collect();
+        self.given.retain(|action, order| {
+            running.contains(order) || (due.contains(action) && !ended.contains(order))
+        });
         for action in actions {
-            let waits = self.in_flight.values().any(|other| must_wait(&action, other));
-            if !waits && self.given.insert(action.clone()) {
+            let waits = self.in_flight.values().any(|(_, other)| must_wait(&action, other));
+            if !waits && !self.given.contains_key(&action) {
                 self.start(action, committed);
             }
         }
@@ -116,19 +121,19 @@ impl<F: Forge, V: Vmm, N: Net, I: Images> Dispatcher<F, V, N, I> {
         tracing::debug!(?action, "order");
         let task = match action.clone() {
             Action::Launch { vm, slot, profile, .. } => {
-                let Some(recipe) = self.recipes.get(&profile).cloned() else {
-                    return self.refuse(vm, &profile);
-                };
-                let order = LaunchOrder {
+                let order = self.recipes.get(&profile).map(|recipe| LaunchOrder {
                     vm,
                     slot,
                     shape: recipe.profile.shape,
-                    source: recipe.source,
+                    source: recipe.source.clone(),
                     boot_timeout: recipe.profile.timeouts.boot,
                     console: Console::Kept,
-                };
+                });
                 let (host, door) = (Arc::clone(&self.host), self.door.clone());
-                self.running.spawn(launch(host, door, order, committed))
+                match order {
+                    Some(order) => self.running.spawn(launch(host, door, order, committed)),
+                    None => self.running.spawn(refuse(vm, profile)),
+                }
             }
             Action::Register { vm, profile, attempt, name, .. } => {
                 let labels = self.recipes.get(&profile).map(|r| r.profile.labels.clone());
@@ -144,14 +149,9 @@ impl<F: Forge, V: Vmm, N: Net, I: Images> Dispatcher<F, V, N, I> {
                 self.running.spawn(destroy(host, vm, slot))
             }
         };
-        self.in_flight.insert(task.id(), action);
-    }
-
-    /// A profile that left the configuration between plan and order.
-    fn refuse(&mut self, vm: VmId, profile: &ProfileId) {
-        let why = format!("the profile `{profile}` is no longer configured");
-        let failed = Event::Host(HostEvent::LaunchFailed { vm, why });
-        self.running.spawn(async { Outcome::told(failed) });
+        self.next.0 += 1;
+        self.given.insert(action.clone(), self.next);
+        self.in_flight.insert(task.id(), (self.next, action));
     }
 
     async fn finish(&mut self, end: Result<(Id, Outcome), tokio::task::JoinError>) {
@@ -159,17 +159,21 @@ impl<F: Forge, V: Vmm, N: Net, I: Images> Dispatcher<F, V, N, I> {
             Ok((id, outcome)) => (id, outcome),
             Err(error) => {
                 tracing::error!(%error, "an order broke; please report this");
-                let failed = self.in_flight.get(&error.id()).map(|action| failed(action, &error));
-                (error.id(), failed.map(Outcome::told).unwrap_or_default())
+                let order = self.in_flight.get(&error.id());
+                let failed = order.map(|(_, action)| Outcome::told(failed(action, &error)));
+                (error.id(), failed.unwrap_or_default())
             }
         };
-        self.in_flight.remove(&id);
+        let order = self.in_flight.remove(&id);
         if let Some(secret) = outcome.hand_over {
             let (host, window) = (Arc::clone(&self.host), self.window.clone());
             self.running.spawn(hand_over(host, window, secret));
         }
-        for event in outcome.events {
-            self.door.tell(event).await;
+        match order {
+            // A launch that went well ends with nothing to tell: the guest does that.
+            _ if outcome.events.is_empty() => {}
+            Some((number, _)) => self.door.end(number, outcome.events).await,
+            None => self.door.tell_all(outcome.events).await,
         }
     }
 }
@@ -201,6 +205,12 @@ fn failed(action: &Action, error: &tokio::task::JoinError) -> Event {
         Action::Deregister { vm, .. } => Event::Forge(ForgeEvent::DeregisterFailed { vm, why }),
         Action::Destroy { vm, .. } => Event::Host(HostEvent::DestroyFailed { vm, why }),
     }
+}
+
+/// A profile that left the configuration between plan and order.
+async fn refuse(vm: VmId, profile: ProfileId) -> Outcome {
+    let why = format!("the profile `{profile}` is no longer configured");
+    Outcome::told(Event::Host(HostEvent::LaunchFailed { vm, why }))
 }
 
 async fn launch<V: Vmm, N: Net, I: Images>(

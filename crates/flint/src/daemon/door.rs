@@ -12,8 +12,13 @@ const QUEUE: usize = 1_024;
 
 /// What comes through the door.
 pub enum Knock {
-    /// A fact that nobody waits for.
-    Fact(Event),
+    /// Facts that nobody waits for.
+    Facts {
+        /// They.
+        events: Vec<Event>,
+        /// The order that ended with them, if one did.
+        ended: Option<OrderNumber>,
+    },
     /// A webhook's fact; the answer says that it is on disk.
     Delivery {
         /// The GUID: the same in a redelivery.
@@ -31,6 +36,10 @@ pub enum Knock {
         reply: oneshot::Sender<Result<History, crate::store::Error>>,
     },
 }
+
+/// Tells orders apart; counted by whoever carries them out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OrderNumber(pub u64);
 
 /// What became of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +84,17 @@ impl Door {
 
     /// Tells a fact. It is lost only when the controller has ended, and then the next start scans anew.
     pub async fn tell(&self, event: Event) {
-        drop(self.0.send(Knock::Fact(event)).await);
+        self.tell_all(vec![event]).await;
+    }
+
+    /// Tells facts that came at once.
+    pub async fn tell_all(&self, events: Vec<Event>) {
+        drop(self.0.send(Knock::Facts { events, ended: None }).await);
+    }
+
+    /// Tells what an order came to. The batch of the commit that has these facts names the order as ended.
+    pub async fn end(&self, order: OrderNumber, events: Vec<Event>) {
+        drop(self.0.send(Knock::Facts { events, ended: Some(order) }).await);
     }
 
     /// Tells a webhook's fact and waits until it is on disk.
