@@ -1,6 +1,7 @@
 //! A fake of GitHub's registrations: refuses, times out, and makes runners whose answer is lost.
 
-use super::outside::Outside;
+use super::guest::SECRET;
+use super::outside::{Outside, Runner};
 use flint::forge::{Error, Forge, Registered, Removal, Request};
 use flint_core::id::{RunnerId, RunnerName, VmId};
 use flint_wire::Secret;
@@ -38,13 +39,18 @@ impl FakeForge {
 impl Forge for FakeForge {
     async fn register(&self, request: Request) -> Result<Registered, Error> {
         let mut state = self.outside.lock();
+        if state.faults.register_panics > 0 {
+            state.faults.register_panics -= 1;
+            drop(state);
+            panic!("the fake forge was told to panic");
+        }
         if let Some(status) = state.faults.register.pop_front() {
             return Err(FakeForge::answered(status, &request.name));
         }
         if state.runners.contains_key(&request.name) {
             return Err(FakeForge::answered(409, &request.name));
         }
-        state.runners.insert(request.name.clone(), (request.labels, None));
+        state.runners.insert(request.name.clone(), Runner { labels: request.labels, job: None });
         state.next_runner += 1;
         let runner = RunnerId(state.next_runner);
         if state.faults.register_answer_lost > 0 {
@@ -52,7 +58,7 @@ impl Forge for FakeForge {
             return Err(FakeForge::answered(504, &request.name));
         }
         // The fake guest finds its runner by this text.
-        let jit_config = Secret::new(request.name.as_str().to_owned());
+        let jit_config = Secret::new(format!("{SECRET}{}", request.name));
         Ok(Registered { runner, jit_config })
     }
 
@@ -63,7 +69,7 @@ impl Forge for FakeForge {
             names => names.contains(name),
         };
         let found: Vec<RunnerName> = state.runners.keys().filter(|n| mine(n)).cloned().collect();
-        if found.iter().any(|name| state.runners[name].1.is_some()) {
+        if found.iter().any(|name| state.runners[name].job.is_some()) {
             return Ok(Removal::Busy);
         }
         state.runners.retain(|name, _| !found.contains(name));

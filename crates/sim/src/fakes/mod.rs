@@ -12,6 +12,7 @@ mod vmm;
 
 pub use clock::FakeClock;
 pub use forge::FakeForge;
+pub use guest::SECRET;
 pub use images::FakeImages;
 pub use net::FakeNet;
 pub use outside::{Faults, Outside, Told};

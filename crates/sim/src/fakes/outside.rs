@@ -1,5 +1,6 @@
 //! What the fakes share: GitHub's queue and runners, the host's microVMs, disks and networks, and what goes wrong.
 
+use super::guest::Guest;
 use flint_core::event::{Event, ForgeEvent};
 use flint_core::id::{JobKey, RunnerName, Slot, VmId};
 use flint_core::job::{Conclusion, JobRequest};
@@ -27,6 +28,10 @@ pub struct Faults {
     pub register: VecDeque<u16>,
     /// The next registrations are really made, but their answer is lost.
     pub register_answer_lost: u32,
+    /// The next registrations never end: their task panics.
+    pub register_panics: u32,
+    /// The next kills fail.
+    pub kill: u32,
     /// The next boots fail.
     pub boot: u32,
     /// Guests booted from now on never answer.
@@ -47,12 +52,16 @@ pub struct Faults {
 pub(super) struct State {
     pub(super) faults: Faults,
     pub(super) queue: VecDeque<(JobKey, JobRequest)>,
-    /// Registered runners: labels, and the job if one was given.
-    pub(super) runners: BTreeMap<RunnerName, (BTreeSet<String>, Option<JobKey>)>,
+    /// Registered runners.
+    pub(super) runners: BTreeMap<RunnerName, Runner>,
     pub(super) next_runner: u64,
     pub(super) finished: Vec<(JobKey, VmId)>,
-    /// Running microVMs; a sender that says "your power is off".
-    pub(super) powered: BTreeMap<VmId, watch::Sender<bool>>,
+    /// Running microVMs.
+    pub(super) machines: BTreeMap<VmId, Machine>,
+    /// The most that ran at one time.
+    pub(super) most_at_once: usize,
+    /// The microVMs whose guest was handed a secret.
+    pub(super) armed: Vec<VmId>,
     pub(super) jails: BTreeSet<VmId>,
     pub(super) disks: BTreeSet<VmId>,
     pub(super) networks: BTreeSet<Slot>,
@@ -60,11 +69,27 @@ pub(super) struct State {
     webhooks: u64,
 }
 
+/// A registration.
+pub(super) struct Runner {
+    pub(super) labels: BTreeSet<String>,
+    /// The job it was given.
+    pub(super) job: Option<(JobKey, JobRequest)>,
+}
+
+/// The process of one microVM.
+pub(super) struct Machine {
+    /// Says "your power is off".
+    pub(super) power: watch::Sender<bool>,
+    pub(super) guest: Guest,
+}
+
 impl Default for Faults {
     fn default() -> Self {
         Faults {
             register: VecDeque::new(),
             register_answer_lost: 0,
+            register_panics: 0,
+            kill: 0,
             boot: 0,
             guest_silent: false,
             runner_exits: None,
@@ -87,7 +112,9 @@ impl Outside {
             runners: BTreeMap::new(),
             next_runner: 4_711,
             finished: Vec::new(),
-            powered: BTreeMap::new(),
+            machines: BTreeMap::new(),
+            most_at_once: 0,
+            armed: Vec::new(),
             jails: BTreeSet::new(),
             disks: BTreeSet::new(),
             networks: BTreeSet::new(),
@@ -142,6 +169,30 @@ impl Outside {
         self.lock().launches
     }
 
+    /// The most microVMs that ever ran at one time.
+    #[must_use]
+    pub fn most_at_once(&self) -> usize {
+        self.lock().most_at_once
+    }
+
+    /// The microVMs whose guest was handed a secret, in that order.
+    #[must_use]
+    pub fn armed(&self) -> Vec<VmId> {
+        self.lock().armed.clone()
+    }
+
+    /// The microVMs whose process runs.
+    #[must_use]
+    pub fn running(&self) -> Vec<VmId> {
+        self.lock().machines.keys().copied().collect()
+    }
+
+    /// The names of all registered runners.
+    #[must_use]
+    pub fn runners(&self) -> Vec<RunnerName> {
+        self.lock().runners.keys().cloned().collect()
+    }
+
     /// Everything that is left outside, in words; empty when nothing is.
     #[must_use]
     pub fn leftovers(&self) -> Vec<String> {
@@ -150,14 +201,14 @@ impl Outside {
         let jails = state.jails.iter().map(|vm| format!("jail of {vm}"));
         let disks = state.disks.iter().map(|vm| format!("disk of {vm}"));
         let networks = state.networks.iter().map(|slot| format!("network of slot {slot}"));
-        let powered = state.powered.keys().map(|vm| format!("process of {vm}"));
+        let powered = state.machines.keys().map(|vm| format!("process of {vm}"));
         runners.chain(jails).chain(disks).chain(networks).chain(powered).collect()
     }
 
     /// Takes the power from a microVM, as a crash would.
     pub fn cut_power(&self, vm: VmId) {
-        if let Some(power) = self.lock().powered.get(&vm) {
-            power.send_replace(false);
+        if let Some(machine) = self.lock().machines.remove(&vm) {
+            machine.power.send_replace(false);
         }
     }
 
@@ -183,30 +234,35 @@ impl Outside {
     }
 
     /// Gives a registered, free runner the oldest queued job that fits it.
-    pub(super) fn take_job(&self, runner: &RunnerName) -> Option<(JobKey, JobRequest)> {
+    pub(super) fn take_job(&self, name: &RunnerName) -> Option<(JobKey, JobRequest)> {
         let mut state = self.lock();
-        let (labels, busy) = state.runners.get(runner)?.clone();
-        if busy.is_some() {
-            return None;
-        }
-        let fits = |request: &JobRequest| request.labels.iter().all(|l| labels.contains(l));
+        let runner = state.runners.get(name).filter(|runner| runner.job.is_none())?;
+        let fits = |request: &JobRequest| request.labels.iter().all(|l| runner.labels.contains(l));
         let at = state.queue.iter().position(|(_, request)| fits(request))?;
         let (job, request) = state.queue.remove(at)?;
-        state.runners.insert(runner.clone(), (labels, Some(job)));
+        state.runners.get_mut(name)?.job = Some((job, request.clone()));
         drop(state);
-        let (runner, told) = (Some(runner.clone()), request.clone());
+        let (runner, told) = (Some(name.clone()), request.clone());
         self.webhook(ForgeEvent::JobStarted { job, request: told, runner });
         Some((job, request))
     }
 
+    /// Whether GitHub holds this runner for busy.
+    pub(super) fn has_job(&self, name: &RunnerName) -> bool {
+        self.lock().runners.get(name).is_some_and(|runner| runner.job.is_some())
+    }
+
     /// A runner reports its job's end; GitHub removes the one-job registration by itself.
-    pub(super) fn end_job(&self, runner: &RunnerName, vm: VmId, job: JobKey, request: JobRequest) {
+    pub(super) fn end_job(&self, name: &RunnerName, vm: VmId, conclusion: &str) {
         let mut state = self.lock();
-        state.runners.remove(runner);
-        state.finished.push((job, vm));
+        let Some((job, request)) = state.runners.remove(name).and_then(|runner| runner.job) else {
+            return;
+        };
+        if conclusion == "success" {
+            state.finished.push((job, vm));
+        }
         drop(state);
-        let conclusion = Conclusion("success".to_owned());
-        let runner = Some(runner.clone());
+        let (runner, conclusion) = (Some(name.clone()), Conclusion(conclusion.to_owned()));
         self.webhook(ForgeEvent::JobCompleted { job, request, runner, conclusion });
     }
 }
