@@ -194,8 +194,7 @@ impl Bench {
 
         let ends = (door.clone(), window.clone());
         let recipes = Arc::new(self.recipes());
-        let hands =
-            Dispatcher::new(Arc::clone(&forge), Arc::clone(&host), recipes, ends.clone());
+        let hands = Dispatcher::new(Arc::clone(&forge), Arc::clone(&host), recipes, ends.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(controller.run());
         tasks.spawn(hands.run(orders));
@@ -215,6 +214,14 @@ impl Bench {
         daemon
     }
 
+    /// Lets virtual time pass while no daemon is there.
+    pub(super) async fn away(&self, time: Duration) {
+        let until = self.clock.now().after(time);
+        while self.clock.now() < until {
+            tokio::time::sleep(BEAT).await;
+        }
+    }
+
     /// All bytes of the store's files and of all logs.
     pub(super) fn written(&self) -> String {
         let mut all = String::new();
@@ -223,8 +230,7 @@ impl Bench {
     }
 
     fn host(&self, tell: mpsc::Sender<Event>) -> FakeHost {
-        let options =
-            Options { id: HOST, layout: Layout::new(self.dir.path()), uid_base: 100_000 };
+        let options = Options { id: HOST, layout: Layout::new(self.dir.path()), uid_base: 100_000 };
         let outside = || self.outside.clone();
         let (vmm, net, images) = (FakeVmm(outside()), FakeNet(outside()), FakeImages(outside()));
         Host::new(options, vmm, net, images, tell)

@@ -1,1 +1,58 @@
-//! x
+//! A disk that takes nothing for a while.
+
+use super::harness::{Bench, request};
+use flint::daemon::door::{NotStored, Taken};
+use flint::store::{Error, Sqlite};
+use flint_core::event::{Event, ForgeEvent};
+use flint_core::id::JobKey;
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_that_cannot_be_stored_is_told_so_and_leaves_no_trace() {
+    let bench = Bench::new(&["small"]);
+    let mut daemon = bench.start().await;
+    bench.books.refuse(|_| true);
+    let job = JobKey { id: 7, attempt: 1 };
+    let queued = || Event::Forge(ForgeEvent::JobQueued { job, request: request("small") });
+    assert_eq!(daemon.door.deliver("g".to_owned(), queued()).await, Err(NotStored));
+    let view = daemon.window.borrow().clone();
+    assert!(!view.stored && view.world.jobs.is_empty());
+    bench.books.accept();
+    daemon.until("it can store again, by itself", |view, _| view.stored).await;
+    assert!(daemon.window.borrow().world.jobs.is_empty(), "the refused fact did not come back");
+    assert_eq!(bench.outside.launches(), 0);
+    // GitHub's redelivery has the same number.
+    assert_eq!(daemon.door.deliver("g".to_owned(), queued()).await, Ok(Taken::Committed));
+    bench.outside.queue(7, &["small"]);
+    daemon.until("it ran", |_, outside| outside.finished().len() == 1).await;
+    daemon.until_quiet().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_fact_of_the_host_is_lost_while_the_store_refuses() {
+    let bench = Bench::new(&["small"]);
+    let mut daemon = bench.start().await;
+    bench.outside.queue(1, &["small"]);
+    daemon.until("it listens", |_, outside| outside.armed().len() == 1).await;
+    bench.books.refuse(|_| true);
+    daemon.until("the job ends meanwhile", |_, outside| outside.finished().len() == 1).await;
+    daemon.until("the guest ends meanwhile", |_, outside| outside.running().is_empty()).await;
+    assert_eq!(daemon.window.borrow().world.vms.len(), 1, "the world is the one on disk");
+    bench.books.accept();
+    daemon
+        .until("its microVM goes", |view, outside| {
+            view.world.vms.is_empty() && outside.leftovers().is_empty()
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_daemon_on_the_same_directory_is_refused_and_told_who_is_there() {
+    let bench = Bench::new(&["small"]);
+    let daemon = bench.start().await;
+    let Err(Error::Held { pid, .. }) = Sqlite::open(bench.dir.path()) else {
+        panic!("a second daemon got the store");
+    };
+    assert_eq!(pid, Some(std::process::id()));
+    daemon.kill().await;
+    assert!(Sqlite::open(bench.dir.path()).is_ok(), "a dead one holds nothing");
+}

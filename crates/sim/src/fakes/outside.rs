@@ -193,6 +193,20 @@ impl Outside {
         self.lock().runners.keys().cloned().collect()
     }
 
+    /// A runner that was registered by nobody knows whom.
+    pub fn register_stray(&self, name: &str) {
+        let runner = Runner { labels: BTreeSet::new(), job: None };
+        self.lock().runners.insert(RunnerName::told(name), runner);
+    }
+
+    /// What a daemon with another store left behind: a jail, a disk and a network.
+    pub fn leave_behind(&self, vm: VmId, slot: Slot) {
+        let mut state = self.lock();
+        state.jails.insert(vm);
+        state.disks.insert(vm);
+        state.networks.insert(slot);
+    }
+
     /// Everything that is left outside, in words; empty when nothing is.
     #[must_use]
     pub fn leftovers(&self) -> Vec<String> {
