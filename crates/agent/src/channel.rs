@@ -1,8 +1,8 @@
 //! The way to the host: a virtio-serial port named `flint` if the machine has one, else vsock.
 
 use crate::error::{During, Error};
+use crate::input::Input;
 use crate::sys;
-use crate::talk::Input;
 use flint_wire::frame::Decoder;
 use flint_wire::{PORT, SERIAL_PORT, ToGuest};
 use rustix::event::{PollFd, PollFlags, poll};

@@ -3,7 +3,7 @@
 //! They run as the job's user, so what comes from them is a hint: a job may forge the two words and nothing else.
 
 use crate::error::{During, Error};
-use crate::talk::Input;
+use crate::input::{Hint, Input};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::fs::{self, File};
 use std::io::Read;
@@ -17,15 +17,6 @@ pub(crate) const STARTED: &str = "/run/flint/job-started.sh";
 pub(crate) const COMPLETED: &str = "/run/flint/job-completed.sh";
 
 const WORDS: &str = "/run/flint/words";
-
-/// What a hook told.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Hint {
-    /// The job begins.
-    Started,
-    /// The job is over.
-    Completed,
-}
 
 /// Writes the scripts and listens to them on a thread.
 pub(crate) fn install(heard: Sender<Input>) -> Result<(), Error> {
@@ -80,7 +71,8 @@ fn take(line: &mut Vec<u8>, byte: u8) -> Option<Hint> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Hint, take};
+    use super::take;
+    use crate::input::Hint;
 
     #[test]
     fn a_job_can_say_two_words_and_nothing_else() {

@@ -1,8 +1,8 @@
 //! The work's output, line by line, within bounds.
 
 use crate::error::{During, Error};
+use crate::input::Input;
 use crate::outbox::Outbox;
-use crate::talk::Input;
 use flint_wire::guest::Stream;
 use flint_wire::{FromGuest, LOG_TEXT_MAX};
 use std::io::{BufRead, BufReader, PipeReader};

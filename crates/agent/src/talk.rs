@@ -3,16 +3,15 @@
 use crate::children::Children;
 use crate::disks::{self, Root};
 use crate::error::Error;
-use crate::hooks::Hint;
+use crate::input::{Hint, Input};
 use crate::outbox::{Outbox, Rest};
-use crate::work::{self, Running};
+use crate::programs::{Programs, Running};
+use crate::work::Starter;
 use crate::{Began, configure, sys};
-use flint_wire::frame::FrameError;
 use flint_wire::guest::Stream;
 use flint_wire::{FromGuest, PROTOCOL, ToGuest, Work};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::fs;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
@@ -21,30 +20,6 @@ use std::time::{Duration, Instant};
 const UNACKNOWLEDGED: Duration = Duration::from_secs(2);
 /// Not written: the host may be on its way back.
 const UNWRITTEN: Duration = Duration::from_secs(10);
-
-/// Everything that can happen to the agent.
-pub(crate) enum Input {
-    /// The host opened the conversation, perhaps again.
-    Hello {
-        /// To be echoed.
-        nonce: String,
-        /// Where to answer.
-        link: Arc<OwnedFd>,
-    },
-    /// The host said something else.
-    Host(ToGuest),
-    /// The host said something that is no message.
-    Garbled(FrameError),
-    /// The runner's output says that it listens.
-    Listening,
-    /// A hook told something.
-    Hint(Hint),
-    /// The work ended.
-    Exited {
-        /// Its code.
-        code: i32,
-    },
-}
 
 /// Whether the life goes on.
 #[derive(PartialEq, Eq)]
@@ -194,9 +169,8 @@ impl Talk {
             let why = if self.configured { "the guest has no disks" } else { "not configured yet" };
             return Err(Error::refused("start the work", why));
         }
-        let start =
-            work::Starter { children: &self.children, outbox: &self.outbox, heard: &self.heard };
-        self.work = Some(start.start(work)?);
+        let programs = Programs { children: &self.children, outbox: &self.outbox };
+        self.work = Some(Starter { programs, heard: &self.heard }.start(work)?);
         Ok(())
     }
 
