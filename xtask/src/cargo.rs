@@ -41,6 +41,8 @@ pub(crate) struct Target {
     pub(crate) package: String,
     /// The target's name, such as `scripts`.
     pub(crate) name: String,
+    /// Left out of a plain `cargo test`, and so of `--all-targets`.
+    pub(crate) by_name: bool,
 }
 
 #[derive(Deserialize)]
@@ -58,6 +60,7 @@ struct Package {
 struct RawTarget {
     name: String,
     kind: Vec<String>,
+    test: bool,
 }
 
 /// All targets with integration tests, also those that a plain `cargo test` leaves out.
@@ -80,7 +83,7 @@ fn targets(metadata: &[u8]) -> anyhow::Result<Vec<Target>> {
     let tests = metadata.packages.into_iter().flat_map(|package| {
         let tests =
             package.targets.into_iter().filter(|t| t.kind.iter().any(|kind| kind == "test"));
-        tests.map(move |t| Target { package: package.name.clone(), name: t.name })
+        tests.map(move |t| Target { package: package.name.clone(), name: t.name, by_name: !t.test })
     });
     let mut tests: Vec<Target> = tests.collect();
     tests.sort();
@@ -94,8 +97,9 @@ mod tests {
     #[test]
     fn only_targets_of_kind_test_are_taken() {
         let metadata = r#"{"packages": [{"name": "flint", "targets": [
-            {"name": "flint", "kind": ["lib"]}, {"name": "net", "kind": ["test"]}]}]}"#;
-        let wanted = [Target { package: "flint".into(), name: "net".into() }];
+            {"name": "flint", "kind": ["lib"], "test": true},
+            {"name": "net", "kind": ["test"], "test": false}]}]}"#;
+        let wanted = [Target { package: "flint".into(), name: "net".into(), by_name: true }];
         assert_eq!(targets(metadata.as_bytes()).unwrap(), wanted);
     }
 

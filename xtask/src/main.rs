@@ -4,6 +4,7 @@ mod bench;
 mod cargo;
 mod demo;
 mod guest;
+mod lint;
 mod rooms;
 mod test;
 mod tidy;
@@ -69,9 +70,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
         Command::Test { tiers } => test::test(&tiers),
         Command::Bench => bench::bench(),
         Command::Lint => {
-            cargo::run(&mut cargo::cargo(&["fmt", "--all", "--check"]))?;
-            let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
-            cargo::run(&mut cargo::cargo(&clippy))?;
+            lint::lint()?;
             tidied(&root())
         }
         Command::Kernel(args) => guest::kernel(&args).map(|()| true),

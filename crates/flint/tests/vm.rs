@@ -4,6 +4,10 @@
 //! `FLINT_TEST_IMAGE`, or what `make kernel` and `make filesystem` build. Everything it makes is its own: a
 //! temporary state directory, an uplink namespace without a name, a prefix of its own.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where its machine is not as it must be")]
+
+#![expect(clippy::unwrap_used, reason = "a test ends where its machine is not as it must be")]
+
 use flint::host::{Error, Host, LaunchOrder, Layout, Options};
 use flint::images::{self, LocalImages, Source};
 use flint::net::{self, HostNet};

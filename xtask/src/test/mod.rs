@@ -143,7 +143,7 @@ mod tests {
     use std::time::Duration;
 
     fn target(package: &str, name: &str) -> Target {
-        Target { package: package.into(), name: name.into() }
+        Target { package: package.into(), name: name.into(), by_name: false }
     }
 
     fn told(tier: &str, targets: &[Target]) -> Vec<String> {

@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     fn tier(package: &str, name: &str) -> &'static str {
-        tier_of(&Target { package: package.into(), name: name.into() })
+        tier_of(&Target { package: package.into(), name: name.into(), by_name: false })
     }
 
     #[test]
