@@ -1,8 +1,10 @@
 //! The forge room against bad deliveries and against a GitHub that answers everything it may.
 
 use flint::forge::webhook::{BODY_CAP, Committed, Counters, Delivery, Door, Unavailable};
-use flint::forge::{Error, Forge as _, GitHub, Options, Removal, Request, Scope, WebhookAuth};
-use flint::forge::{app_auth, server, webhook};
+use flint::forge::{
+    Error, Forge as _, GitHub, Options, Removal, Request, Scope, WebhookAuth, app_auth, server,
+    webhook,
+};
 use flint_core::event::{ForgeEvent, RegisterFailure};
 use flint_core::id::{ProfileId, RunnerName, VmId};
 use flint_sim::github::{Config, FakeGithub, FaultKind, generate_pem};

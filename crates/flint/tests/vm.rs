@@ -6,8 +6,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where its machine is not as it must be")]
 
-#![expect(clippy::unwrap_used, reason = "a test ends where its machine is not as it must be")]
-
 use flint::host::{Error, Host, LaunchOrder, Layout, Options};
 use flint::images::{self, LocalImages, Source};
 use flint::net::{self, HostNet};

@@ -7,7 +7,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::OnceCell;
 
@@ -74,6 +74,12 @@ impl Process {
     #[must_use]
     pub fn pid(&self) -> i32 {
         self.pid.as_raw_nonzero().get()
+    }
+
+    /// Where the kernel shows it, to name it in an error.
+    #[must_use]
+    pub fn place(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}", self.pid()))
     }
 
     /// Whether it has not ended. One that ended and was not waited for has ended.

@@ -220,7 +220,7 @@ impl Jails {
         let left = move |path: PathBuf| move |source| Error::Leftover { vm, path, source };
         if let Some(running) = self.running(vm) {
             running.killed.store(true, Ordering::Release);
-            let proc = PathBuf::from(format!("/proc/{}", running.process.pid()));
+            let proc = running.process.place();
             running.process.kill().map_err(left(proc.clone()))?;
             let gone = tokio::time::timeout(DEATH_MAX, running.process.wait()).await;
             gone.map_err(|late| left(proc)(late.into()))?;
