@@ -1,0 +1,137 @@
+/* A virtio-vsock device that listens on one port and keeps one stream; section 5.10 of the virtio 1.2 specification. */
+#include "guest.h"
+
+enum { REQUEST = 1, RESPONSE = 2, RST = 3, SHUTDOWN = 4, RW = 5, CREDIT_UPDATE = 6, CREDIT_REQUEST = 7 };
+enum { DEVICE = 19, HOST = 2, STREAM = 1, ROOM = 64 * 1024 };
+enum { RX, TX, EVENT };
+
+struct header {
+    u64 src_cid, dst_cid;
+    u32 src_port, dst_port, len;
+    u16 type, op;
+    u32 flags, buf_alloc, fwd_cnt;
+} __attribute__((packed));
+
+static u64 base, cid;
+static u32 listening;
+static struct queue queues[3];
+static u8 rx[8][4096 + sizeof(struct header)] __attribute__((aligned(64)));
+static u8 tx[QUEUE_SIZE][sizeof(struct header) + VSOCK_MAX] __attribute__((aligned(64)));
+static u8 events[4][16] __attribute__((aligned(64)));
+
+/* The one connection. Counters are the specification's free-running credit counters. */
+static struct {
+    int open;
+    u32 port, received, told, sent, peer_room, peer_taken;
+} peer;
+
+static void transmit(u32 from, u32 to, u16 op, const char *bytes, u32 len)
+{
+    static u32 next, in_flight;
+    u32 slot = next++ % QUEUE_SIZE, done;
+    /* Completions come in order; waiting for each would cost a turn of the VMM's thread, and a spinning processor
+     * keeps that from running. */
+    while (queue_take(&queues[TX], &done, &done))
+        in_flight--;
+    while (in_flight == QUEUE_SIZE) {
+        in_flight -= (u32)queue_take(&queues[TX], &done, &done);
+        pause_cpu();
+    }
+    in_flight++;
+    struct header *h = (struct header *)tx[slot];
+    *h = (struct header){.src_cid = cid, .dst_cid = HOST, .src_port = from, .dst_port = to, .len = len, .type = STREAM,
+                         .op = op, .buf_alloc = ROOM, .fwd_cnt = peer.received};
+    memcpy(tx[slot] + sizeof *h, bytes, len);
+    peer.told = peer.received;
+    queue_give(base, TX, &queues[TX], (u16)slot, tx[slot], (u32)sizeof *h + len, 0);
+}
+
+int vsock_start(const char *cmdline, u32 port)
+{
+    base = virtio_find(cmdline, DEVICE, 0);
+    if (!base || !virtio_negotiate(base))
+        return 0;
+    cid = virtio_config(base, 0) | (u64)virtio_config(base, 4) << 32;
+    listening = port;
+    for (u32 i = RX; i <= EVENT; i++)
+        virtio_queue(base, i, &queues[i]);
+    virtio_go(base);
+    for (u16 i = 0; i < 8; i++)
+        queue_give(base, RX, &queues[RX], i, rx[i], sizeof rx[i], 1);
+    for (u16 i = 0; i < 4; i++)
+        queue_give(base, EVENT, &queues[EVENT], i, events[i], sizeof events[i], 1);
+    return 1;
+}
+
+int vsock_connected(void) { return peer.open; }
+
+int vsock_send(const char *bytes, u32 len)
+{
+    if (!peer.open || peer.peer_room - (peer.sent - peer.peer_taken) < len)
+        return 0;
+    transmit(listening, peer.port, RW, bytes, len);
+    peer.sent += len;
+    return 1;
+}
+
+static void accept(const struct header *h)
+{
+    if (h->dst_port != listening || h->type != STREAM) {
+        transmit(h->dst_port, h->src_port, RST, "", 0);
+        return;
+    }
+    if (peer.open) /* the host opens a new one only when it gave the old one up */
+        transmit(listening, peer.port, RST, "", 0);
+    memset(&peer, 0, sizeof peer);
+    peer.open = 1;
+    peer.port = h->src_port;
+    peer.peer_room = h->buf_alloc;
+    peer.peer_taken = h->fwd_cnt;
+    transmit(listening, peer.port, RESPONSE, "", 0);
+}
+
+static void receive(const struct header *h, void (*opened)(void), void (*got)(const char *, u32))
+{
+    if (h->op == REQUEST) {
+        accept(h);
+        if (peer.open && peer.port == h->src_port)
+            opened();
+        return;
+    }
+    if (!peer.open || h->src_port != peer.port || h->dst_port != listening)
+        return;
+    peer.peer_room = h->buf_alloc;
+    peer.peer_taken = h->fwd_cnt;
+    switch (h->op) {
+    case RW:
+        peer.received += h->len;
+        got((const char *)(h + 1), h->len);
+        if (peer.open && peer.received - peer.told > ROOM / 4)
+            transmit(listening, peer.port, CREDIT_UPDATE, "", 0);
+        break;
+    case CREDIT_REQUEST:
+        transmit(listening, peer.port, CREDIT_UPDATE, "", 0);
+        break;
+    case SHUTDOWN:
+        transmit(listening, peer.port, RST, "", 0);
+        peer.open = 0;
+        break;
+    case RST:
+        peer.open = 0;
+        break;
+    }
+}
+
+void vsock_poll(void (*opened)(void), void (*got)(const char *bytes, u32 len))
+{
+    u32 slot, len;
+    if (queue_take(&queues[EVENT], &slot, &len)) { /* transport reset: after a snapshot */
+        cid = virtio_config(base, 0) | (u64)virtio_config(base, 4) << 32;
+        peer.open = 0;
+        queue_give(base, EVENT, &queues[EVENT], (u16)slot, events[slot], sizeof events[slot], 1);
+    }
+    while (queue_take(&queues[RX], &slot, &len)) {
+        receive((const struct header *)rx[slot], opened, got);
+        queue_give(base, RX, &queues[RX], (u16)slot, rx[slot], sizeof rx[slot], 1);
+    }
+}
