@@ -87,14 +87,16 @@ impl<'a, V: Vmm> Talk<'a, V> {
     }
 
     /// Connects and says hello until the nonce comes back. Says configure or the work again, if the guest lacks it.
-    fn open(&self) -> impl Future<Output = Result<(Channel, Opened), Break>> + Send + use<V> {
-        let (vm, vmm) = (self.with.vm, Arc::clone(&self.with.vmm));
+    fn open(&self) -> impl Future<Output = Result<(Channel, Opened), Break>> + Send + use<'a, V> {
+        let (vm, vmm, ended) = (self.with.vm, Arc::clone(&self.with.vmm), self.ended);
         async move {
             loop {
                 let attempt = tokio::time::timeout(TRY_MAX, greet(&*vmm, vm)).await;
                 match attempt {
                     Ok(Ok(opened)) => return Ok(opened),
                     Ok(Err(Break::Over(why))) => return Err(Break::Over(why)),
+                    // Its process is gone: nobody will answer any more.
+                    _ if ended.load(Ordering::Acquire) => return Err(Break::Lost),
                     Ok(Err(Break::Lost)) | Err(_) => tokio::time::sleep(RETRY).await,
                 }
             }
