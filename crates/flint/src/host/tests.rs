@@ -376,6 +376,20 @@ async fn what_a_guest_said_before_it_died_is_heard_before_its_end() {
 }
 
 #[tokio::test]
+async fn an_end_is_told_at_once_although_the_stream_broke_before_it() {
+    let (mut bench, agent) = Bench::ready().await;
+    bench.guests.close();
+    drop(agent);
+    tokio::time::pause();
+    // Time to see the cut and to knock again in vain.
+    tokio::time::advance(Duration::from_millis(200)).await;
+    let died = tokio::time::Instant::now();
+    bench.end.send_replace(Some(GuestEnd::Crashed));
+    assert_eq!(bench.exit().await, GuestEnd::Crashed);
+    assert!(died.elapsed() < Duration::from_secs(1), "{:?}", died.elapsed());
+}
+
+#[tokio::test]
 async fn a_run_prints_the_commands_lines_and_gives_its_code() {
     let mut bench = Bench::new();
     let (mut guests, end) = (bench.guests, bench.end.clone());
