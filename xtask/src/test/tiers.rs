@@ -80,6 +80,11 @@ pub(crate) const TIERS: &[Tier] = &[
         name: "firecracker",
         needs: &[
             Need::Root,
+            Need::Tun,
+            Need::Namespaces,
+            Need::Program("nft"),
+            // The tier builds its own guest.
+            Need::Program("gcc"),
             Need::Binary { variable: "FLINT_FIRECRACKER", name: "firecracker" },
             Need::Binary { variable: "FLINT_JAILER", name: "jailer" },
             Need::Kvm,
