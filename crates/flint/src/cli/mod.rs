@@ -8,6 +8,7 @@ pub mod client;
 mod doctor;
 pub mod error;
 mod files;
+mod journal;
 mod output;
 mod run;
 mod tables;
@@ -100,6 +101,7 @@ fn without_command(
 }
 
 fn serve(config: Option<PathBuf>, flags: Flags) -> Result<Exit, Problem> {
+    journal::start("info");
     let config = load(&gather(flags, config)?, Purpose::Serve)?;
     let ended = block_on(assemble::serve(config))?;
     ended.map(|()| Exit::Ok).map_err(from_daemon)

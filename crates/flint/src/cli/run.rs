@@ -1,7 +1,7 @@
 //! `flint run` and `flint --interactive`: one microVM by hand, without a daemon.
 
 use super::error::Error;
-use super::{block_on, from_daemon};
+use super::{block_on, from_daemon, journal};
 use crate::assemble;
 use crate::config::{self, Config};
 use crate::error::{Exit, Problem};
@@ -16,6 +16,7 @@ pub(super) fn by_hand(
     profile: Option<String>,
     argv: Vec<String>,
 ) -> Result<Exit, Problem> {
+    journal::start("warn");
     let profile = choose(&config, profile)?;
     let ended = block_on(assemble::run(config, assemble::ByHand { profile, argv }))?;
     let code = ended.map_err(from_daemon)?;

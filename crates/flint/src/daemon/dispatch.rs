@@ -14,7 +14,7 @@ use flint_core::id::{ProfileId, RunnerName, Slot, VmId};
 use flint_core::plan::Action;
 use flint_core::profile::Profile;
 use flint_core::units::Timestamp;
-use flint_core::vm::Registration;
+use flint_core::vm::{Phase, Registration};
 use flint_core::world::World;
 use flint_wire::Work;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -264,11 +264,13 @@ async fn hand_over<V: Vmm, N: Net, I: Images>(
     mut window: Window,
     Secret { vm, attempt, work }: Secret,
 ) -> Outcome {
-    let registered = |world: &World| match world.vms.get(&vm).map(|vm| &vm.registration) {
-        Some(Registration::Asked { attempt: asked }) => *asked != attempt,
-        Some(Registration::None | Registration::Held { .. }) | None => true,
+    // A guest that is not up yet has nobody to take it.
+    let settled = |world: &World| match world.vms.get(&vm).map(|vm| (&vm.phase, &vm.registration)) {
+        Some((Phase::Launching, _)) => false,
+        Some((Phase::Registering, Registration::Asked { attempt: asked })) => *asked != attempt,
+        Some(_) | None => true,
     };
-    let wanted = match window.wait_for(|view| registered(&view.world)).await {
+    let wanted = match window.wait_for(|view| settled(&view.world)).await {
         Ok(view) => view.world.wants_secret(vm, attempt),
         Err(_) => false,
     };
