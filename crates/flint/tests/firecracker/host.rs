@@ -8,7 +8,7 @@ use flint::vmm::Console;
 use flint::vmm::firecracker::Firecracker;
 use flint_core::event::{Event, GuestEnd, GuestEvent, HostEvent};
 use flint_core::id::{HostId, Slot, VmId};
-use flint_core::units::{MiB, Resources};
+use flint_core::units::{MiB, Resources, Timestamp};
 use flint_wire::{Secret, Work};
 use std::collections::BTreeSet;
 use std::fs;
@@ -59,7 +59,7 @@ impl Daemon {
 
     /// What is there of any microVM: running, and at all.
     async fn inventory(&self) -> (BTreeSet<VmId>, BTreeSet<VmId>) {
-        match self.host.inventory(&BTreeSet::from([SLOT])).await.unwrap() {
+        match self.host.inventory(&BTreeSet::from([SLOT]), Timestamp(0)).await.unwrap() {
             HostEvent::Inventory { alive, present, .. } => (alive, present),
             other => panic!("{other:?}"),
         }
