@@ -3,7 +3,7 @@
 //! A microVM outlives the daemon: whatever still runs when it leaves goes on, and the next start finds it.
 
 use super::clock::Clock;
-use super::door::{Door, Window};
+use super::door::{Door, View, Window};
 use flint_core::event::{Event, OperatorEvent};
 use std::io;
 use std::time::Duration;
@@ -50,12 +50,18 @@ pub async fn drain<C: Clock>(
     let mut watched = window.clone();
     let until = clock.now().after(limit);
     tokio::select! {
-        _ = watched.wait_for(|view| view.world.vms.is_empty()) => {
+        _ = watched.wait_for(is_drained) => {
             tracing::info!("drained: no microVM is left");
         }
         () = clock.sleep_until(until) => left(window, "the drain limit has passed"),
         () = signals => left(window, "a second signal came"),
     }
+}
+
+/// Whether nothing is left and nothing comes. A store that refuses never shows the drain.
+fn is_drained(view: &View) -> bool {
+    let draining = view.world.hosts.values().all(|host| host.draining);
+    view.world.vms.is_empty() && (draining || !view.stored)
 }
 
 fn left(window: &Window, why: &str) {

@@ -4,6 +4,7 @@ use super::guest::SECRET;
 use super::outside::{Outside, Runner};
 use flint::forge::{Error, Forge, Registered, Removal, Request};
 use flint_core::id::{RunnerId, RunnerName, VmId};
+use flint_core::units::Timestamp;
 use flint_wire::Secret;
 use std::collections::BTreeSet;
 
@@ -30,6 +31,7 @@ impl FakeForge {
             404 => Error::NotFound { call, said },
             409 => Error::Conflict { call, said },
             422 => Error::Invalid { call, said },
+            429 => Error::RateLimited { call, until: Timestamp(0), wait_s: 0 },
             500.. => Error::Server { call, status, said },
             _ => Error::Unexpected { call, status, said },
         }
@@ -38,6 +40,10 @@ impl FakeForge {
 
 impl Forge for FakeForge {
     async fn register(&self, request: Request) -> Result<Registered, Error> {
+        let takes = self.outside.lock().faults.register_takes;
+        if !takes.is_zero() {
+            tokio::time::sleep(takes).await;
+        }
         let mut state = self.outside.lock();
         if state.faults.register_panics > 0 {
             state.faults.register_panics -= 1;
@@ -64,6 +70,10 @@ impl Forge for FakeForge {
 
     async fn deregister(&self, vm: VmId, names: Vec<RunnerName>) -> Result<Removal, Error> {
         let mut state = self.outside.lock();
+        if state.faults.deregister_busy > 0 {
+            state.faults.deregister_busy -= 1;
+            return Ok(Removal::Busy);
+        }
         let mine = |name: &RunnerName| match names.as_slice() {
             [] => name.vm(&self.instance) == Some(vm),
             names => names.contains(name),

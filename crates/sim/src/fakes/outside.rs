@@ -18,6 +18,9 @@ pub struct Outside {
     changed: Arc<watch::Sender<u64>>,
 }
 
+/// GitHub's numbers are large and not ours to choose.
+const FIRST_RUNNER: u64 = 4_711;
+
 /// What GitHub would send as a webhook, with its GUID.
 pub type Told = (String, Event);
 
@@ -30,6 +33,10 @@ pub struct Faults {
     pub register_answer_lost: u32,
     /// The next registrations never end: their task panics.
     pub register_panics: u32,
+    /// How long a registration is on the wire before GitHub makes it.
+    pub register_takes: Duration,
+    /// The next removals are refused: the runner has just been given a job.
+    pub deregister_busy: u32,
     /// The next kills fail.
     pub kill: u32,
     /// The next boots fail.
@@ -89,6 +96,8 @@ impl Default for Faults {
             register: VecDeque::new(),
             register_answer_lost: 0,
             register_panics: 0,
+            register_takes: Duration::ZERO,
+            deregister_busy: 0,
             kill: 0,
             boot: 0,
             guest_silent: false,
@@ -110,7 +119,7 @@ impl Outside {
             faults: Faults::default(),
             queue: VecDeque::new(),
             runners: BTreeMap::new(),
-            next_runner: 4_711,
+            next_runner: FIRST_RUNNER,
             finished: Vec::new(),
             machines: BTreeMap::new(),
             most_at_once: 0,
@@ -173,6 +182,12 @@ impl Outside {
     #[must_use]
     pub fn most_at_once(&self) -> usize {
         self.lock().most_at_once
+    }
+
+    /// How many registrations GitHub ever made.
+    #[must_use]
+    pub fn registrations(&self) -> u64 {
+        self.lock().next_runner - FIRST_RUNNER
     }
 
     /// The microVMs whose guest was handed a secret, in that order.
