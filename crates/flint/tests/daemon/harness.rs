@@ -4,7 +4,7 @@ use flint::daemon::ask;
 use flint::daemon::clock::Clock;
 use flint::daemon::controller::{Controller, Ends};
 use flint::daemon::dispatch::{Dispatcher, Recipe};
-use flint::daemon::door::{Door, NotStored, Taken, View, Window};
+use flint::daemon::door::{Door, View, Window};
 use flint::host::{Host, Layout, Options};
 use flint::images::Source;
 use flint::store::{self, Change, History, Query, Sqlite, Store};
@@ -33,6 +33,9 @@ const PATIENCE: Duration = Duration::from_secs(20 * 60);
 /// deadline passes by that.
 const BEAT: Duration = Duration::from_millis(10);
 
+/// How long until a delivery that was not taken is told again.
+const REDELIVERY: Duration = Duration::from_secs(1);
+
 /// The host of these tests.
 pub(super) type FakeHost = Host<FakeVmm, FakeNet, FakeImages>;
 
@@ -45,7 +48,14 @@ pub(super) struct Bench {
     pub(super) capacity: Resources,
     pub(super) slots: u16,
     pub(super) books: Arc<Books>,
-    webhooks: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Told>>>,
+    webhooks: Arc<tokio::sync::Mutex<Webhooks>>,
+}
+
+/// GitHub's deliveries on their way.
+struct Webhooks {
+    told: mpsc::UnboundedReceiver<Told>,
+    /// The one that nobody has taken yet.
+    pending: Option<Told>,
 }
 
 /// A running daemon.
@@ -64,13 +74,12 @@ pub(super) struct Daemon {
 pub(super) struct Books(Mutex<Page>);
 
 /// Whether a commit with these facts fails.
-type Refusal = Box<dyn Fn(&[Event]) -> bool + Send>;
+type Refusal = Box<dyn FnMut(&[Event]) -> bool + Send>;
 
 #[derive(Default)]
 pub(super) struct Page {
     pub(super) commits: u64,
     pub(super) refused: u64,
-    pub(super) answers: Vec<Result<Taken, NotStored>>,
     refuses: Option<Refusal>,
     wrong: Vec<String>,
 }
@@ -81,7 +90,7 @@ impl Books {
     }
 
     /// Commits with such facts fail from now on.
-    pub(super) fn refuse(&self, which: impl Fn(&[Event]) -> bool + Send + 'static) {
+    pub(super) fn refuse(&self, which: impl FnMut(&[Event]) -> bool + Send + 'static) {
         self.open().refuses = Some(Box::new(which));
     }
 
@@ -106,7 +115,7 @@ impl Store for Watched {
         change: Change<'_>,
     ) -> Result<(), store::Error> {
         let mut page = self.1.open();
-        if page.refuses.as_ref().is_some_and(|refuses| refuses(change.events)) {
+        if page.refuses.as_mut().is_some_and(|refuses| refuses(change.events)) {
             page.refused += 1;
             let source = std::io::Error::other("the test wants it so");
             return Err(store::Error::Random { source });
@@ -143,6 +152,11 @@ pub(super) fn profile(name: &str) -> (ProfileId, Profile) {
     (ProfileId::new(name).expect("a test's profile name is right"), profile)
 }
 
+/// A microVM's phase in a word; `gone` without a row.
+pub(super) fn phase_of(view: &View, vm: VmId) -> &'static str {
+    view.world.vms.get(&vm).map_or("gone", |vm| flint::daemon::metrics::phase_word(&vm.phase))
+}
+
 /// What a job says of itself.
 pub(super) fn request(label: &str) -> JobRequest {
     JobRequest {
@@ -167,7 +181,7 @@ impl Bench {
             capacity: Resources { vcpus: 16, memory: MiB(65_536), disk: MiB(1_048_576) },
             slots: 16,
             books: Arc::default(),
-            webhooks: Arc::new(tokio::sync::Mutex::new(webhooks)),
+            webhooks: Arc::new(tokio::sync::Mutex::new(Webhooks { told: webhooks, pending: None })),
         }
     }
 
@@ -206,7 +220,7 @@ impl Bench {
                 facts.tell(event).await;
             }
         });
-        tasks.spawn(carry(Arc::clone(&self.webhooks), door.clone(), Arc::clone(&self.books)));
+        tasks.spawn(carry(Arc::clone(&self.webhooks), door.clone()));
         tasks.spawn(beat());
         let (outside, books) = (self.outside.clone(), Arc::clone(&self.books));
         let mut daemon = Daemon { door, window, host, clock, outside, books, tasks };
@@ -229,14 +243,14 @@ impl Bench {
         all
     }
 
-    fn host(&self, tell: mpsc::Sender<Event>) -> FakeHost {
+    pub(super) fn host(&self, tell: mpsc::Sender<Event>) -> FakeHost {
         let options = Options { id: HOST, layout: Layout::new(self.dir.path()), uid_base: 100_000 };
         let outside = || self.outside.clone();
         let (vmm, net, images) = (FakeVmm(outside()), FakeNet(outside()), FakeImages(outside()));
         Host::new(options, vmm, net, images, tell)
     }
 
-    fn recipes(&self) -> BTreeMap<ProfileId, Recipe> {
+    pub(super) fn recipes(&self) -> BTreeMap<ProfileId, Recipe> {
         let source = Source { kernel: "/k/vmlinux".into(), image: "/i/rootfs.ext4".into() };
         let recipe = |(id, profile): (&ProfileId, &Profile)| {
             (id.clone(), Recipe { profile: profile.clone(), source: source.clone() })
@@ -302,12 +316,6 @@ impl Daemon {
         format!("{}: {}", answer.because.unwrap_or(answer.state), answer.sentence)
     }
 
-    /// A microVM's phase in a word; `gone` without a row.
-    pub(super) fn phase(&self, vm: VmId) -> &'static str {
-        let view = self.window.borrow().clone();
-        view.world.vms.get(&vm).map_or("gone", |vm| flint::daemon::metrics::phase_word(&vm.phase))
-    }
-
     /// Ends the daemon as `kill -9` does: no task of it takes another step.
     pub(super) async fn kill(mut self) {
         self.tasks.shutdown().await;
@@ -329,15 +337,18 @@ fn adopt(host: &FakeHost, world: &World) {
     }
 }
 
-async fn carry(
-    webhooks: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Told>>>,
-    door: Door,
-    books: Arc<Books>,
-) {
+/// Carries deliveries to the door. One that is not taken is told again, by the next daemon if need be.
+async fn carry(webhooks: Arc<tokio::sync::Mutex<Webhooks>>, door: Door) {
     let mut webhooks = webhooks.lock().await;
-    while let Some((guid, event)) = webhooks.recv().await {
-        let answer = door.deliver(guid, event).await;
-        books.open().answers.push(answer);
+    loop {
+        if webhooks.pending.is_none() {
+            webhooks.pending = webhooks.told.recv().await;
+        }
+        let Some((guid, event)) = webhooks.pending.clone() else { return };
+        match door.deliver(guid, event).await {
+            Ok(_) => webhooks.pending = None,
+            Err(_) => tokio::time::sleep(REDELIVERY).await,
+        }
     }
 }
 

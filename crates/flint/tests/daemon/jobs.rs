@@ -7,6 +7,9 @@ use flint_core::id::JobKey;
 use flint_core::job::Conclusion;
 use flint_sim::fakes::SECRET;
 use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+use tracing_subscriber::fmt::MakeWriter;
 
 fn told(event: ForgeEvent) -> Event {
     Event::Forge(event)
@@ -111,6 +114,12 @@ async fn a_job_with_labels_of_others_gets_no_microvm_and_is_told_why() {
 
 #[tokio::test(start_paused = true)]
 async fn the_secret_of_a_registration_is_written_nowhere() {
+    let lines = Lines::default();
+    let everything = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(lines.clone())
+        .finish();
+    let _logging = tracing::subscriber::set_default(everything);
     let bench = Bench::new(&["small"]);
     let mut daemon = bench.start().await;
     bench.outside.queue(1, &["small"]);
@@ -120,4 +129,30 @@ async fn the_secret_of_a_registration_is_written_nowhere() {
     let written = bench.written();
     assert!(!written.contains(SECRET));
     assert!(written.contains("running job 1"), "the log is among what was read");
+    let said = String::from_utf8_lossy(&lines.0.lock().unwrap()).into_owned();
+    assert!(said.contains("order") && said.contains("phase"), "all levels were kept");
+    assert!(!said.contains(SECRET));
+}
+
+/// What the daemon logs.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("nobody panics with it").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Lines {
+    type Writer = Lines;
+
+    fn make_writer(&self) -> Lines {
+        self.clone()
+    }
 }

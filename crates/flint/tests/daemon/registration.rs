@@ -1,6 +1,6 @@
 //! GitHub refuses, answers late, or its answer is lost.
 
-use super::harness::{Bench, profile};
+use super::harness::{Bench, phase_of, profile};
 use flint_core::event::{Event, ForgeEvent, OperatorEvent};
 use flint_core::vm::Registration;
 use std::time::Duration;
@@ -101,7 +101,7 @@ async fn a_guest_on_its_way_out_gets_no_secret() {
     bench.outside.cancel(job);
     bench.books.accept();
     daemon.until_quiet().await;
-    assert_eq!(bench.outside.armed(), []);
+    assert!(!bench.outside.armed().contains(&vm));
 }
 
 #[tokio::test(start_paused = true)]
@@ -124,17 +124,34 @@ async fn an_idle_runner_leaves_github_before_its_microvm_goes() {
 #[tokio::test(start_paused = true)]
 async fn a_runner_that_has_just_been_given_a_job_stays_whatever_we_wanted() {
     let bench = Bench::new(&["small"]);
+    bench.outside.faults(|faults| faults.deregister_busy = 1);
     let mut daemon = bench.start().await;
     let first = bench.outside.queue(1, &["small"]);
-    daemon.until("a runner is handed out", |_, outside| outside.armed().len() == 1).await;
-    // Whatever happens to the first, the runner takes the second: the drain meets a busy runner at GitHub.
     bench.outside.cancel(first);
-    bench.outside.queue(2, &["small"]);
+    daemon.until("a runner idles", |_, outside| outside.armed().len() == 1).await;
     let draining = OperatorEvent::Drain { host: super::harness::HOST, draining: true };
     daemon.door.tell(Event::Operator(draining)).await;
-    daemon.until("one of them ran", |_, outside| outside.finished().len() == 1).await;
+    let vm = bench.outside.armed()[0];
+    daemon.until("GitHub said no", |view, _| phase_of(view, vm) == "busy").await;
+    bench.outside.queue(2, &["small"]);
+    daemon.until("it ran", |_, outside| outside.finished().len() == 1).await;
     daemon.until_quiet().await;
-    assert_eq!(bench.outside.launches(), 1);
+    assert_eq!(bench.outside.finished()[0].1, vm);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registration_that_comes_after_its_microvm_was_given_up_leaves_no_runner() {
+    let bench = Bench::new(&["small"]);
+    bench.outside.faults(|faults| faults.register_takes = Duration::from_secs(90));
+    let mut daemon = bench.start().await;
+    let job = bench.outside.queue(1, &["small"]);
+    daemon
+        .until("it is given up", |view, _| view.world.breakers.values().any(|b| b.failures > 0))
+        .await;
+    bench.outside.cancel(job);
+    daemon.until("its registration came", |_, outside| outside.registrations() == 1).await;
+    daemon.until_quiet().await;
+    assert_eq!(bench.outside.armed(), []);
 }
 
 #[tokio::test(start_paused = true)]
