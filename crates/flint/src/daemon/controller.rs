@@ -96,7 +96,8 @@ impl<S: Store, C: Clock> Controller<S, C> {
         let mut facts = std::mem::take(&mut self.unstored);
         let mut due = first.is_none();
         let mut knocks: Vec<Knock> = first.into_iter().collect();
-        while let (true, Ok(more)) = (knocks.len() < BATCH_MAX, self.inside.try_recv()) {
+        while knocks.len() < BATCH_MAX {
+            let Ok(more) = self.inside.try_recv() else { break };
             knocks.push(more);
         }
         let mut waiting = Vec::new();

@@ -76,3 +76,35 @@ async fn a_profile_has_no_more_than_its_max() {
         .await;
     daemon.until_quiet().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn three_hundred_jobs_at_once_each_run_once_within_the_room_there_is() {
+    let bench = Bench::new(&["small", "big"]);
+    bench.outside.faults(|faults| faults.job_takes = std::time::Duration::from_secs(1));
+    let mut daemon = bench.start().await;
+    for id in 1..=300 {
+        bench.outside.queue(id, &[if id % 3 == 0 { "big" } else { "small" }]);
+    }
+    daemon.until("all ran", |_, outside| outside.finished().len() == 300).await;
+    daemon.until_quiet().await;
+    assert_eq!((bench.outside.most_at_once(), bench.outside.launches()), (16, 300));
+    let commits = bench.books.open().commits;
+    assert!(commits < 300 * 12, "{commits} commits");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_waits_costs_no_more_than_the_scans() {
+    let bench = Bench::new(&["small"]);
+    bench.outside.faults(|faults| faults.register.push_back(403));
+    let mut daemon = bench.start().await;
+    bench.outside.queue(1, &["small"]);
+    bench.outside.queue(2, &["nobody-s"]);
+    daemon
+        .until("the breaker is open", |view, _| view.world.breakers.values().any(|b| b.open))
+        .await;
+    daemon.until("the refused one is gone", |view, _| view.world.vms.is_empty()).await;
+    let before = bench.books.open().commits;
+    daemon.pass(std::time::Duration::from_secs(240)).await;
+    let commits = bench.books.open().commits - before;
+    assert!(commits <= 20, "{commits} commits in four minutes of waiting");
+}

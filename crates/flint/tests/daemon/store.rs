@@ -5,6 +5,7 @@ use flint::daemon::door::{NotStored, Taken};
 use flint::store::{Error, Sqlite};
 use flint_core::event::{Event, ForgeEvent};
 use flint_core::id::JobKey;
+use tokio::task::JoinSet;
 
 #[tokio::test(start_paused = true)]
 async fn a_delivery_that_cannot_be_stored_is_told_so_and_leaves_no_trace() {
@@ -55,4 +56,22 @@ async fn a_second_daemon_on_the_same_directory_is_refused_and_told_who_is_there(
     assert_eq!(pid, Some(std::process::id()));
     daemon.kill().await;
     assert!(Sqlite::open(bench.dir.path()).is_ok(), "a dead one holds nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_of_facts_shares_commits_and_none_is_lost() {
+    let bench = Bench::new(&["small"]);
+    let daemon = bench.start().await;
+    let before = bench.books.open().commits;
+    let mut senders = JoinSet::new();
+    for id in 1..=1_000 {
+        let (door, job) = (daemon.door.clone(), JobKey { id, attempt: 1 });
+        let queued = ForgeEvent::JobQueued { job, request: request("nobody-s") };
+        senders.spawn(async move { door.deliver(format!("g{id}"), Event::Forge(queued)).await });
+    }
+    let told = senders.join_all().await;
+    let lost = told.iter().filter(|taken| **taken != Ok(Taken::Committed)).count();
+    assert_eq!((lost, daemon.window.borrow().world.jobs.len()), (0, 1_000));
+    let commits = bench.books.open().commits - before;
+    assert!(commits < 20, "{commits} commits for a burst");
 }
