@@ -211,6 +211,13 @@ impl Jails {
         }
     }
 
+    /// What a microVM's process said on its way out, in one line.
+    #[must_use]
+    pub fn said(&self, vm: VmId) -> String {
+        let dirs = self.dirs(vm).unwrap_or_default();
+        dirs.first().map_or_else(|| "nothing".to_owned(), |dir| said(dir))
+    }
+
     /// Ends a microVM's process and removes its jail and cgroup, whatever of it is there.
     ///
     /// # Errors
@@ -305,14 +312,7 @@ impl Jail {
     /// What the process said before it ended, in one line.
     #[must_use]
     pub fn said(&self) -> String {
-        let bytes = tree::read_file(&self.dir.join("stderr"), 4096).unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes);
-        // The jailer says it twice: in words, and as a `Debug` line.
-        let lines: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
-        let words: Vec<&str> =
-            lines.iter().copied().filter(|l| !l.starts_with("Error: ")).collect();
-        let said = if words.is_empty() { lines } else { words };
-        if said.is_empty() { "nothing".to_owned() } else { said.join("; ") }
+        said(&self.dir)
     }
 
     /// What a process in this jail needs to start; programs and arguments are the caller's.
@@ -378,4 +378,14 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
         Ok(done) => done,
         Err(e) => std::panic::resume_unwind(e.into_panic()),
     }
+}
+/// The last words of a jail's process.
+fn said(dir: &Path) -> String {
+    let bytes = tree::read_file(&dir.join("stderr"), 4096).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    // The jailer says it twice: in words, and as a `Debug` line.
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+    let words: Vec<&str> = lines.iter().copied().filter(|l| !l.starts_with("Error: ")).collect();
+    let said = if words.is_empty() { lines } else { words };
+    if said.is_empty() { "nothing".to_owned() } else { said.join("; ") }
 }

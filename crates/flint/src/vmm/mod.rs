@@ -5,6 +5,7 @@ use flint_core::id::{Slot, VmId};
 use flint_core::units::Resources;
 use std::path::PathBuf;
 
+mod canary;
 pub mod choose;
 mod console;
 pub mod error;

@@ -8,7 +8,7 @@ pub use api::{Api, ApiError};
 pub use config::{Action, BootSource, Disk, Entropy, Interface, Logger, Machine, Metrics, Vsock};
 pub use jailer::{Jailer, Versions};
 
-use crate::sys::{process, socket, spawn, tree};
+use crate::sys::{socket, spawn, tree};
 use crate::vmm::jail::{End, Jail, Jails, Running, drive_names};
 use crate::vmm::{Boot, Channel, Console, Error, Inventory, Vmm, console};
 use flint_core::event::GuestEnd;
@@ -302,11 +302,6 @@ fn resets(metrics: &[u8]) -> u64 {
     parsed
         .filter_map(|line| line.get("i8042")?.get("reset_count")?.as_u64())
         .fold(0, u64::saturating_add)
-}
-
-/// This boot's id, for whoever keeps what holds for one boot only.
-pub(crate) fn boot_id() -> String {
-    process::boot_id().unwrap_or_default()
 }
 
 #[cfg(test)]
