@@ -116,7 +116,7 @@ pub enum ForgeEvent {
 pub enum RegisterFailure {
     /// 5xx, 429, no answer: try again under a new name; the old name may exist.
     Transient,
-    /// 409: the name exists; try again under a new name, at once.
+    /// 409: the name exists; try again under a new name; the first time at once.
     NameTaken,
     /// 401, 403, 404, 422: no try will help until someone changes something. Opens the breaker.
     Refused,

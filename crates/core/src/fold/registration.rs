@@ -56,9 +56,13 @@ pub(super) fn failed(
             vm.registration = next;
             vm.back_off(now, why);
         }
-        RegisterFailure::NameTaken => {
+        RegisterFailure::NameTaken if attempt == 1 => {
             vm.registration = next;
             vm.trouble = Some(why);
+        }
+        RegisterFailure::NameTaken => {
+            vm.registration = next;
+            vm.back_off(now, why);
         }
         RegisterFailure::Refused => {
             if attempt == 1 {

@@ -38,6 +38,22 @@ async fn a_taken_name_and_a_server_error_cost_a_new_name_and_no_new_microvm() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn names_that_are_all_taken_do_not_make_us_call_without_end() {
+    let bench = Bench::new(&["small"]);
+    bench.outside.faults(|faults| faults.register.extend([409; 1_000]));
+    let mut daemon = bench.start().await;
+    let job = bench.outside.queue(1, &["small"]);
+    daemon
+        .until("it is given up", |view, _| view.world.breakers.values().any(|b| b.failures > 0))
+        .await;
+    bench.outside.cancel(job);
+    let mut left = 0;
+    bench.outside.faults(|faults| left = faults.register.len());
+    assert!(left > 980, "{} calls in a minute", 1_000 - left);
+    daemon.until_quiet().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refusal_opens_the_breaker_and_why_says_so_until_an_operator_closes_it() {
     for status in [401, 403, 404, 422] {
         let bench = Bench::new(&["small"]);
