@@ -119,6 +119,8 @@ async fn the_secret_of_a_registration_is_written_nowhere() {
         .with_max_level(tracing::Level::TRACE)
         .with_writer(lines.clone())
         .finish();
+    // With one subscriber alone, tracing believes whichever test's thread comes by first that nobody listens.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let _logging = tracing::subscriber::set_default(everything);
     let bench = Bench::new(&["small"]);
     let mut daemon = bench.start().await;
