@@ -12,5 +12,6 @@ pub mod door;
 pub mod front;
 mod logs;
 pub mod metrics;
+mod orders;
 pub mod rows;
 pub mod stop;

@@ -20,10 +20,13 @@ mod tests;
 pub use error::Error;
 pub use layout::Layout;
 
+/// Where a guest's console goes is part of an order to launch.
+pub use crate::vmm::Console;
+
 use crate::images::{Images, Source};
 use crate::net::Net;
 use crate::sys::bounded;
-use crate::vmm::{Boot, Console, Drive, Vmm};
+use crate::vmm::{Boot, Drive, Vmm};
 use flint_core::event::Event;
 use flint_core::id::{HostId, Slot, VmId};
 use flint_core::units::Resources;
@@ -35,7 +38,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
 
 /// Log files that are kept, consoles and older halves counted.
 const LOGS_KEPT: usize = 400;
@@ -92,7 +94,7 @@ struct Known {
     slots: BTreeMap<Slot, VmId>,
     tombstones: BTreeSet<VmId>,
     /// One for each guest that is followed; they end with this host, never a guest with them.
-    followers: JoinSet<()>,
+    followers: tokio::task::JoinSet<()>,
 }
 
 /// A guest that is followed.

@@ -220,8 +220,8 @@ impl Bench {
                 facts.tell(event).await;
             }
         });
-        tasks.spawn(carry(Arc::clone(&self.webhooks), door.clone()));
-        tasks.spawn(beat());
+        tasks.spawn(carry(Arc::clone(&self.webhooks), door.clone(), Arc::clone(&clock)));
+        tasks.spawn(beat(Arc::clone(&clock)));
         let (outside, books) = (self.outside.clone(), Arc::clone(&self.books));
         let mut daemon = Daemon { door, window, host, clock, outside, books, tasks };
         daemon.until("it has its configuration", |view, _| !view.world.hosts.is_empty()).await;
@@ -232,7 +232,7 @@ impl Bench {
     pub(super) async fn away(&self, time: Duration) {
         let until = self.clock.now().after(time);
         while self.clock.now() < until {
-            tokio::time::sleep(BEAT).await;
+            self.clock.sleep_until(self.clock.now().after(BEAT)).await;
         }
     }
 
@@ -289,7 +289,7 @@ impl Daemon {
             }
             let now = tokio::time::Instant::now();
             assert!(now < limit, "never became true: {sentence}\n{}", self.told());
-            tokio::time::sleep(BEAT).await;
+            self.clock.sleep_until(self.clock.now().after(BEAT)).await;
         }
     }
 
@@ -338,7 +338,7 @@ fn adopt(host: &FakeHost, world: &World) {
 }
 
 /// Carries deliveries to the door. One that is not taken is told again, by the next daemon if need be.
-async fn carry(webhooks: Arc<tokio::sync::Mutex<Webhooks>>, door: Door) {
+async fn carry(webhooks: Arc<tokio::sync::Mutex<Webhooks>>, door: Door, clock: Arc<FakeClock>) {
     let mut webhooks = webhooks.lock().await;
     loop {
         if webhooks.pending.is_none() {
@@ -347,14 +347,14 @@ async fn carry(webhooks: Arc<tokio::sync::Mutex<Webhooks>>, door: Door) {
         let Some((guid, event)) = webhooks.pending.clone() else { return };
         match door.deliver(guid, event).await {
             Ok(_) => webhooks.pending = None,
-            Err(_) => tokio::time::sleep(REDELIVERY).await,
+            Err(_) => clock.sleep_until(clock.now().after(REDELIVERY)).await,
         }
     }
 }
 
-async fn beat() {
+async fn beat(clock: Arc<FakeClock>) {
     loop {
-        tokio::time::sleep(BEAT).await;
+        clock.sleep_until(clock.now().after(BEAT)).await;
     }
 }
 
