@@ -9,6 +9,7 @@ use flint_sim::fakes::SECRET;
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tracing_subscriber::fmt::MakeWriter;
 
 fn told(event: ForgeEvent) -> Event {
@@ -31,6 +32,37 @@ async fn each_job_of_two_profiles_runs_once_in_a_microvm_of_its_own_and_nothing_
 }
 
 #[tokio::test(start_paused = true)]
+async fn it_does_not_matter_whether_github_or_the_guest_is_first() {
+    let second = Duration::from_secs(1);
+    for (boot_takes, register_takes) in [(0, 0), (0, 1), (0, 20), (1, 0), (20, 0), (20, 20)] {
+        let bench = Bench::new(&["small"]);
+        bench.outside.faults(|faults| {
+            faults.boot_takes = boot_takes * second;
+            faults.register_takes = register_takes * second;
+        });
+        let mut daemon = bench.start().await;
+        bench.outside.queue(1, &["small"]);
+        daemon.until("it ran", |_, outside| outside.finished().len() == 1).await;
+        daemon.until_quiet().await;
+        assert_eq!((bench.outside.launches(), bench.outside.registrations()), (1, 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_cancelled_at_any_moment_leaves_nothing() {
+    for millis in [0, 100, 400, 490, 500, 510, 600, 1_500] {
+        let bench = Bench::new(&["small"]);
+        bench.outside.faults(|faults| faults.register_takes = Duration::from_millis(450));
+        let mut daemon = bench.start().await;
+        let job = bench.outside.queue(1, &["small"]);
+        daemon.pass(Duration::from_millis(millis)).await;
+        bench.outside.cancel(job);
+        daemon.until_quiet().await;
+        assert!(bench.outside.launches() <= 1, "cancelled after {millis} ms");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_job_takes_few_commits() {
     let bench = Bench::new(&["small"]);
     let mut daemon = bench.start().await;
@@ -47,7 +79,7 @@ async fn an_idle_daemon_commits_no_more_than_its_scans() {
     let bench = Bench::new(&["small"]);
     let mut daemon = bench.start().await;
     let before = bench.books.open().commits;
-    daemon.pass(std::time::Duration::from_secs(600)).await;
+    daemon.pass(Duration::from_secs(600)).await;
     let commits = bench.books.open().commits - before;
     assert!((40..=50).contains(&commits), "{commits} commits in ten idle minutes");
 }

@@ -126,6 +126,7 @@ async fn an_idle_runner_leaves_github_before_its_microvm_goes() {
     let mut daemon = bench.start().await;
     let job = bench.outside.queue(1, &["small"]);
     bench.outside.cancel(job);
+    daemon.until("its runner idles", |_, outside| outside.armed().len() == 1).await;
     let running = |outside: &flint_sim::fakes::Outside| !outside.running().is_empty();
     daemon
         .until("it left GitHub first", |_, outside| {

@@ -39,6 +39,8 @@ pub struct Faults {
     pub deregister_busy: u32,
     /// The next kills fail.
     pub kill: u32,
+    /// How long a boot takes: GitHub usually answers before it is over.
+    pub boot_takes: Duration,
     /// The next boots fail.
     pub boot: u32,
     /// Guests booted from now on never answer.
@@ -99,6 +101,7 @@ impl Default for Faults {
             register_takes: Duration::ZERO,
             deregister_busy: 0,
             kill: 0,
+            boot_takes: Duration::from_millis(500),
             boot: 0,
             guest_silent: false,
             runner_exits: None,

@@ -14,8 +14,15 @@ pub struct FakeVmm(pub Outside);
 impl Vmm for FakeVmm {
     async fn boot(&self, boot: Boot) -> Result<(), Error> {
         let vm = boot.vm;
+        let takes = {
+            let mut state = self.0.lock();
+            state.jails.insert(vm);
+            state.faults.boot_takes
+        };
+        if !takes.is_zero() {
+            tokio::time::sleep(takes).await;
+        }
         let mut state = self.0.lock();
-        state.jails.insert(vm);
         state.launches += 1;
         if state.faults.boot > 0 {
             state.faults.boot -= 1;
