@@ -1,12 +1,19 @@
 //! Measures sizes and speed in one run, and sets each beside its goal. Nothing here is asserted in a test.
 
 use crate::cargo::{cargo, run};
+use crate::demo::{self, IMAGE, KERNEL};
 use crate::say;
-use anyhow::Context;
+use anyhow::{Context, bail};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::fs;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 const MIB: f64 = 1024.0 * 1024.0;
+
+/// How often guests are booted bare and by the daemon, in turns.
+const ROUNDS: usize = 2;
 
 /// One thing that is measured.
 struct Measurer {
@@ -21,6 +28,9 @@ struct Measurer {
 const MEASURERS: &[Measurer] = &[
     Measurer { what: "agent, static", goal: "at most 3 MiB", measure: agent_size },
     Measurer { what: "flint, release build", goal: "none", measure: flint_size },
+    Measurer { what: "flint, idle", goal: "at most 40 MiB resident", measure: idle },
+    Measurer { what: "disk", goal: "at most 20 ms, whatever the image", measure: disks },
+    Measurer { what: "webhook to agent ready", goal: "at most 1.25 x a bare boot", measure: ready },
 ];
 
 /// Measures all; what cannot be measured here is named, with the reason. Says whether all could be.
@@ -59,8 +69,138 @@ fn agent_size() -> anyhow::Result<String> {
 }
 
 fn flint_size() -> anyhow::Result<String> {
-    run(&mut cargo(&["build", "--release", "--package", "flint"]))?;
+    release()?;
     size_of(crate::root().join("target/release/flint"))
+}
+
+/// The daemon and what measures it; cargo knows what is built already.
+fn release() -> anyhow::Result<()> {
+    run(&mut cargo(&["build", "--release", "--package", "flint", "--bin", "flint"]))?;
+    run(&mut cargo(&["build", "--release", "--package", "flint-sim", "--bins"]))
+}
+
+fn idle() -> anyhow::Result<String> {
+    demo::prepare()?;
+    release()?;
+    let kib: u32 = asked(measure("idle"))?;
+    Ok(format!("{:.1} MiB resident", f64::from(kib) / 1024.0))
+}
+
+/// One combination of sizes, as `measure disks` prints it.
+#[derive(Deserialize)]
+struct Made {
+    image: u64,
+    scratch: u64,
+    first: f64,
+    millis: Vec<f64>,
+}
+
+fn disks() -> anyhow::Result<String> {
+    demo::prepare()?;
+    release()?;
+    told_disks(&asked::<Vec<Made>>(measure("disks"))?)
+}
+
+fn told_disks(made: &[Made]) -> anyhow::Result<String> {
+    let (small, big) = (made.iter().map(|m| m.image).min(), made.iter().map(|m| m.image).max());
+    let all = |image: Option<u64>| {
+        let of = made.iter().filter(|m| Some(m.image) == image);
+        median(of.flat_map(|m| m.millis.clone()).collect())
+    };
+    let (small_ms, big_ms) = (all(small)?, all(big)?);
+    let times = big.unwrap_or_default() / small.unwrap_or_default().max(1);
+    let each = made.iter().map(|m| {
+        let (image, scratch, first) = (m.image, m.scratch, m.first);
+        let middle = median(m.millis.clone())?;
+        Ok(format!("image {image} MiB, scratch {scratch} MiB: {middle:.2} ms, first {first:.1} ms"))
+    });
+    let each = each.collect::<anyhow::Result<Vec<_>>>()?.join("; ");
+    Ok(format!("{:.2} x for an image {times} x as big ({each})", big_ms / small_ms))
+}
+
+/// What `measure boot` prints.
+#[derive(Deserialize)]
+struct Boots {
+    vmm: String,
+    millis: Vec<f64>,
+}
+
+/// What of a job's times is needed, as `demo --json` prints it.
+#[derive(Deserialize)]
+struct Job {
+    received: u64,
+    times: Option<Times>,
+}
+
+#[derive(Deserialize)]
+struct Times {
+    ready: Option<u64>,
+}
+
+/// In turns, so that both see the same machine.
+fn ready() -> anyhow::Result<String> {
+    demo::prepare()?;
+    release()?;
+    let (mut bare, mut whole, mut vmm) = (Vec::new(), Vec::new(), String::new());
+    for _ in 0..ROUNDS {
+        let boots: Boots = asked(measure("boot"))?;
+        bare.extend(boots.millis);
+        vmm = boots.vmm;
+        let mut demo = Command::new(built("demo"));
+        demo.args(["--json", "--vmm", "qemu", "--name", "flintbnch", "--flint"])
+            .arg(built("flint"));
+        whole.extend(waits(&asked::<Vec<Job>>(demo)?)?);
+    }
+    told_ratio(&vmm, bare, whole)
+}
+
+/// From the webhook to the agent's `ready`, in milliseconds.
+fn waits(jobs: &[Job]) -> anyhow::Result<Vec<f64>> {
+    let wait = |job: &Job| {
+        let ready = job.times.as_ref().and_then(|times| times.ready);
+        let millis = ready.context("a job has no microVM that got ready")? - job.received;
+        Ok(f64::from(u32::try_from(millis)?))
+    };
+    jobs.iter().map(wait).collect()
+}
+
+fn told_ratio(vmm: &str, bare: Vec<f64>, whole: Vec<f64>) -> anyhow::Result<String> {
+    let (count, bare, whole) = (bare.len(), median(bare)?, median(whole)?);
+    // The rest of the line says why it is this VMM.
+    let vmm = vmm.split_once(": ").map_or(vmm, |(vmm, _)| vmm);
+    Ok(format!(
+        "{:.2} x ({whole:.0} ms over {bare:.0} ms, medians of {count}, three at once, {vmm})",
+        whole / bare
+    ))
+}
+
+fn median(mut values: Vec<f64>) -> anyhow::Result<f64> {
+    values.sort_by(f64::total_cmp);
+    let above = *values.get(values.len() / 2).context("nothing was measured")?;
+    let below = if values.len().is_multiple_of(2) { values[values.len() / 2 - 1] } else { above };
+    Ok(f64::midpoint(below, above))
+}
+
+fn built(program: &str) -> PathBuf {
+    crate::root().join("target/release").join(program)
+}
+
+fn measure(what: &str) -> Command {
+    let mut command = Command::new(built("measure"));
+    command.args(["--kernel", KERNEL, "--image", IMAGE, what]);
+    command
+}
+
+/// Runs a program that prints one line of JSON.
+fn asked<T: DeserializeOwned>(mut program: Command) -> anyhow::Result<T> {
+    let name = program.get_program().to_string_lossy().into_owned();
+    program.current_dir(crate::root()).stdin(Stdio::null());
+    let output = program.output().with_context(|| format!("cannot start `{name}`"))?;
+    if !output.status.success() {
+        let said = [output.stdout, output.stderr].concat();
+        bail!("`{name}` failed: {}", String::from_utf8_lossy(&said).trim());
+    }
+    serde_json::from_slice(&output.stdout).with_context(|| format!("cannot read `{name}`'s words"))
 }
 
 fn size_of(file: PathBuf) -> anyhow::Result<String> {
@@ -74,6 +214,35 @@ fn size_of(file: PathBuf) -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_median_is_the_middle_or_between_the_two_in_it() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]).unwrap().to_bits(), 2f64.to_bits());
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]).unwrap().to_bits(), 2.5f64.to_bits());
+        assert!(median(Vec::new()).is_err());
+    }
+
+    #[test]
+    fn waits_are_set_against_bare_boots() {
+        let jobs = r#"[{"id": 1, "received": 1000, "times": {"planned": 1001, "ready": 3400}},
+            {"id": 2, "received": 1000, "times": {"planned": 1001, "ready": 3600}}]"#;
+        let whole = waits(&serde_json::from_str::<Vec<Job>>(jobs).unwrap()).unwrap();
+        let told =
+            told_ratio("qemu 7.2, emulated: asked for", vec![2000.0, 2000.0], whole).unwrap();
+        assert_eq!(
+            told,
+            "1.25 x (2500 ms over 2000 ms, medians of 2, three at once, qemu 7.2, emulated)"
+        );
+        let none = r#"[{"received": 1000, "times": null}]"#;
+        assert!(waits(&serde_json::from_str::<Vec<Job>>(none).unwrap()).is_err());
+    }
+
+    #[test]
+    fn disks_of_a_big_image_are_set_against_those_of_a_small_one() {
+        let made = |image, millis| Made { image, scratch: 1024, first: 8.0, millis };
+        let told = told_disks(&[made(256, vec![0.5]), made(8192, vec![0.5])]).unwrap();
+        assert!(told.starts_with("1.00 x for an image 32 x as big (image 256 MiB, "), "{told}");
+    }
 
     #[test]
     fn columns_stand_under_each_other() {

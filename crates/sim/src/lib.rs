@@ -8,4 +8,6 @@ pub mod fakes;
 pub mod github;
 #[cfg(feature = "full")]
 pub mod lives;
+#[cfg(feature = "full")]
+pub mod measure;
 pub mod runner;

@@ -70,6 +70,11 @@ impl Daemon {
         Client::new(self.socket.clone())
     }
 
+    /// Its process.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its state directory.
     pub(super) fn state_dir(&self) -> PathBuf {
         self.state.clone()

@@ -4,6 +4,7 @@
 //! them is the real thing: webhook, registration, microVM, runner protocol, log.
 
 mod daemon;
+pub mod idle;
 mod leftovers;
 mod places;
 mod proof;

@@ -1,0 +1,7 @@
+//! Measurements that need Flint's own code, for `make bench`. They report; nothing here judges.
+
+mod boot;
+mod disks;
+
+pub use boot::{Boots, Guests, boots};
+pub use disks::{Disks, Made, disks};
