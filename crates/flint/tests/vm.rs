@@ -61,10 +61,9 @@ impl Place {
         let (layout, uid_base) = (Layout::new(self.state.path()), 61_000);
         let uplink = format!("/proc/{}/fd/{}", std::process::id(), self.uplink.as_raw_fd());
         let net = net::Options {
-            prefix: self.prefix.clone(),
             uplink_namespace: Some(uplink.into()),
             dns: vec![[203, 0, 113, 5].into()],
-            ..net::Options::default()
+            ..net::Options::new(self.prefix.clone(), "10.213.0.0/16".parse().unwrap())
         };
         let jails = Jails::new(jail::Options {
             dir: layout.jails(),

@@ -54,14 +54,13 @@ pub(super) fn net(config: &Config) -> Result<net::Options, Error> {
         IpAddr::V6(_) => Err(Error::Ipv6 { key: "host.dns", value: ip.to_string() }),
     });
     let allow = host.allow.iter().map(|cidr| range("host.allow", cidr));
+    let pool = range("host.address_pool", &host.address_pool)?;
     Ok(net::Options {
-        prefix: host.netns_prefix.clone(),
-        pool: range("host.address_pool", &host.address_pool)?,
         uplink_namespace: host.uplink_netns.as_ref().map(|name| net::namespace_file(name)),
         uplink: host.uplink.clone(),
         dns: dns.collect::<Result<_, _>>()?,
         allow: allow.collect::<Result<_, _>>()?,
-        ..net::Options::default()
+        ..net::Options::new(host.netns_prefix.clone(), pool)
     })
 }
 

@@ -82,11 +82,14 @@ pub struct Options {
     pub deny: Vec<Cidr>,
 }
 
-impl Default for Options {
-    fn default() -> Self {
+impl Options {
+    /// Slots of this name with addresses from this pool, and everything else as plain as it can be. What a user gets
+    /// who configures nothing is for the configuration to say.
+    #[must_use]
+    pub fn new(prefix: String, pool: Cidr) -> Self {
         Options {
-            prefix: "flint".to_owned(),
-            pool: Cidr::of([10, 213, 0, 0], 16),
+            prefix,
+            pool,
             uplink_namespace: None,
             uplink: None,
             dns: Vec::new(),

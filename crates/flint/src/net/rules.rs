@@ -176,7 +176,7 @@ mod tests {
         Options {
             dns: vec![Ipv4Addr::new(192, 0, 2, 53)],
             allow: vec!["10.1.2.3".parse().unwrap()],
-            ..Options::default()
+            ..Options::new("flint".to_owned(), "10.213.0.0/16".parse().unwrap())
         }
     }
 

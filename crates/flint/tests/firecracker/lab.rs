@@ -77,11 +77,10 @@ impl Lab {
         };
         fs::create_dir(&jails.logs).unwrap();
         let slots = net::Options {
-            prefix: name.clone(),
             uplink_namespace: Some(uplink_file.into()),
             uplink: Some("lo".to_owned()),
             dns: vec![[192, 0, 2, 53].into()],
-            ..net::Options::default()
+            ..net::Options::new(name.clone(), "10.213.0.0/16".parse().unwrap())
         };
         Lab {
             vmm: Firecracker::new(options.clone(), Jails::new(jails.clone())),

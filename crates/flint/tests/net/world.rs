@@ -69,10 +69,9 @@ impl World {
             addresses.collect::<String>()
         ));
         let mut options = Options {
-            prefix: prefix(),
             uplink_namespace: Some(uplink.path()),
             dns: vec![SERVER],
-            ..Options::default()
+            ..Options::new(prefix(), "10.213.0.0/16".parse().unwrap())
         };
         change(&mut options);
         let net = HostNet::new(options.clone()).unwrap();
