@@ -50,7 +50,7 @@ pub const DISK_RESERVE: MiB = MiB(2 * 1024);
 /// Namespaces are `flint-<slot>`.
 pub const NETNS_PREFIX: &str = "flint";
 
-/// 16 384 slots; private, seldom used by routers, and not the guests' own 192.168.241.0/29.
+/// 32 768 slots; private, seldom used by routers, and not the guests' own 192.168.241.0/29.
 pub const ADDRESS_POOL: &str = "10.241.0.0/16";
 
 /// Public resolvers: guests reach no private address, so the host's own would often not do.

@@ -61,13 +61,14 @@ fn vmm(text: &str) -> Result<VmmChoice, String> {
     }
 }
 
-/// It begins the names of devices too, which have 15 characters: ten are left to it beside `-` and a slot.
+/// It begins the names of devices too, which have 15 characters: nine are left to it beside `-` and a slot.
 fn prefix(text: &str) -> Result<String, String> {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if (1..=10).contains(&text.len()) && text.chars().all(plain) && !text.starts_with('-') {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let letter = text.starts_with(|c: char| c.is_ascii_lowercase());
+    if text.len() <= 9 && letter && text.chars().all(plain) {
         return Ok(text.to_owned());
     }
-    Err("1 to 10 of a-z, 0-9 and `-`".to_owned())
+    Err("1 to 9 of a-z and 0-9, a letter first".to_owned())
 }
 
 fn capacity<'a>(
@@ -114,8 +115,8 @@ fn address_pool<'a>(reader: &mut Reader<'a>, section: Section<'a>, slots: u16) -
         "an IPv4 network".to_owned()
     } else if found.value.overlaps(&guests) {
         format!("a network beside {GUEST_NETWORK}, which is inside every guest")
-    } else if (1u64 << (32 - found.value.prefix)) < u64::from(slots) * 4 {
-        format!("large enough for {slots} slots with four addresses each")
+    } else if (1u64 << (32 - found.value.prefix)) < u64::from(slots) * 2 {
+        format!("large enough for {slots} slots with two addresses each")
     } else {
         return found.value;
     };

@@ -116,7 +116,7 @@ pub struct HostOptions {
     pub uplink_netns: Option<String>,
     /// The device that leads out; `None`: the default route's.
     pub uplink: Option<String>,
-    /// IPv4, four addresses per slot.
+    /// IPv4, two addresses per slot.
     pub address_pool: Cidr,
     /// The guests' resolvers.
     pub dns: Vec<IpAddr>,
