@@ -7,6 +7,7 @@ pub mod error;
 mod follow;
 mod greet;
 mod guest;
+mod kept;
 pub mod layout;
 mod locks;
 pub mod log;
@@ -25,7 +26,6 @@ pub use crate::vmm::Console;
 
 use crate::images::{Images, Source};
 use crate::net::Net;
-use crate::sys::bounded;
 use crate::vmm::{Boot, Drive, Vmm};
 use flint_core::event::Event;
 use flint_core::id::{HostId, Slot, VmId};
@@ -33,14 +33,11 @@ use flint_core::units::Resources;
 use flint_wire::{ToGuest, Work, frame};
 use follow::{Follower, Order, Progress, Setup};
 use locks::Locks;
-use log::{Log, View};
+use log::Log;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
-
-/// Log files that are kept, consoles and older halves counted.
-const LOGS_KEPT: usize = 400;
 
 /// Tombstones that are kept. Ids only grow, so the oldest are the least likely to be asked for.
 const TOMBSTONES_KEPT: usize = 10_000;
@@ -202,24 +199,6 @@ impl<V: Vmm, N: Net, I: Images> Host<V, N, I> {
         written.await.map_err(|_| Error::Gone { vm })
     }
 
-    /// A microVM's log, as long as it is here. After that its file is [`Layout::log`].
-    #[must_use]
-    pub fn log(&self, vm: VmId) -> Option<View> {
-        self.known().guests.get(&vm).map(|guest| guest.log.view())
-    }
-
-    /// The last bytes of a microVM's log file, gone or not; empty when there is none any more.
-    #[must_use]
-    pub fn kept_log(&self, vm: VmId, most: u64) -> Vec<u8> {
-        bounded::tail(&self.options.layout.log(vm), most)
-    }
-
-    /// The last bytes of a microVM's console, gone or not.
-    #[must_use]
-    pub fn kept_console(&self, vm: VmId, most: u64) -> Vec<u8> {
-        bounded::tail(&self.options.layout.console(vm), most)
-    }
-
     fn follow(&self, vm: VmId, setup: Option<Setup>, patience: Duration) {
         let log = Arc::new(Log::open(&self.options.layout.log(vm)));
         let (progress, watched) = watch::channel(Progress::default());
@@ -240,14 +219,6 @@ impl<V: Vmm, N: Net, I: Images> Host<V, N, I> {
         known.guests.insert(vm, Guest { log, progress: watched, orders });
         while known.followers.try_join_next().is_some() {}
         known.followers.spawn(follower.follow());
-    }
-
-    fn make_room_for_logs(&self) {
-        let dir = self.options.layout.logs();
-        let made = std::fs::create_dir_all(&dir).and_then(|()| bounded::prune(&dir, LOGS_KEPT));
-        if let Err(error) = made {
-            tracing::warn!(dir = %dir.display(), %error, "cannot keep logs");
-        }
     }
 
     fn not_destroyed(&self, vm: VmId) -> Result<(), Error> {
