@@ -46,6 +46,9 @@ enum Command {
     Filesystem(guest::FilesystemArgs),
     /// Run the offline demo.
     Demo {
+        /// Only make what it needs: programs, kernel, an image with the fake runner.
+        #[arg(long)]
+        prepare: bool,
         /// For the demo.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
@@ -75,7 +78,8 @@ fn run(command: Command) -> anyhow::Result<bool> {
         }
         Command::Kernel(args) => guest::kernel(&args).map(|()| true),
         Command::Filesystem(args) => guest::filesystem(&args).map(|()| true),
-        Command::Demo { arguments } => demo::demo(&arguments),
+        Command::Demo { prepare: true, .. } => demo::prepare().map(|()| true),
+        Command::Demo { arguments, .. } => demo::demo(&arguments),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Real microVMs under QEMU: launch, work, end, nothing left. Run by name: `cargo test -p flint --test vm`.
 //!
 //! Needs root, QEMU, and a kernel and an image: `FLINT_TEST_KERNEL` (a `vmlinux` with its initramfs beside it) and
-//! `FLINT_TEST_IMAGE`, or what `make kernel` and `make filesystem` build. Everything it makes is its own: a
+//! `FLINT_TEST_IMAGE`, or what `cargo xtask demo --prepare` makes. Everything it makes is its own: a
 //! temporary state directory, an uplink namespace without a name, a prefix of its own.
 
 #![expect(clippy::unwrap_used, reason = "a test ends where its machine is not as it must be")]
@@ -98,7 +98,7 @@ impl Bench {
 
     fn order(vm: VmId) -> LaunchOrder {
         let kernel = given("FLINT_TEST_KERNEL", "build/kernel/linux/vmlinux");
-        let image = given("FLINT_TEST_IMAGE", "build/rootfs/rootfs.ext4");
+        let image = given("FLINT_TEST_IMAGE", "build/demo/rootfs.ext4");
         LaunchOrder {
             vm,
             slot: Slot(1),

@@ -5,9 +5,9 @@ use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What `make kernel` and `make filesystem` make, relative to the workspace.
+/// What the demo boots, relative to the workspace.
 const KERNEL: &[&str] = &["build/kernel/linux/vmlinux", "build/kernel/linux/initramfs.cpio"];
-const IMAGE: &[&str] = &["build/rootfs/rootfs.ext4"];
+const IMAGE: &[&str] = &[crate::demo::IMAGE];
 /// Where distributions keep QEMU's smallest firmware, without which `microvm` does not load a kernel.
 const QBOOT: &[&str] = &["/usr/share/qemu/qboot.rom", "/usr/share/seabios/qboot.rom"];
 
@@ -22,8 +22,8 @@ pub(crate) fn missing(need: Need) -> Option<String> {
             let found = QBOOT.iter().any(|path| Path::new(path).exists());
             (!found).then(|| "no qboot.rom (package qemu-system-x86)".to_owned())
         }
-        Need::Kernel => made_or_why("kernel", KERNEL),
-        Need::Image => made_or_why("filesystem", IMAGE),
+        Need::Kernel => made_or_why(&["kernel"], KERNEL),
+        Need::Image => made_or_why(&["demo", "--prepare"], IMAGE),
         Need::Kvm => cannot_open("/dev/kvm"),
         Need::Binary { variable, name } => no_binary(variable, name),
     }
@@ -61,19 +61,19 @@ fn no_binary(variable: &str, name: &str) -> Option<String> {
     }
 }
 
-/// Makes what is not there yet by `cargo xtask kernel` or `filesystem`.
-fn made_or_why(command: &str, files: &[&str]) -> Option<String> {
+/// Makes what is not there yet by a command of these tools.
+fn made_or_why(command: &[&str], files: &[&str]) -> Option<String> {
     let root = crate::root();
     let is_made = || files.iter().all(|file| root.join(file).is_file());
     if is_made() {
         return None;
     }
-    crate::say(&format!("making what the tests boot: cargo xtask {command}"));
+    crate::say(&format!("making what the tests boot: cargo xtask {}", command.join(" ")));
     let made = std::env::current_exe()
-        .and_then(|program| Command::new(program).arg(command).current_dir(&root).status());
+        .and_then(|program| Command::new(program).args(command).current_dir(&root).status());
     match made {
         Ok(status) if status.success() && is_made() => None,
-        _ => Some(format!("`make {command}` did not make {}", files.join(", "))),
+        _ => Some(format!("`cargo xtask {}` did not make {}", command.join(" "), files.join(", "))),
     }
 }
 

@@ -86,12 +86,15 @@ pub(super) fn completed(
     ours.then_some(Record::Job(JobRecord { key, job, vm, runner, conclusion, completed: now }))
 }
 
-/// The microVM had its one job. Nothing that its runner still does matters to anyone.
+/// The microVM had its one job. Its guest gets a moment for the last lines of its log; one that was never seen at
+/// work has none to say.
 fn done(world: &mut World, now: Timestamp, id: VmId, key: JobKey) {
     let Some(vm) = world.vms.get_mut(&id) else { return };
     if *vm.job.get_or_insert(key) == key {
         vm.times.done.get_or_insert(now);
-        vm.stop(now, Reason::JobDone);
+        if !matches!(vm.phase, Phase::Busy(_)) {
+            vm.stop(now, Reason::JobDone);
+        }
         let profile = vm.profile.clone();
         world.breakers.remove(&profile);
     }

@@ -9,6 +9,9 @@ use std::time::Duration;
 /// After the completed hook the runner sends its last log lines and the job's result; seconds as a rule.
 const DONE_GRACE: Duration = Duration::from_secs(120);
 
+/// GitHub has the result: what is left is the runner's own end and the log's last lines, well under a second.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
 /// A pooled guest is replaced after a day: its clock, its addresses and its image grow old.
 const WARM_MAX: Duration = Duration::from_secs(24 * 3_600);
 
@@ -26,14 +29,20 @@ pub(super) fn deadline(world: &World, vm: &Vm) -> Option<(Timestamp, Reason)> {
             (vm.since, timeouts.register, Reason::RegisterFailed)
         }
         (Phase::Listening, _) => (vm.since, timeouts.idle, Reason::IdleTimeout),
-        (Phase::Busy(_), _) => match vm.times.done {
-            Some(done) => (done, DONE_GRACE, Reason::JobDone),
-            None => (vm.since, timeouts.job, Reason::JobTimeout),
+        (Phase::Busy(_), _) => match (vm.times.done, told(world, vm)) {
+            (Some(_), Some(told)) => (told, LAST_WORDS, Reason::JobDone),
+            (Some(done), None) => (done, DONE_GRACE, Reason::JobDone),
+            (None, _) => (vm.since, timeouts.job, Reason::JobTimeout),
         },
         (Phase::Retiring(reason), _) => (vm.since, timeouts.job, *reason),
         (Phase::Stopping { .. }, _) => return None,
     };
     Some((from.after(limit), reason))
+}
+
+/// When GitHub told that its job has completed.
+fn told(world: &World, vm: &Vm) -> Option<Timestamp> {
+    world.finished.get(&vm.job?).copied()
 }
 
 pub(super) fn time_out(world: &mut World, now: Timestamp) {
