@@ -38,7 +38,7 @@ pub async fn run(config: Config, by_hand: ByHand) -> Result<i32, Error> {
     directory(&config.host.state_dir)?;
     // The lock of the state directory: a daemon's slots and ids are not ours to use.
     let store = Sqlite::open(&config.host.state_dir).map_err(|source| Error::Store { source })?;
-    let Assembled { host, mut told, .. } = assemble(&config).await?;
+    let Assembled { host, mut told, jails, .. } = assemble(&config).await?;
     let order = order(&config, &by_hand.profile)?;
     let (vm, slot) = (order.vm, order.slot);
     let work = async {
@@ -55,6 +55,7 @@ pub async fn run(config: Config, by_hand: ByHand) -> Result<i32, Error> {
         () = async { while told.recv().await.is_some() {} } => Ok(INTERRUPTED),
         () = signals.next() => host.destroy(vm, Some(slot)).await.map(|()| INTERRUPTED),
     };
+    jails.leave();
     drop(store);
     ended.map_err(|source| Error::Host { source })
 }

@@ -30,6 +30,8 @@ pub(super) struct Assembled {
     pub(super) host: Arc<RealHost>,
     /// What its guests tell.
     pub(super) told: mpsc::Receiver<Event>,
+    /// Where its microVMs run.
+    pub(super) jails: Arc<Jails>,
     /// The VMM, and why that one.
     pub(super) vmm: String,
 }
@@ -54,12 +56,12 @@ pub(super) async fn assemble(config: &Config) -> Result<Assembled, Error> {
     }
     let (choice, candidates) = options::vmms(config);
     let canary = canary(config, &images, &layout).await?;
-    let chosen = choose(choice, candidates, jails, canary).await;
+    let chosen = choose(choice, candidates, Arc::clone(&jails), canary).await;
     let Chosen { vmm, why } = chosen.map_err(|source| Error::Vmm { source })?;
     tracing::info!(vmm = %why, "chosen");
     let (tell, told) = mpsc::channel(FACTS);
     let host = Arc::new(Host::new(options::host(config), vmm, net, images, tell));
-    Ok(Assembled { host, told, vmm: why })
+    Ok(Assembled { host, told, jails, vmm: why })
 }
 
 async fn look(images: &LocalImages, id: &ProfileId, profile: &ProfileOptions) -> Result<(), Error> {

@@ -19,9 +19,6 @@ use std::net::IpAddr;
 /// The one host of a daemon that owns one host.
 pub(super) const LOCAL: HostId = HostId(0);
 
-/// The cgroup above all microVMs.
-const CGROUP: &str = "flint";
-
 /// GitHub's room.
 pub(super) fn forge(github: &GithubOptions) -> forge::Options {
     let mut secrets = github.webhook_secrets.iter().cloned();
@@ -77,7 +74,8 @@ pub(super) fn jails(config: &Config) -> jail::Options {
         logs: layout.logs(),
         uid_base: config.host.uid_base,
         gid_base: config.host.gid_base,
-        cgroup: CGROUP.to_owned(),
+        // Two daemons on a host have two prefixes: their ids are not each other's.
+        cgroup: config.host.netns_prefix.clone(),
     }
 }
 

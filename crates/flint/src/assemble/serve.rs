@@ -35,7 +35,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let forge = GitHub::new(&github, &world.instance).map_err(|source| Error::Forge { source })?;
     let listener = server::bind(config.server.listen).await;
     let listener = listener.map_err(|source| Error::Forge { source })?;
-    let Assembled { host, told, vmm } = assemble(&config).await?;
+    let Assembled { host, told, jails, vmm } = assemble(&config).await?;
     let (socket, path) = api_socket(&config.host.run_dir)?;
     let logs = Arc::clone(&host) as Arc<dyn Logs>;
     let window = ends.window.clone();
@@ -62,6 +62,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     notify(sd_notify::NotifyState::Stopping);
     drain(signals.next(), &door, &window, clock.as_ref(), config.host.drain_timeout).await;
     stop.send_replace(true);
+    jails.leave();
     // Gone already is fine: the next start removes a stale one too.
     drop(std::fs::remove_file(path));
     Ok(())

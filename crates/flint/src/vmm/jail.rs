@@ -101,6 +101,12 @@ impl Jails {
         self.options.logs.join(format!("{vm}.console"))
     }
 
+    /// Removes the group above all microVMs, for the end of a daemon. One that still holds a microVM stays.
+    pub fn leave(&self) {
+        // Busy is right: a microVM outlives the daemon.
+        let _busy = self.hierarchies.group(&self.options.cgroup, "").remove();
+    }
+
     /// Which limits this host cannot set, for people.
     #[must_use]
     pub fn unlimited(&self) -> Vec<&'static str> {

@@ -23,6 +23,7 @@ impl Search<'_> {
         found.extend(slots.map(|name| format!("network namespace {name}")));
         found.extend(self.devices());
         found.extend(self.mounts());
+        found.extend(self.cgroups());
         for (what, folder) in [("scratch disk", "scratch"), ("jail", "jail/firecracker")] {
             let names = names_in(&self.state_dir.join(folder));
             let disks = names.into_iter().filter(|name| name.starts_with("vm-"));
@@ -61,6 +62,15 @@ impl Search<'_> {
         let names = names.lines().filter_map(|line| line.split(": ").nth(1));
         let ours = names.filter(|name| !["lo", "eth0"].contains(&base(name)));
         ours.map(|name| format!("device {}", base(name))).collect()
+    }
+
+    /// Groups of its microVMs, in any hierarchy.
+    fn cgroups(&self) -> Vec<String> {
+        let root = Path::new("/sys/fs/cgroup");
+        let below = names_in(root).into_iter().map(|hierarchy| root.join(hierarchy));
+        let groups = below.chain([root.to_owned()]).map(|hierarchy| hierarchy.join(self.prefix));
+        let there = groups.filter(|group| group.is_dir());
+        there.map(|group| format!("cgroup {}", group.display())).collect()
     }
 
     fn mounts(&self) -> Vec<String> {
