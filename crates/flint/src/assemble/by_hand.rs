@@ -5,14 +5,12 @@ use super::host::{Assembled, assemble, directory};
 use crate::config::Config;
 use crate::daemon::stop::Signals;
 use crate::host::LaunchOrder;
-use crate::host::log::Line;
 use crate::images::Source;
 use crate::store::Sqlite;
 use crate::vmm::Console;
 use flint_core::id::{ProfileId, Slot, VmId};
 use flint_wire::Secret;
 use flint_wire::guest::Stream;
-use std::io::Write;
 
 /// The documented login of `--interactive`. It is set in that guest's overlay, and in no image.
 const PASSWORD: &str = "runner";
@@ -29,11 +27,15 @@ pub struct ByHand {
     pub argv: Vec<String>,
 }
 
-/// Boots one microVM, runs the command in it, prints its output, and gives its exit code.
+/// Boots one microVM, runs the command in it, gives each line of its output to `print`, and gives its exit code.
 ///
 /// # Errors
 /// [`Error`] when the microVM or the command cannot start.
-pub async fn run(config: Config, by_hand: ByHand) -> Result<i32, Error> {
+pub async fn run(
+    config: Config,
+    by_hand: ByHand,
+    mut print: impl FnMut(Stream, &str) + Send,
+) -> Result<i32, Error> {
     let mut signals = Signals::listen().map_err(|source| Error::Signals { source })?;
     directory(&config.host.state_dir)?;
     // The lock of the state directory: a daemon's slots and ids are not ours to use.
@@ -46,7 +48,7 @@ pub async fn run(config: Config, by_hand: ByHand) -> Result<i32, Error> {
             argv if argv.is_empty() => {
                 host.interactive(order, Secret::new(PASSWORD.to_owned())).await.map(|()| 0)
             }
-            argv => host.run_once(order, argv, print).await,
+            argv => host.run_once(order, argv, |line| print(line.stream, &line.text)).await,
         }
     };
     let ended = tokio::select! {
@@ -71,15 +73,4 @@ fn order(config: &Config, profile: &ProfileId) -> Result<LaunchOrder, Error> {
         boot_timeout: options.profile.timeouts.boot,
         console: Console::Kept,
     })
-}
-
-/// The command's own output goes where it would go here; the agent's words are not part of it.
-fn print(line: &Line) {
-    let text = format!("{}\n", line.text);
-    // Whoever closed our output has seen enough; the command goes on.
-    drop(match line.stream {
-        Stream::Out => std::io::stdout().write_all(text.as_bytes()),
-        Stream::Err => std::io::stderr().write_all(text.as_bytes()),
-        Stream::Agent => Ok(()),
-    });
 }
