@@ -495,3 +495,16 @@ fn a_key_file_that_is_missing_or_holds_no_key_says_so_without_showing_it() {
     std::fs::write(&path, pem()).expect("the folder is ours");
     assert!(app_auth::read_key_file(&path).is_ok());
 }
+
+#[tokio::test]
+async fn the_doctor_learns_whether_github_knows_the_app() {
+    let (fake, forge) = github().await;
+    forge.check().await.expect("the App is installed");
+    assert!(fake.runners().is_empty(), "asking registers nobody");
+    let mut elsewhere = options(fake.url(), WebhookAuth::Insecure);
+    elsewhere.scope = Scope::Organization("somebody-else".to_owned());
+    let stranger = GitHub::new(&elsewhere, "k3x9q2").expect("the options are good");
+    let error = stranger.check().await.expect_err("the App is not installed there");
+    assert!(matches!(error, Error::NotFound { .. }), "{error:?}");
+    assert!(error.help().is_some());
+}

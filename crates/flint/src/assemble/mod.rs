@@ -6,10 +6,12 @@ mod by_hand;
 mod engine;
 pub mod error;
 mod faces;
+mod github;
 mod host;
 mod options;
 mod serve;
 
 pub use by_hand::{ByHand, run};
 pub use error::Error;
+pub use github::{ask_github, github_key};
 pub use serve::serve;

@@ -54,12 +54,6 @@ fn setting(path: &str) -> Option<String> {
     text.lines().next().map(|line| line.trim().to_owned())
 }
 
-/// Whether IPv4 is forwarded in this network namespace: `0` or `1`.
-#[must_use]
-pub fn ip_forward() -> Option<String> {
-    setting("/proc/sys/net/ipv4/ip_forward")
-}
-
 /// Whether equal pages of memory are merged: `0`, or `1`, or `2` (unmerge).
 #[must_use]
 pub fn page_merging() -> Option<String> {

@@ -1,56 +1,38 @@
-//! The App's credentials: whether the key is one, without asking anyone.
+//! The App's credentials: whether the key is one and, if that is wanted, whether GitHub knows the App.
 
 use super::Line;
+use crate::assemble;
+use crate::cli::block_on;
 use crate::config::GithubOptions;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use ring::signature::RsaKeyPair;
+use crate::error::chain;
 
 /// All lines about GitHub.
 pub(super) fn look(github: &GithubOptions, ask: bool) -> Vec<Line> {
-    let mut lines = vec![key(github.private_key.expose())];
-    if ask {
-        // The call itself is the forge's to make; it is not wired to the doctor yet.
-        let fix = "start flint: its first line about GitHub says whether the App is known";
-        lines.push(Line::warn("app", format!("{} was not asked", github.url), fix));
-    }
+    let key = match assemble::github_key(github) {
+        Ok(()) => Line::ok("private key", "an RSA key".to_owned()),
+        Err(error) => {
+            let fix = "make a new one on the App's page (Private keys) and download its .pem file";
+            return vec![Line::bad(
+                "private key",
+                chain(&error),
+                error.help().as_deref().unwrap_or(fix),
+            )];
+        }
+    };
+    let mut lines = vec![key];
+    lines.extend(ask.then(|| known(github)));
     lines
 }
 
-fn key(pem: &str) -> Line {
-    match modulus_bits(pem) {
-        Some(bits) => Line::ok("private key", format!("RSA, {bits} bits")),
-        None => {
-            let fix = "make a new one on the App's page (Private keys) and download its .pem file";
-            Line::bad("private key", "it is no RSA private key", fix)
+/// One token, one list of runners: what registering needs, and nothing is changed by it.
+fn known(github: &GithubOptions) -> Line {
+    let asked = block_on(assemble::ask_github(github));
+    match asked {
+        Ok(Ok(())) => Line::ok("app", format!("{} lets it list runners", github.url)),
+        Ok(Err(error)) => {
+            let fix = "look at the App's permissions and where it is installed";
+            Line::bad("app", chain(&error), error.help().as_deref().unwrap_or(fix))
         }
-    }
-}
-
-/// The size of the key in a PEM text, PKCS#1 or PKCS#8.
-pub(super) fn modulus_bits(pem: &str) -> Option<usize> {
-    let body: String = pem
-        .lines()
-        .map(str::trim)
-        .skip_while(|line| !line.starts_with("-----BEGIN"))
-        .skip(1)
-        .take_while(|line| !line.starts_with("-----END"))
-        .collect();
-    let der = zeroize::Zeroizing::new(STANDARD.decode(body).ok()?);
-    let pair = RsaKeyPair::from_pkcs8(&der).or_else(|_| RsaKeyPair::from_der(&der)).ok()?;
-    Some(pair.public().modulus_len() * 8)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_between_the_marks_must_be_a_key() {
-        for text in
-            ["", "hello", "-----BEGIN RSA PRIVATE KEY-----\nMII=\n-----END RSA PRIVATE KEY-----\n"]
-        {
-            assert_eq!(modulus_bits(text), None, "{text}");
-        }
+        Err(problem) => Line::bad("app", problem.error.to_string(), "free memory or threads"),
     }
 }

@@ -15,7 +15,6 @@ pub(super) fn look(run_dir: &Path) -> Vec<Line> {
         device(),
         program("nft", "apt install nftables"),
         program("mkfs.ext4", "apt install e2fsprogs"),
-        forwarding(),
         swap(),
         merging(),
         smt(),
@@ -87,11 +86,6 @@ fn on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let more = ["/usr/sbin", "/sbin"].map(PathBuf::from);
     std::env::split_paths(&path).chain(more).map(|dir| dir.join(name)).find(|file| file.is_file())
-}
-
-fn forwarding() -> Line {
-    let fix = "sysctl -w net.ipv4.ip_forward=1 in the uplink's namespace";
-    switch("forwarding", host_facts::ip_forward(), "1", fix)
 }
 
 fn merging() -> Line {
