@@ -235,7 +235,7 @@ mod tests {
     fn what_the_table_allows_is_allowed() {
         let host = ("crates/flint/src/host/mod.rs", "use crate::vmm::{Boot, Vmm}; use crate::sys;");
         let net = ("crates/flint/src/net/mod.rs", "use crate::vmm::Nic; use flint_core::id::Slot;");
-        let run = ("crates/flint/src/cli/run.rs", "use crate::vmm::Vmm; use crate::config;");
+        let run = ("crates/flint/src/cli/doctor/kvm.rs", "use crate::vmm::Vmm; use crate::config;");
         assert_eq!(told(rooms, &[host, net, run]), Vec::<String>::new());
     }
 

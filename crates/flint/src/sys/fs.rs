@@ -1,10 +1,10 @@
-//! Files of gigabytes made in no time: sparse copies, hard links, who owns them, how much room is left.
+//! Files of gigabytes made in no time: sparse copies, and how much room is left.
 
 use rustix::fs::{SeekFrom, copy_file_range, ioctl_ficlone, seek, statvfs};
 use rustix::io::Errno;
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// Makes `to` a copy of `from` with mode 0600 that shares its blocks where the file system can (btrfs, XFS), and
@@ -56,32 +56,6 @@ fn absent(found: Result<u64, Errno>) -> Result<Option<u64>, Errno> {
     }
 }
 
-/// Gives a file a second name. Both must be on one file system, see [`same_filesystem`].
-///
-/// # Errors
-/// EXDEV across file systems, EEXIST when `to` is there.
-pub fn hard_link(from: &Path, to: &Path) -> io::Result<()> {
-    fs::hard_link(from, to)
-}
-
-/// Whether two paths that are there lie on one file system.
-///
-/// # Errors
-/// When one of them is not there.
-pub fn same_filesystem(one: &Path, other: &Path) -> io::Result<bool> {
-    Ok(fs::metadata(one)?.dev() == fs::metadata(other)?.dev())
-}
-
-/// Gives a file to a user and a group, and sets its mode.
-///
-/// # Errors
-/// EPERM without CAP_CHOWN.
-pub fn give(path: &Path, uid: u32, gid: u32, mode: u32) -> io::Result<()> {
-    // First the mode: in between, the new owner has no more than it will have.
-    fs::set_permissions(path, Permissions::from_mode(mode))?;
-    chown(path, Some(uid), Some(gid))
-}
-
 /// Bytes that a process without privileges may still write on this path's file system.
 ///
 /// # Errors
@@ -112,7 +86,7 @@ pub fn is_full(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::FileExt;
+    use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 
     const SIZE: u64 = 64 << 20;
 
