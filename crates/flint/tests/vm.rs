@@ -56,6 +56,18 @@ impl Place {
         format!("flint-test-{}", self.prefix)
     }
 
+    fn remove_all(&self) {
+        runtime().block_on(async {
+            let (host, _events) = self.host();
+            let found = host.inventory(&BTreeSet::new(), Timestamp(0)).await.unwrap();
+            let HostEvent::Inventory { present, .. } = found else { return };
+            for vm in present {
+                host.destroy(vm, Some(Slot(1))).await.unwrap();
+                remove_cgroups(Path::new("/sys/fs/cgroup"), &self.cgroup(), vm);
+            }
+        });
+    }
+
     /// A daemon's host in this place.
     fn host(&self) -> (Host<Qemu, HostNet, LocalImages>, mpsc::Receiver<Event>) {
         let (layout, uid_base) = (Layout::new(self.state.path()), 61_000);
@@ -78,6 +90,16 @@ impl Place {
         let (to_events, events) = mpsc::channel(64);
         let options = Options { id: HostId(0), layout, uid_base };
         (Host::new(options, qemu, HostNet::new(net).unwrap(), images, to_events), events)
+    }
+}
+
+impl Drop for Place {
+    /// After a test that failed in the middle, nothing of it may stay on the machine.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // A thread of its own: the test's may be inside of a runtime.
+            std::thread::scope(|scope| drop(scope.spawn(|| self.remove_all()).join()));
+        }
     }
 }
 
@@ -145,6 +167,10 @@ impl Bench {
         assert!(!mounts.contains(&*self.place.state.path().to_string_lossy()));
         remove_cgroups(Path::new("/sys/fs/cgroup"), &self.place.cgroup(), vm);
     }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
 }
 
 /// The parents of this test's groups are its own; the groups themselves must be gone.
@@ -268,7 +294,6 @@ async fn a_guest_that_powers_off_in_the_middle_of_its_work_has_ended_without_a_c
 
 #[test]
 fn another_daemon_takes_a_running_guest_up_and_hears_what_it_missed() {
-    let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let vm = VmId(5);
     let first = runtime();
     let place = first.block_on(async {
