@@ -66,13 +66,33 @@ pub async fn boots(guests: &Guests) -> Result<Boots> {
     let images = LocalImages::new(&images::Options { state_dir: state.path().to_owned() });
     let source = Source { kernel: guests.kernel.clone(), image: guests.image.clone() };
     let bundle = images.ensure(&source).await?;
-    let Chosen { vmm, why } = vmm(&layout, &bundle).await?;
+    let jails = Jails::new(jail::Options {
+        dir: layout.jails(),
+        logs: layout.logs(),
+        uid_base: 61_000,
+        gid_base: 61_000,
+        // Not a daemon's: its microVMs have the same names.
+        cgroup: "flintbench".to_owned(),
+    });
+    let measured = all(&layout, &images, &bundle, std::sync::Arc::clone(&jails)).await;
+    jails.leave();
+    measured
+}
+
+/// One round, over these jails.
+async fn all(
+    layout: &Layout,
+    images: &LocalImages,
+    bundle: &Bundle,
+    jails: std::sync::Arc<Jails>,
+) -> Result<Boots> {
+    let Chosen { vmm, why } = vmm(layout, bundle, jails).await?;
     let mut orders = Vec::new();
     for (number, (vcpus, memory)) in (1..).zip(SHAPES) {
         let shape = Resources { vcpus: vcpus.into(), memory: MiB(memory), disk: SCRATCH };
         let scratch = images.scratch_for(VmId(number), SCRATCH).await?;
-        let drives = drives(&bundle, scratch);
-        orders.push(Boot { shape, drives, ..order(&bundle, VmId(number)) });
+        let drives = drives(bundle, scratch);
+        orders.push(Boot { shape, drives, ..order(bundle, VmId(number)) });
     }
     let [first, second, third] = <[Boot; 3]>::try_from(orders).ok().context("three shapes")?;
     let (first, second, third) =
@@ -81,15 +101,7 @@ pub async fn boots(guests: &Guests) -> Result<Boots> {
 }
 
 /// QEMU as the daemon would start it here.
-async fn vmm(layout: &Layout, bundle: &Bundle) -> Result<Chosen> {
-    let jails = Jails::new(jail::Options {
-        dir: layout.jails(),
-        logs: layout.logs(),
-        uid_base: 61_000,
-        gid_base: 61_000,
-        // The daemon's, so that no group of another name is left.
-        cgroup: "flint".to_owned(),
-    });
+async fn vmm(layout: &Layout, bundle: &Bundle, jails: std::sync::Arc<Jails>) -> Result<Chosen> {
     let program = PathBuf::from("qemu-system-x86_64");
     let candidates = Candidates {
         firecracker: firecracker::Options::new("jailer".into(), "firecracker".into()),
