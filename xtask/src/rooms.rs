@@ -33,7 +33,7 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("host", &["vmm", "net", "images", "sys"]),
-    ("vmm", &["sys"]),
+    ("vmm", &["error", "sys"]),
     ("net", &["sys", "vmm::Nic"]),
     ("images", &["sys"]),
     ("forge", &[]),

@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where its machine is not as it must be")]
 
+use flint::error::chain;
 use flint::host::{Error, Host, LaunchOrder, Layout, Options};
 use flint::images::{self, LocalImages, Source};
 use flint::net::{self, HostNet};
@@ -202,11 +203,6 @@ fn given(name: &str, default: &str) -> PathBuf {
         path.display()
     );
     path
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn shell(script: &str) -> Work {

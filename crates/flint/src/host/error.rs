@@ -95,6 +95,8 @@ impl Error {
     pub fn help(&self) -> Option<String> {
         match self {
             Error::Vmm { source, .. } => source.help(),
+            Error::Net { source, .. } => source.help().map(str::to_owned),
+            Error::Images { source, .. } => source.help(),
             _ => None,
         }
     }

@@ -3,6 +3,7 @@
 //! The answer holds for this boot of the host, this kernel and this VMM's version, and is kept in a file. A guest
 //! that ended at once is not kept: asking again is quick, and whoever cured it need not know of the file.
 
+use crate::error::chain;
 use crate::sys::process;
 use crate::vmm::jail::Jails;
 use crate::vmm::{Boot, Channel, Error, Vmm};
@@ -155,11 +156,6 @@ fn kept(known: &str, key: &str, flight: &Flight) -> Option<String> {
     let mut text: String = others.map(|line| format!("{line}\n")).collect();
     text.push_str(&format!("{key}: {word}\n"));
     Some(text)
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The stage: an uplink namespace, the internet behind it, and slots. Nothing of it outlives its test.
 
 use super::guest::Guest;
+pub(super) use flint::error::chain;
 use flint::net::{Attached, Cidr, Error, HostNet, Net, Options};
 use flint::sys::netns;
 use flint_core::id::Slot;
@@ -208,11 +209,6 @@ impl Server {
 /// A second daemon's options in the same uplink namespace.
 pub(super) fn neighbour_of(world: &World, pool: Cidr) -> Options {
     Options { prefix: prefix(), pool, ..world.options.clone() }
-}
-
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |all, cause| format!("{all}: {cause}"))
 }
 
 fn prefix() -> String {
