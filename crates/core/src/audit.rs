@@ -23,7 +23,7 @@ impl fmt::Display for Note {
 pub fn audit(world: &World) -> Vec<Note> {
     let mut notes = Vec::new();
     hosts(world, &mut notes);
-    for (id, vm) in &world.vms {
+    for (id, vm) in world.vms.iter() {
         row(world, *id, vm, &mut notes);
         phase(*id, vm, &mut notes);
     }
@@ -108,14 +108,14 @@ fn phase(id: VmId, vm: &Vm, notes: &mut Vec<Note>) {
 
 fn jobs(world: &World, notes: &mut Vec<Note>) {
     let mut runs: BTreeMap<JobKey, VmId> = BTreeMap::new();
-    for (id, vm) in &world.vms {
+    for (id, vm) in world.vms.iter() {
         if let Phase::Busy(Some(job)) = vm.phase
             && let Some(other) = runs.insert(job, *id)
         {
             notes.push(Note(format!("job {job} runs in {other} and in {id}")));
         }
     }
-    for (key, job) in &world.jobs {
+    for (key, job) in world.jobs.iter() {
         if world.finished.contains_key(key) {
             notes.push(Note(format!("job {key} has completed, and its row is still here")));
         }

@@ -1,8 +1,10 @@
 //! Every fact the outside can tell, as one enum. Facts may be late, repeated, reordered or lost.
 
+use crate::ask::{AskFailure, Found, Question, Quota};
 use crate::host::Host;
 use crate::id::{HostId, JobKey, ProfileId, RunnerId, RunnerName, VmId};
 use crate::job::{Conclusion, JobRequest};
+use crate::limits::Limits;
 use crate::profile::Profile;
 use crate::units::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -17,6 +19,9 @@ pub enum Event {
         profiles: BTreeMap<ProfileId, Profile>,
         /// The hosts it owns.
         hosts: BTreeMap<HostId, Host>,
+        /// How much of them a repository or an organization may have.
+        #[serde(default)]
+        limits: Limits,
     },
     /// From the forge: jobs, runners, registrations.
     Forge(ForgeEvent),
@@ -109,6 +114,48 @@ pub enum ForgeEvent {
         /// When the question was asked.
         asked: Timestamp,
     },
+    /// Every delivery that failed before `asked` and after the question's `since` has been told.
+    DeliveriesRead {
+        /// When the question was asked.
+        asked: Timestamp,
+    },
+    /// The repositories in which something happened lately.
+    RepositoriesListed {
+        /// `owner/name` of each.
+        active: BTreeSet<String>,
+        /// When the question was asked.
+        asked: Timestamp,
+    },
+    /// The jobs of a repository that were queued at some time after `asked`; of those that ran by then each was told
+    /// as a fact of its own.
+    JobsListed {
+        /// `owner/name`.
+        repository: String,
+        /// They.
+        queued: BTreeSet<JobKey>,
+        /// When the question was asked.
+        asked: Timestamp,
+    },
+    /// What GitHub says of one job.
+    JobAsked {
+        /// Which.
+        job: JobKey,
+        /// Its word.
+        found: Found,
+        /// When the question was asked.
+        asked: Timestamp,
+    },
+    /// A question got no answer, or only a part of it: what was found was told before this.
+    AskFailed {
+        /// Which.
+        question: Question,
+        /// What it means for the next try.
+        failure: AskFailure,
+        /// For people.
+        why: String,
+    },
+    /// How many calls GitHub still takes.
+    QuotaLeft(Quota),
 }
 
 /// What a failed registration means for the next try.
@@ -118,8 +165,16 @@ pub enum RegisterFailure {
     Transient,
     /// 409: the name exists; try again under a new name; the first time at once.
     NameTaken,
-    /// 401, 403, 404, 422: no try will help until someone changes something. Opens the breaker.
+    /// GitHub takes no calls before this, and has not carried this one out.
+    Limited {
+        /// When.
+        until: Timestamp,
+    },
+    /// 422: GitHub takes no runner such as this one. Opens the profile's breaker.
     Refused,
+    /// 401, 403, 404: GitHub takes no runner from us at all until someone changes something. Opens the breaker for
+    /// all profiles.
+    Forbidden,
 }
 
 /// What a host told.
@@ -168,6 +223,13 @@ pub enum HostEvent {
         present: BTreeSet<VmId>,
         /// When the question was asked.
         asked: Timestamp,
+    },
+    /// The order `Scan` did not succeed; nothing is known.
+    ScanFailed {
+        /// Which host.
+        host: HostId,
+        /// For people.
+        why: String,
     },
 }
 

@@ -4,8 +4,11 @@ use crate::units::{Resources, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// A host not heard from for this long gets no new microVMs. It reports about every 15 s.
+/// A host not heard from for this long gets no new microVMs.
 pub const HOST_LEASE: Duration = Duration::from_secs(60);
+
+/// How often a host is scanned: a quarter of its lease.
+pub(crate) const SCAN_EVERY: Duration = Duration::from_secs(15);
 
 /// A machine that runs microVMs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +21,9 @@ pub struct Host {
     pub draining: bool,
     /// When its last inventory arrived.
     pub seen: Timestamp,
+    /// When it is scanned next.
+    #[serde(default)]
+    pub scan_at: Timestamp,
 }
 
 impl Host {

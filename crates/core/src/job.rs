@@ -1,8 +1,24 @@
 //! A job as GitHub tells it.
 
+use crate::ask::Found;
 use crate::id::{ProfileId, VmId};
 use crate::units::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// GitHub fails a job that nobody took after 24 h, GitHub Enterprise Server after 48 h.
+const QUEUED_MAX: Duration = MINUTE.saturating_mul(49 * 60);
+
+/// GitHub ends a job after 5 days; 2 in the queue come before that.
+const KNOWN_MAX: Duration = MINUTE.saturating_mul((7 * 24 + 1) * 60);
+
+/// A job that waits for this long is asked for: it may have been taken or cancelled without a word.
+const ASK_QUEUED: Duration = MINUTE.saturating_mul(10);
+
+/// So is one that runs for this long.
+const ASK_TAKEN: Duration = MINUTE.saturating_mul(60);
 
 /// One attempt of a workflow job that has not completed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +31,48 @@ pub struct Job {
     pub state: JobState,
     /// When Flint first heard of it.
     pub received: Timestamp,
+    /// When GitHub is asked how it is, if nothing is heard of it before.
+    #[serde(default)]
+    pub ask_at: Timestamp,
+    /// What GitHub said when it was asked last.
+    #[serde(default)]
+    pub asked: Option<Asked>,
+}
+
+/// An answer of GitHub's about one job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// When it was asked.
+    pub at: Timestamp,
+    /// What it said.
+    pub found: Found,
+}
+
+impl Job {
+    /// One that has just been heard of.
+    #[must_use]
+    pub fn queued(request: JobRequest, profile: Option<ProfileId>, now: Timestamp) -> Self {
+        let (state, ask_at) = (JobState::Queued, now.after(ASK_QUEUED));
+        Job { request, profile, state, received: now, ask_at, asked: None }
+    }
+
+    /// When its row goes although GitHub never said that it completed.
+    #[must_use]
+    pub fn expires(&self) -> Timestamp {
+        self.received.after(match self.state {
+            JobState::Queued => QUEUED_MAX,
+            JobState::Running(_) | JobState::Elsewhere => KNOWN_MAX,
+        })
+    }
+
+    /// For how long a word of GitHub's about it is good.
+    #[must_use]
+    pub fn word_holds(&self) -> Duration {
+        match self.state {
+            JobState::Queued => ASK_QUEUED,
+            JobState::Running(_) | JobState::Elsewhere => ASK_TAKEN,
+        }
+    }
 }
 
 /// What a job says of itself. All of it is text of strangers: never a path, never a shell word.

@@ -6,15 +6,20 @@
 // A new phase or fact must break every `match` that has to think about it.
 #![warn(clippy::wildcard_enum_match_arm)]
 
+pub mod ask;
 pub mod audit;
 pub mod event;
 pub mod fold;
+pub mod forge;
 pub mod host;
 pub mod id;
 pub mod job;
+pub mod jobs;
+pub mod limits;
 pub mod plan;
 pub mod profile;
 pub mod record;
+pub mod rows;
 pub mod units;
 pub mod vm;
 pub mod world;

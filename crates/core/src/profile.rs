@@ -17,6 +17,9 @@ pub struct Profile {
     pub warm: u32,
     /// How many microVMs it may have at once.
     pub max: u32,
+    /// Jobs of a profile with a higher number come first, whatever their age.
+    #[serde(default)]
+    pub priority: i32,
     /// The deadline of each phase.
     pub timeouts: Timeouts,
 }

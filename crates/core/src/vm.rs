@@ -53,6 +53,8 @@ pub enum Reason {
     Surplus,
     /// Listened too long without a job; GitHub would remove the registration.
     IdleTimeout,
+    /// GitHub removed its registration while it was idle; its runner may not have noticed.
+    Unregistered,
     /// The host is draining, or the daemon is about to end.
     Draining,
     /// The host could not start it.
@@ -92,6 +94,7 @@ impl Reason {
             Reason::JobDone
             | Reason::Surplus
             | Reason::IdleTimeout
+            | Reason::Unregistered
             | Reason::Draining
             | Reason::JobTimeout
             | Reason::Interrupted

@@ -3,10 +3,13 @@
 //! A `World` is what the store holds. It is never the truth: hosts and GitHub are the truth, and tell us
 //! about it late, twice or not at all.
 
+use crate::forge::{Forge, Repository};
 use crate::host::Host;
 use crate::id::{HostId, JobKey, ProfileId, RunnerName, VmId};
-use crate::job::Job;
+use crate::jobs::Jobs;
+use crate::limits::Limits;
 use crate::profile::{LAST_RESORT, Profile, Timeouts};
+use crate::rows::Rows;
 use crate::units::Timestamp;
 use crate::vm::{Phase, Registration, Vm, back_off};
 use serde::{Deserialize, Serialize};
@@ -31,12 +34,21 @@ pub struct World {
     pub breakers: BTreeMap<ProfileId, Breaker>,
     /// The hosts.
     pub hosts: BTreeMap<HostId, Host>,
+    /// How much of the hosts a repository or an organization may have.
+    #[serde(default)]
+    pub limits: Limits,
+    /// GitHub itself: its quota, and when it is asked what.
+    #[serde(default)]
+    pub forge: Forge,
+    /// Repositories that jobs of ours came from lately.
+    #[serde(default)]
+    pub repositories: BTreeMap<String, Repository>,
     /// Jobs that have not completed.
-    pub jobs: BTreeMap<JobKey, Job>,
+    pub jobs: Jobs,
     /// Jobs known to have completed, and when: a late "queued" must not revive them. Pruned by age.
-    pub finished: BTreeMap<JobKey, Timestamp>,
+    pub finished: Rows<JobKey, Timestamp>,
     /// MicroVMs, until nothing of them is left.
-    pub vms: BTreeMap<VmId, Vm>,
+    pub vms: Rows<VmId, Vm>,
     /// The next id to hand out.
     pub next_vm: u64,
     /// Found on a host, owned by no row.
@@ -116,18 +128,12 @@ impl World {
 
     /// One more failure in a row: backs off, and after some opens the breaker.
     pub(crate) fn profile_failed(&mut self, now: Timestamp, profile: &ProfileId, why: String) {
-        let breaker = self.breakers.entry(profile.clone()).or_default();
-        breaker.failures = breaker.failures.saturating_add(1);
-        breaker.open = breaker.open || breaker.failures >= BREAKER_FAILURES;
-        let pause = if breaker.open { BREAKER_OPEN } else { back_off(breaker.failures) };
-        breaker.closed_until = now.after(pause);
-        breaker.why = why;
+        self.breakers.entry(profile.clone()).or_default().failed(now, why);
     }
 
     /// A failure that no second try will help: opens the breaker at once.
     pub(crate) fn profile_refused(&mut self, now: Timestamp, profile: &ProfileId, why: String) {
-        self.breakers.entry(profile.clone()).or_default().open = true;
-        self.profile_failed(now, profile, why);
+        self.breakers.entry(profile.clone()).or_default().refused(now, why);
     }
 
     /// A runner listens: others may follow. The failures are forgotten only when one gets a job, or a
@@ -137,5 +143,22 @@ impl World {
             breaker.open = false;
             breaker.closed_until = Timestamp::default();
         }
+    }
+}
+
+impl Breaker {
+    /// One more failure in a row.
+    pub(crate) fn failed(&mut self, now: Timestamp, why: String) {
+        self.failures = self.failures.saturating_add(1);
+        self.open = self.open || self.failures >= BREAKER_FAILURES;
+        let pause = if self.open { BREAKER_OPEN } else { back_off(self.failures) };
+        self.closed_until = now.after(pause);
+        self.why = why;
+    }
+
+    /// A failure that no second try will help.
+    pub(crate) fn refused(&mut self, now: Timestamp, why: String) {
+        self.open = true;
+        self.failed(now, why);
     }
 }

@@ -2,16 +2,18 @@
 
 use flint::forge::webhook::{BODY_CAP, Committed, Counters, Delivery, Door, Unavailable};
 use flint::forge::{
-    Error, Forge as _, GitHub, Options, Removal, Request, Scope, WebhookAuth, app_auth, server,
-    webhook,
+    Error, Forge as _, GitHub, Options, Removal, Request, Scope, Told, WebhookAuth, app_auth,
+    server, webhook,
 };
+use flint_core::ask::Question;
 use flint_core::event::{ForgeEvent, RegisterFailure};
 use flint_core::id::{ProfileId, RunnerName, VmId};
+use flint_core::units::Timestamp;
 use flint_sim::github::{Config, FakeGithub, FaultKind, generate_pem};
 use flint_wire::Secret;
 use ring::hmac;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
@@ -309,6 +311,17 @@ async fn github() -> (FakeGithub, GitHub) {
     (fake, forge)
 }
 
+/// The microVMs that GitHub knows a runner of.
+async fn runners(forge: &GitHub) -> Result<BTreeSet<VmId>, Error> {
+    let answer = forge.ask(Question::Runners, Timestamp(7)).await?;
+    match answer.told.as_slice() {
+        [Told { event: ForgeEvent::Runners { registered, asked: Timestamp(7) }, .. }] => {
+            Ok(registered.clone())
+        }
+        told => panic!("one fact answers this question, not {told:?}"),
+    }
+}
+
 fn request(vm: u64, attempt: u32) -> Request {
     let profile = ProfileId::new("default").expect("it is a name");
     let name = RunnerName::of(VmId(vm), &profile, "k3x9q2", attempt);
@@ -322,7 +335,7 @@ async fn registrations_are_made_listed_and_removed_by_name_or_by_microvm() {
         assert!(forge.register(request(vm, 1)).await.is_ok());
     }
     assert!(forge.register(request(3, 2)).await.is_ok());
-    assert_eq!(forge.runners().await.expect("it answers"), [VmId(1), VmId(2), VmId(3)].into());
+    assert_eq!(runners(&forge).await.expect("it answers"), [VmId(1), VmId(2), VmId(3)].into());
     assert_eq!(
         forge.deregister(VmId(1), vec![request(1, 1).name]).await.expect("it answers"),
         Removal::Gone
@@ -332,7 +345,7 @@ async fn registrations_are_made_listed_and_removed_by_name_or_by_microvm() {
         Removal::Gone
     );
     assert_eq!(forge.deregister(VmId(3), Vec::new()).await.expect("it answers"), Removal::Gone);
-    assert_eq!(forge.runners().await.expect("it answers"), [VmId(2)].into());
+    assert_eq!(runners(&forge).await.expect("it answers"), [VmId(2)].into());
     assert_eq!(fake.tokens(), 1, "one token serves all calls");
 }
 
@@ -350,7 +363,7 @@ async fn a_listing_of_several_pages_is_read_whole_and_tokens_are_shared_by_calle
         assert!(task.await.expect("no registration panics"));
     }
     assert_eq!(fake.tokens(), 1);
-    assert_eq!(forge.runners().await.expect("it answers").len(), 120);
+    assert_eq!(runners(&forge).await.expect("it answers").len(), 120);
 }
 
 #[tokio::test]
@@ -365,13 +378,13 @@ async fn a_revoked_token_is_renewed_once_without_anyone_noticing() {
 #[tokio::test]
 async fn each_answer_of_githubs_says_what_it_means_and_what_helps() {
     let cases = [
-        (401, "github-unauthorized", RegisterFailure::Refused, true),
-        (403, "github-forbidden", RegisterFailure::Refused, true),
-        (404, "github-not-found", RegisterFailure::Refused, true),
+        (401, "github-unauthorized", RegisterFailure::Forbidden, true),
+        (403, "github-forbidden", RegisterFailure::Forbidden, true),
+        (404, "github-not-found", RegisterFailure::Forbidden, true),
         (409, "github-name-taken", RegisterFailure::NameTaken, false),
         (418, "github-unexpected", RegisterFailure::Refused, false),
         (422, "github-invalid", RegisterFailure::Refused, true),
-        (429, "github-rate-limited", RegisterFailure::Transient, false),
+        (429, "github-rate-limited", RegisterFailure::Limited { until: Timestamp(0) }, false),
         (500, "github-unavailable", RegisterFailure::Transient, false),
         (503, "github-unavailable", RegisterFailure::Transient, false),
     ];
@@ -379,11 +392,11 @@ async fn each_answer_of_githubs_says_what_it_means_and_what_helps() {
         let (fake, forge) = github().await;
         fake.fault("generate-jitconfig", 2, FaultKind::status(status, "no\u{1b}[31m luck"));
         let error = forge.register(request(1, 1)).await.err().expect("it is refused");
-        assert_eq!(
-            (error.slug(), error.failure(), error.help().is_some()),
-            (slug, failure, helps),
-            "{error}"
-        );
+        let told = match error.failure() {
+            RegisterFailure::Limited { .. } => RegisterFailure::Limited { until: Timestamp(0) },
+            other => other,
+        };
+        assert_eq!((error.slug(), told, error.help().is_some()), (slug, failure, helps), "{error}");
         assert!(
             error
                 .to_string()
@@ -405,7 +418,7 @@ async fn a_rate_limit_shuts_the_gate_for_every_call() {
     );
     let error = forge.register(request(1, 1)).await.err().expect("it is refused");
     assert!(matches!(error, Error::RateLimited { wait_s: 30, .. }), "{error}");
-    let error = forge.runners().await.expect_err("nothing is sent");
+    let error = runners(&forge).await.expect_err("nothing is sent");
     assert!(matches!(error, Error::RateLimited { .. }), "{error}");
 }
 
@@ -435,7 +448,7 @@ async fn a_server_that_is_not_there_is_no_answer() {
     drop(free);
     let forge =
         GitHub::new(&options(&url, WebhookAuth::Insecure), "k3x9q2").expect("the options are good");
-    let error = forge.runners().await.expect_err("nobody is there");
+    let error = runners(&forge).await.expect_err("nobody is there");
     assert_eq!(error.slug(), "github-no-answer");
 }
 
@@ -446,7 +459,7 @@ async fn a_key_of_another_app_is_refused_by_github_and_help_says_so() {
     let fake = FakeGithub::start(listener, Config::new(other)).await.expect("it starts");
     let forge = GitHub::new(&options(fake.url(), WebhookAuth::Insecure), "k3x9q2")
         .expect("the options are good");
-    let error = forge.runners().await.expect_err("the proof is wrong");
+    let error = runners(&forge).await.expect_err("the proof is wrong");
     assert_eq!(error.slug(), "github-unauthorized");
     assert!(
         error.help().is_some_and(|help| help.contains("belong together")),

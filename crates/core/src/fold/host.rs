@@ -2,6 +2,7 @@
 
 use super::lost;
 use crate::event::GuestEnd;
+use crate::host::SCAN_EVERY;
 use crate::id::{HostId, VmId};
 use crate::units::Timestamp;
 use crate::vm::{Phase, Reason};
@@ -88,6 +89,7 @@ pub(super) fn inventory(
 ) {
     if let Some(host) = world.hosts.get_mut(&host) {
         host.seen = now;
+        host.scan_at = now.after(SCAN_EVERY);
     }
     let owned = |id: &&VmId| world.vms.get(id).is_some_and(|vm| vm.host == host && vm.takes_room());
     let found = present.union(alive);
@@ -102,5 +104,12 @@ pub(super) fn inventory(
     let lost: Vec<VmId> = rows.filter(|(_, vm)| seen(vm)).map(|(id, _)| *id).collect();
     for id in lost {
         gone(world, now, id, "its host no longer has it");
+    }
+}
+
+/// Nothing is known: it is asked again, and counts as lost when its lease is over.
+pub(super) fn scan_failed(world: &mut World, now: Timestamp, host: HostId) {
+    if let Some(host) = world.hosts.get_mut(&host) {
+        host.scan_at = now.after(SCAN_EVERY);
     }
 }

@@ -1,5 +1,6 @@
 //! Facts about jobs. A job only goes forward: queued, running, completed.
 
+use crate::forge::hear;
 use crate::id::{JobKey, RunnerName, VmId};
 use crate::job::{Conclusion, Job, JobRequest, JobState};
 use crate::record::{JobRecord, Record};
@@ -13,11 +14,16 @@ pub(super) fn queued(world: &mut World, now: Timestamp, key: JobKey, request: Jo
     }
 }
 
-/// The row of a job, made if this is the first fact about it.
-fn known(world: &mut World, now: Timestamp, key: JobKey, request: JobRequest) -> &mut Job {
+/// Makes the row of a job, if this is the first fact about it.
+fn known(world: &mut World, now: Timestamp, key: JobKey, request: JobRequest) {
+    if world.jobs.contains_key(&key) {
+        return;
+    }
     let profile = world.profile_for(&request.labels).cloned();
-    let new = || Job { request, profile, state: JobState::Queued, received: now };
-    world.jobs.entry(key).or_insert_with(new)
+    if profile.is_some() {
+        hear(&mut world.repositories, now, &request.repository);
+    }
+    world.jobs.insert(key, Job::queued(request, profile, now));
 }
 
 pub(super) fn started(
@@ -30,21 +36,29 @@ pub(super) fn started(
         return;
     }
     let vm = runner.and_then(|name| name.vm(&world.instance));
-    let job = known(world, now, key, request);
-    match (&job.state, vm) {
-        // The first runner named stays: a job runs once, and facts come in any order.
-        (JobState::Running(_), _) | (JobState::Elsewhere, None) => return,
-        (JobState::Queued, None) => job.state = JobState::Elsewhere,
-        (JobState::Queued | JobState::Elsewhere, Some(vm)) => job.state = JobState::Running(vm),
-    }
-    if let Some(vm) = vm {
+    known(world, now, key, request);
+    let before = world.jobs[&key].state.clone();
+    world.jobs.update(key, |job| {
+        match (&job.state, vm) {
+            // The first runner named stays: a job runs once, and facts come in any order.
+            (JobState::Running(_), _) | (JobState::Elsewhere, None) => {}
+            (JobState::Queued, None) => job.state = JobState::Elsewhere,
+            (JobState::Queued | JobState::Elsewhere, Some(vm)) => job.state = JobState::Running(vm),
+        }
+        job.ask_at = now.after(job.word_holds());
+    });
+    let is_new = !matches!(before, JobState::Running(_));
+    if let Some(vm) = vm.filter(|_| is_new) {
         bind(world, now, vm, key);
     }
 }
 
 /// GitHub gave this job to that runner. It may say so before the guest's own "ready" has arrived.
 fn bind(world: &mut World, now: Timestamp, id: VmId, key: JobKey) {
-    let Some(vm) = world.vms.get_mut(&id).filter(|vm| vm.job.is_none()) else { return };
+    if world.vms.get(&id).is_none_or(|vm| vm.job.is_some()) {
+        return;
+    }
+    let Some(vm) = world.vms.get_mut(&id) else { return };
     match &mut vm.phase {
         Phase::Launching
         | Phase::Warm
@@ -84,6 +98,18 @@ pub(super) fn completed(
     // What neither our labels nor our runners have to do with leaves no history.
     let ours = job.profile.is_some() || vm.is_some();
     ours.then_some(Record::Job(JobRecord { key, job, vm, runner, conclusion, completed: now }))
+}
+
+/// GitHub does not know the job any more: its run was deleted, or it ended and nobody told.
+pub(super) fn forgotten(world: &mut World, now: Timestamp, key: JobKey) -> Option<Record> {
+    world.finished.insert(key, now);
+    let job = world.jobs.remove(&key).filter(|job| job.profile.is_some())?;
+    let vm = match job.state {
+        JobState::Running(vm) => Some(vm),
+        JobState::Queued | JobState::Elsewhere => None,
+    };
+    let conclusion = Conclusion("unknown".to_owned());
+    Some(Record::Job(JobRecord { key, job, vm, runner: None, conclusion, completed: now }))
 }
 
 /// The microVM had its one job. Its guest gets a moment for the last lines of its log; one that was never seen at

@@ -1,5 +1,6 @@
 //! Takes one fact into the world. Facts may be late, repeated, reordered or lost.
 
+mod ask;
 mod guest;
 mod host;
 mod job;
@@ -7,7 +8,7 @@ mod registration;
 mod start;
 mod sweep;
 
-pub(crate) use sweep::{job_expires, row_expires};
+pub(crate) use sweep::row_expires;
 
 use crate::event::{Event, ForgeEvent, GuestEvent, HostEvent, OperatorEvent};
 use crate::id::VmId;
@@ -20,15 +21,18 @@ use crate::world::World;
 #[must_use]
 pub fn fold(world: &mut World, now: Timestamp, event: Event) -> Vec<Record> {
     let mut records = Vec::new();
+    let reach = sweep::reach(&event);
     match event {
-        Event::Started { profiles, hosts } => start::started(world, now, profiles, hosts),
+        Event::Started { profiles, hosts, limits } => {
+            start::started(world, now, (profiles, hosts), limits);
+        }
         Event::Forge(event) => records.extend(forge(world, now, event)),
         Event::Host(event) => from_host(world, now, event),
         Event::Guest { vm, said } => from_guest(world, now, vm, said),
         Event::Operator(event) => operator(world, now, event),
         Event::Tick => {}
     }
-    sweep::sweep(world, now, &mut records);
+    sweep::sweep(world, now, reach, &mut records);
     records
 }
 
@@ -52,7 +56,23 @@ fn forge(world: &mut World, now: Timestamp, event: ForgeEvent) -> Option<Record>
         ForgeEvent::DeregisterFailed { vm, why } => {
             registration::removal_failed(world, now, vm, why);
         }
-        ForgeEvent::Runners { registered, asked: _ } => registration::listed(world, &registered),
+        ForgeEvent::Runners { registered, asked } => {
+            registration::listed(world, now, &registered, asked);
+        }
+        ForgeEvent::DeliveriesRead { asked } => world.forge.deliveries_read(now, asked),
+        ForgeEvent::RepositoriesListed { active, asked: _ } => {
+            ask::repositories_listed(world, now, &active);
+        }
+        ForgeEvent::JobsListed { repository, queued, asked } => {
+            ask::jobs_listed(world, now, &repository, &queued, asked);
+        }
+        ForgeEvent::JobAsked { job, found, asked } => {
+            return ask::job_asked(world, now, job, found, asked);
+        }
+        ForgeEvent::AskFailed { question, failure, why } => {
+            ask::failed(world, now, &question, failure, why);
+        }
+        ForgeEvent::QuotaLeft(quota) => ask::quota_left(world, quota),
     }
     None
 }
@@ -69,6 +89,7 @@ fn from_host(world: &mut World, now: Timestamp, event: HostEvent) {
         HostEvent::Inventory { host, alive, present, asked } => {
             host::inventory(world, now, (host, asked), &alive, &present);
         }
+        HostEvent::ScanFailed { host, why: _ } => host::scan_failed(world, now, host),
     }
 }
 

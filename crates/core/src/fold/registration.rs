@@ -1,12 +1,14 @@
 //! Facts about registrations at GitHub. A removal names every try, so a late answer loses nothing.
 
-use super::lost;
+use super::{ask, lost};
+use crate::ask::Question;
 use crate::event::RegisterFailure;
 use crate::id::{RunnerId, VmId};
 use crate::units::Timestamp;
-use crate::vm::{Phase, Reason, Registration};
-use crate::world::World;
+use crate::vm::{Phase, Reason, Registration, Vm};
+use crate::world::{Breaker, World};
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 pub(super) fn registered(
     world: &mut World,
@@ -23,6 +25,7 @@ pub(super) fn registered(
     if vm.registration == (Registration::Asked { attempt }) {
         vm.registration = Registration::Held { attempt, runner };
         vm.times.registered.get_or_insert(now);
+        world.forge.breaker = Breaker::default();
         if let Phase::Launching | Phase::Registering = vm.phase {
             (vm.failures, vm.retry_at) = (0, now);
         }
@@ -36,15 +39,21 @@ pub(super) fn failed(
     failure: RegisterFailure,
     why: String,
 ) {
+    let may_exist = match failure {
+        RegisterFailure::Transient | RegisterFailure::NameTaken => true,
+        RegisterFailure::Limited { .. } | RegisterFailure::Refused | RegisterFailure::Forbidden => {
+            false
+        }
+    };
     let Some(vm) = world.vms.get_mut(&id) else {
-        if failure != RegisterFailure::Refused {
+        if may_exist {
             stray(world, id);
         }
         return;
     };
     if let Phase::Stopping { forge_clean, .. } = &mut vm.phase {
         // The try may have left a runner after the removal.
-        *forge_clean = *forge_clean && failure == RegisterFailure::Refused;
+        *forge_clean = *forge_clean && !may_exist;
     }
     let waits = matches!(vm.phase, Phase::Launching | Phase::Registering);
     if !waits || vm.registration != (Registration::Asked { attempt }) {
@@ -55,26 +64,45 @@ pub(super) fn failed(
         RegisterFailure::Transient => {
             vm.registration = next;
             vm.back_off(now, why);
-        }
-        RegisterFailure::NameTaken if attempt == 1 => {
-            vm.registration = next;
-            vm.trouble = Some(why);
+            wait_in_line(world, now, id);
         }
         RegisterFailure::NameTaken => {
             vm.registration = next;
-            vm.back_off(now, why);
+            if attempt == 1 {
+                vm.trouble = Some(why);
+            } else {
+                vm.back_off(now, why);
+            }
+            wait_in_line(world, now, id);
         }
-        RegisterFailure::Refused => {
+        // Not carried out: the same name, once GitHub takes calls again.
+        RegisterFailure::Limited { until } => {
+            (vm.retry_at, vm.trouble) = (until, Some(why));
+            ask::limited(world, until);
+            wait_in_line(world, now, id);
+        }
+        RegisterFailure::Refused | RegisterFailure::Forbidden => {
             if attempt == 1 {
                 vm.registration = Registration::None;
             }
             let profile = vm.profile.clone();
-            world.profile_refused(now, &profile, why.clone());
+            if failure == RegisterFailure::Refused {
+                world.profile_refused(now, &profile, why.clone());
+            } else {
+                world.forge.breaker.refused(now, why.clone());
+            }
             // Nobody handed the guest a secret, so no job can be in it: no need to ask GitHub.
             let vm = world.vms.get_mut(&id).expect("the row was there a line ago");
             vm.stop(now, Reason::RegisterFailed);
             vm.trouble = Some(why);
         }
+    }
+}
+
+/// Each try takes its turn among all registrations.
+fn wait_in_line(world: &mut World, now: Timestamp, id: VmId) {
+    if let Some(vm) = world.vms.get_mut(&id) {
+        vm.retry_at = vm.retry_at.max(world.forge.next_registration(now));
     }
 }
 
@@ -116,7 +144,7 @@ pub(super) fn removal_refused(world: &mut World, now: Timestamp, id: VmId) {
 pub(super) fn removal_failed(world: &mut World, now: Timestamp, id: VmId, why: String) {
     // A stray is asked again when the next list shows it.
     world.stray_runners.remove(&id);
-    let leaving = |vm: &&mut crate::vm::Vm| match vm.phase {
+    let leaving = |vm: &&mut Vm| match vm.phase {
         Phase::Retiring(_) | Phase::Stopping { .. } => true,
         Phase::Launching | Phase::Warm | Phase::Registering | Phase::Listening | Phase::Busy(_) => {
             false
@@ -127,8 +155,31 @@ pub(super) fn removal_failed(world: &mut World, now: Timestamp, id: VmId, why: S
     }
 }
 
-/// A list finds strays. It never ends a microVM: it can be older than the registration.
-pub(super) fn listed(world: &mut World, registered: &BTreeSet<VmId>) {
+/// A registration is listed well within this time.
+const LISTED_AFTER: Duration = Duration::from_secs(60);
+
+/// A list finds strays, and idle microVMs whose registration is gone. It ends none: those are asked to leave through
+/// GitHub like any other, which says so if there is a job after all (actions/runner #4617: a runner can go on
+/// listening although its registration is gone).
+pub(super) fn listed(
+    world: &mut World,
+    now: Timestamp,
+    registered: &BTreeSet<VmId>,
+    asked: Timestamp,
+) {
+    let every = world.forge.every(now, &Question::Runners, 0);
+    world.forge.runners.answered(now, every);
+    let ghost = |(id, vm): &(&VmId, &Vm)| {
+        vm.phase == Phase::Listening
+            && vm.since.after(LISTED_AFTER) < asked
+            && !registered.contains(id)
+    };
+    let ghosts: Vec<VmId> = world.vms.iter().filter(ghost).map(|(id, _)| *id).collect();
+    for id in ghosts {
+        if let Some(vm) = world.vms.get_mut(&id) {
+            vm.leave(now, Reason::Unregistered);
+        }
+    }
     let owned = |id: &&VmId| world.vms.contains_key(id);
     let strays: Vec<VmId> = registered.iter().filter(|id| !owned(id)).copied().collect();
     world.stray_runners.extend(strays);

@@ -1,21 +1,29 @@
 //! The daemon has just started: a new configuration, and no order under way.
 
+use crate::forge::Due;
 use crate::host::Host;
 use crate::id::{HostId, ProfileId};
 use crate::job::JobState;
+use crate::limits::Limits;
 use crate::profile::Profile;
 use crate::units::{Resources, Timestamp};
 use crate::vm::{Phase, Reason};
 use crate::world::World;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Between two repositories: a start must not spend the minute's calls on questions.
+const ASK_APART: Duration = Duration::from_secs(1);
 
 pub(super) fn started(
     world: &mut World,
     now: Timestamp,
-    profiles: BTreeMap<ProfileId, Profile>,
-    hosts: BTreeMap<HostId, Host>,
+    (profiles, hosts): (BTreeMap<ProfileId, Profile>, BTreeMap<HostId, Host>),
+    limits: Limits,
 ) {
     configure(world, now, profiles, hosts);
+    world.limits = limits;
+    ask_anew(world, now);
     for vm in world.vms.values_mut() {
         match vm.phase {
             // A half-done launch is never resumed: tearing down is one idempotent order, resuming would
@@ -29,11 +37,20 @@ pub(super) fn started(
         }
         (vm.failures, vm.retry_at) = (0, now);
     }
-    let World { jobs, profiles, .. } = world;
-    for job in jobs.values_mut().filter(|job| job.state == JobState::Queued) {
-        let fits = profiles.iter().filter(|(_, profile)| profile.serves(&job.request.labels));
-        let best = fits.min_by_key(|(id, profile)| (profile.labels.len(), *id));
-        job.profile = best.map(|(id, _)| id.clone());
+    let queued = world.jobs.iter().filter(|(_, job)| job.state == JobState::Queued);
+    let served = queued.map(|(key, job)| (*key, world.profile_for(&job.request.labels).cloned()));
+    for (key, profile) in served.collect::<Vec<_>>() {
+        world.jobs.update(key, |job| job.profile = profile);
+    }
+}
+
+/// Whatever GitHub told while nobody listened is asked for now, repository after repository.
+fn ask_anew(world: &mut World, now: Timestamp) {
+    world.forge.started(now);
+    let mut at = now;
+    for repository in world.repositories.values_mut() {
+        repository.jobs = Due { at, ..Due::default() };
+        at = at.after(ASK_APART);
     }
 }
 
@@ -55,5 +72,6 @@ fn configure(
     }
     for host in world.hosts.values_mut() {
         host.seen = now;
+        host.scan_at = now;
     }
 }

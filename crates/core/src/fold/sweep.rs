@@ -1,8 +1,9 @@
-//! Rows that have ended leave the world: after every fact, whatever it was.
+//! Rows that have ended leave the world: after each fact those that it is about, after a tick all.
 
-use crate::id::{HostId, JobKey, ProfileId, VmId};
-use crate::job::{Conclusion, Job, JobState};
-use crate::record::{JobRecord, Record, VmRecord};
+use super::job::forgotten;
+use crate::event::{Event, ForgeEvent, HostEvent};
+use crate::id::{HostId, ProfileId, VmId};
+use crate::record::{Record, VmRecord};
 use crate::units::Timestamp;
 use crate::vm::{Phase, Reason, Vm};
 use crate::world::World;
@@ -14,28 +15,57 @@ const HOUR: Duration = Duration::from_secs(3_600);
 /// GitHub keeps deliveries for 3 days: nothing older than this can be told again.
 const FINISHED_KEPT: Duration = HOUR.saturating_mul(4 * 24);
 
-/// GitHub fails a job that nobody took after 24 h, GitHub Enterprise Server after 48 h.
-const QUEUED_MAX: Duration = HOUR.saturating_mul(49);
-
-/// GitHub ends a job after 5 days; 2 in the queue come before that.
-const KNOWN_MAX: Duration = HOUR.saturating_mul(7 * 24 + 1);
-
 /// GitHub itself removes a one-job runner that has been offline for a day.
 const FORGE_CLEAN_AFTER: Duration = HOUR.saturating_mul(25);
 
-pub(super) fn sweep(world: &mut World, now: Timestamp, records: &mut Vec<Record>) {
-    records.extend(vms(world, now));
-    records.extend(jobs(world, now));
-    world.finished.retain(|_, at| now < at.after(FINISHED_KEPT));
-    configuration(world);
+/// A job's last word is expected within this after its microVM is gone; then it is asked for.
+const LAST_WORD: Duration = Duration::from_secs(60);
+
+/// Which rows a fact can have ended.
+pub(super) enum Reach {
+    /// None.
+    None,
+    /// This one.
+    One(VmId),
+    /// Any: time has passed, or the configuration is another.
+    All,
 }
 
-/// When a job's row goes although GitHub never said that it completed.
-pub(crate) fn job_expires(job: &Job) -> Timestamp {
-    job.received.after(match job.state {
-        JobState::Queued => QUEUED_MAX,
-        JobState::Running(_) | JobState::Elsewhere => KNOWN_MAX,
-    })
+/// What a fact can have ended.
+pub(super) fn reach(event: &Event) -> Reach {
+    match event {
+        Event::Started { .. } | Event::Tick | Event::Host(HostEvent::Inventory { .. }) => {
+            Reach::All
+        }
+        Event::Host(HostEvent::Destroyed { vm })
+        | Event::Forge(ForgeEvent::Deregistered { vm } | ForgeEvent::RegisterFailed { vm, .. }) => {
+            Reach::One(*vm)
+        }
+        Event::Forge(_) | Event::Host(_) | Event::Guest { .. } | Event::Operator(_) => Reach::None,
+    }
+}
+
+pub(super) fn sweep(world: &mut World, now: Timestamp, reach: Reach, records: &mut Vec<Record>) {
+    let ended: Vec<(VmId, Reason)> = match reach {
+        Reach::None => return,
+        Reach::One(id) => {
+            world.vms.get(&id).and_then(|vm| ended(now, id, vm)).into_iter().collect()
+        }
+        Reach::All => world.vms.iter().filter_map(|(id, vm)| ended(now, *id, vm)).collect(),
+    };
+    let any = !ended.is_empty();
+    for (id, reason) in ended {
+        records.extend(leave(world, now, id, reason));
+    }
+    if matches!(reach, Reach::All) {
+        while let Some((_, key)) = world.jobs.first_to_expire().filter(|(at, _)| *at <= now) {
+            records.extend(forgotten(world, now, key));
+        }
+        world.finished.retain(|_, at| now < at.after(FINISHED_KEPT));
+    }
+    if any || matches!(reach, Reach::All) {
+        configuration(world);
+    }
 }
 
 /// When a microVM's row goes although GitHub never said that its registration is gone. The host's side has
@@ -45,11 +75,11 @@ pub(crate) fn row_expires(vm: &Vm) -> Option<Timestamp> {
     host_clean.then(|| vm.since.after(FORGE_CLEAN_AFTER))
 }
 
-fn vms(world: &mut World, now: Timestamp) -> Vec<Record> {
-    let gone = |(id, vm): (&VmId, &Vm)| match vm.phase {
+fn ended(now: Timestamp, id: VmId, vm: &Vm) -> Option<(VmId, Reason)> {
+    match vm.phase {
         Phase::Stopping { reason, host_clean: true, forge_clean } => {
             let over = forge_clean || row_expires(vm).is_some_and(|at| at <= now);
-            over.then_some((*id, reason))
+            over.then_some((id, reason))
         }
         Phase::Launching
         | Phase::Warm
@@ -58,43 +88,26 @@ fn vms(world: &mut World, now: Timestamp) -> Vec<Record> {
         | Phase::Busy(_)
         | Phase::Retiring(_)
         | Phase::Stopping { host_clean: false, .. } => None,
-    };
-    let gone: Vec<(VmId, Reason)> = world.vms.iter().filter_map(gone).collect();
-    let mut records = Vec::new();
-    for (id, reason) in gone {
-        if let Some(vm) = world.vms.remove(&id) {
-            let job = vm.job;
-            records.push(Record::Vm(VmRecord { id, vm, reason, job, gone: now }));
-        }
     }
-    records
 }
 
-fn jobs(world: &mut World, now: Timestamp) -> Vec<Record> {
-    let over = |(key, job): (&JobKey, &Job)| (job_expires(job) <= now).then_some(*key);
-    let over: Vec<JobKey> = world.jobs.iter().filter_map(over).collect();
-    let mut records = Vec::new();
-    for key in over {
-        world.finished.insert(key, now);
-        let Some(job) = world.jobs.remove(&key).filter(|job| job.profile.is_some()) else {
-            continue;
-        };
-        let vm = match job.state {
-            JobState::Running(vm) => Some(vm),
-            JobState::Queued | JobState::Elsewhere => None,
-        };
-        let conclusion = Conclusion("unknown".to_owned());
-        let record = JobRecord { key, job, vm, runner: None, conclusion, completed: now };
-        records.push(Record::Job(record));
+fn leave(world: &mut World, now: Timestamp, id: VmId, reason: Reason) -> Option<Record> {
+    let vm = world.vms.remove(&id)?;
+    let job = vm.job;
+    if let Some(job) = job {
+        world.jobs.update(job, |job| job.ask_at = job.ask_at.min(now.after(LAST_WORD)));
     }
-    records
+    Some(Record::Vm(VmRecord { id, vm, reason, job, gone: now }))
 }
 
 /// Profiles and hosts that left the configuration go with their last microVM.
 fn configuration(world: &mut World) {
-    let profiles: BTreeSet<ProfileId> = world.vms.values().map(|vm| vm.profile.clone()).collect();
-    let hosts: BTreeSet<HostId> = world.vms.values().map(|vm| vm.host).collect();
+    let former = world.profiles.values().any(|profile| profile.labels.is_empty());
+    let profiles = world.vms.values().filter(|_| former).map(|vm| vm.profile.clone());
+    let profiles: BTreeSet<ProfileId> = profiles.collect();
     world.profiles.retain(|id, profile| !profile.labels.is_empty() || profiles.contains(id));
+    let former = world.hosts.values().any(|host| host.slots == 0);
+    let hosts: BTreeSet<HostId> = world.vms.values().filter(|_| former).map(|vm| vm.host).collect();
     world.hosts.retain(|id, host| host.slots > 0 || hosts.contains(id));
     world.breakers.retain(|id, _| world.profiles.contains_key(id));
 }

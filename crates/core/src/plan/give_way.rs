@@ -1,7 +1,7 @@
 //! Idle microVMs give way to jobs that have nowhere else to go.
 
 use super::launch::Draft;
-use super::serve::Served;
+use super::serve::{Served, Starving};
 use crate::id::{HostId, VmId};
 use crate::units::Resources;
 use crate::vm::{Phase, Reason};
@@ -21,7 +21,11 @@ pub(super) fn give_way(draft: &mut Draft, served: &mut Served) {
         return;
     }
     let mut hosts = hosts(draft, served);
-    for shape in &served.starving {
+    // Each finds a slot that becomes free, or makes one free.
+    let most = hosts.values().map(|soon| soon.slots + soon.idle.len()).sum();
+    let starving = served.starving.iter();
+    let each = |one: &Starving| std::iter::repeat_n(one.shape, one.count as usize);
+    for shape in &starving.flat_map(each).take(most).collect::<Vec<_>>() {
         let fits = |soon: &Soon| soon.room.fits(shape) && soon.slots > 0;
         let chosen = hosts.iter().find(|(_, soon)| fits(soon)).map(|(id, _)| (*id, 0));
         let cleared = || {

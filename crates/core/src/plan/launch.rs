@@ -1,14 +1,15 @@
 //! The draft that the steps of a plan edit, and the one way to add a microVM to it.
 
 use super::room::Room;
+use super::timeout::Deadlines;
 use super::wait::Because;
 use crate::id::{HostId, ProfileId, VmId};
 use crate::profile::Profile;
 use crate::units::Timestamp;
 use crate::vm::{Phase, Registration, Times, Vm};
-use crate::world::World;
+use crate::world::{Breaker, World};
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The world as it will be, and what its usable hosts have left.
 pub(super) struct Draft {
@@ -22,11 +23,21 @@ pub(super) struct Draft {
 impl Draft {
     pub(super) fn new(world: World, now: Timestamp) -> Self {
         let usable = world.hosts.iter().filter(|(id, _)| world.is_usable(**id, now));
-        let rooms = usable.map(|(id, host)| (*id, Room::of(&world, *id, host))).collect();
-        let mut held = BTreeMap::new();
-        let counts = |vm: &&Vm| vm.takes_room() && world.is_heard(vm.host, now);
-        for vm in world.vms.values().filter(counts) {
-            *held.entry(vm.profile.clone()).or_insert(0) += 1;
+        let mut rooms: BTreeMap<HostId, Room> =
+            usable.map(|(id, host)| (*id, Room::empty(host))).collect();
+        let heard: BTreeSet<HostId> =
+            world.hosts.keys().copied().filter(|id| world.is_heard(*id, now)).collect();
+        let mut held: BTreeMap<ProfileId, u32> = BTreeMap::new();
+        for vm in world.vms.values().filter(|vm| vm.takes_room()) {
+            if let Some(room) = rooms.get_mut(&vm.host) {
+                room.hold(vm);
+            }
+            if heard.contains(&vm.host) {
+                match held.get_mut(&vm.profile) {
+                    Some(count) => *count += 1,
+                    None => drop(held.insert(vm.profile.clone(), 1)),
+                }
+            }
         }
         Draft { world, now, rooms, held }
     }
@@ -47,14 +58,33 @@ impl Draft {
                 false => Because::BackingOff { until, why },
             });
         }
+        let until = self.trial(breaker, |vm| vm.profile == *id)?;
+        Some(Because::BreakerOpen { until, why })
+    }
+
+    /// What GitHub has against one more, whatever its profile.
+    pub(super) fn forge_breaker(&self) -> Option<Because> {
+        let breaker = &self.world.forge.breaker;
+        let why = breaker.why.clone();
+        if self.now < breaker.closed_until {
+            return Some(Because::ForgeRefuses { until: breaker.closed_until, why });
+        }
+        let until = self.trial(breaker, |_| true)?;
+        Some(Because::ForgeRefuses { until, why })
+    }
+
+    /// Until when the one that is tried although the breaker is open has time to succeed.
+    fn trial(&self, breaker: &Breaker, of: impl Fn(&Vm) -> bool) -> Option<Timestamp> {
+        if !breaker.open {
+            return None;
+        }
         let tried = |vm: &&Vm| {
-            vm.profile == *id
-                && matches!(vm.phase, Phase::Launching | Phase::Registering)
+            matches!(vm.phase, Phase::Launching | Phase::Registering)
+                && of(vm)
                 && self.world.is_heard(vm.host, self.now)
         };
-        let trial = self.world.vms.values().find(tried).filter(|_| breaker.open)?;
-        let (until, _) = super::timeout::deadline(&self.world, trial)?;
-        Some(Because::BreakerOpen { until, why })
+        let trial = self.world.vms.values().find(tried)?;
+        Deadlines::of(&self.world).of_vm(trial).map(|(until, _)| until)
     }
 
     /// Adds a microVM where there is most room, if anywhere.
@@ -75,6 +105,13 @@ impl Draft {
         let vm = VmId(self.world.next_vm);
         self.world.next_vm = self.world.next_vm.saturating_add(1);
         let now = self.now;
+        // The agent answers later than GitHub, so a turn that is some seconds away costs nothing.
+        let retry_at = match registration {
+            Registration::None => now,
+            Registration::Asked { .. } | Registration::Held { .. } => {
+                self.world.forge.next_registration(now)
+            }
+        };
         let row = Vm {
             profile: id.clone(),
             host,
@@ -85,7 +122,7 @@ impl Draft {
             job: None,
             registration,
             failures: 0,
-            retry_at: now,
+            retry_at,
             times: Times { planned: now, ..Times::default() },
             trouble: None,
         };

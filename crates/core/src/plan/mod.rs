@@ -3,18 +3,23 @@
 //! Each step below edits a draft of the world, so that later steps see what earlier ones decided; a plan
 //! made from the draft is therefore the same plan.
 
+mod asks;
 mod give_way;
 mod launch;
+mod line;
 mod orders;
 mod pool;
 mod room;
 mod serve;
 mod timeout;
 mod wait;
+mod waits;
 mod wake;
 
 pub use wait::{Because, Short, Wait, why};
+pub use waits::Waits;
 
+use crate::ask::Question;
 use crate::id::{HostId, ProfileId, RunnerName, Slot, VmId};
 use crate::units::Timestamp;
 use crate::world::World;
@@ -64,6 +69,16 @@ pub enum Action {
         /// Its place, when a row knows it.
         slot: Option<Slot>,
     },
+    /// List what a host holds.
+    Scan {
+        /// Which.
+        host: HostId,
+    },
+    /// Ask GitHub what webhooks may not have told.
+    Ask {
+        /// What.
+        question: Question,
+    },
 }
 
 /// What to write down, then what to do, why some jobs wait, and when to look again.
@@ -73,8 +88,8 @@ pub struct Plan {
     pub world: World,
     /// All orders that are due; those already under way are among them.
     pub actions: Vec<Action>,
-    /// One entry for each queued job without a runner.
-    pub waits: Vec<Wait>,
+    /// Why each queued job waits.
+    pub waits: Waits,
     /// When time alone will change the plan.
     pub wake_at: Option<Timestamp>,
 }
@@ -92,7 +107,8 @@ pub fn plan(world: &World, now: Timestamp) -> Plan {
     give_way::give_way(&mut draft, &mut served);
     pool::keep_warm(&mut draft, &mut served);
     let world = draft.world;
-    let actions = orders::due(&world, now);
+    let mut actions = orders::due(&world, now);
+    actions.extend(asks::due(&world, now));
     let wake_at = wake::wake_at(&world, now);
     Plan { world, actions, waits: served.waits, wake_at }
 }

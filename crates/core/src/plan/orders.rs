@@ -8,21 +8,22 @@ use crate::world::World;
 
 pub(super) fn due(world: &World, now: Timestamp) -> Vec<Action> {
     let mut actions = Vec::new();
-    for (id, vm) in &world.vms {
+    for (id, vm) in world.vms.iter() {
         let is_due = vm.retry_at <= now;
+        let may_call = is_due && world.forge.limited_until <= now;
         match &vm.phase {
             Phase::Launching => {
                 let (host, slot, profile) = (vm.host, vm.slot, vm.profile.clone());
                 actions.push(Action::Launch { vm: *id, host, slot, profile });
-                actions.extend(register(world, *id, vm).filter(|_| is_due));
+                actions.extend(register(world, *id, vm).filter(|_| may_call));
             }
-            Phase::Registering => actions.extend(register(world, *id, vm).filter(|_| is_due)),
-            Phase::Retiring(_) if is_due => actions.push(deregister(world, *id, vm)),
+            Phase::Registering => actions.extend(register(world, *id, vm).filter(|_| may_call)),
+            Phase::Retiring(_) if may_call => actions.push(deregister(world, *id, vm)),
             // The host first: a live guest could still take a job.
             Phase::Stopping { host_clean: false, .. } if is_due => {
                 actions.push(Action::Destroy { vm: *id, host: vm.host, slot: Some(vm.slot) });
             }
-            Phase::Stopping { host_clean: true, forge_clean: false, .. } if is_due => {
+            Phase::Stopping { host_clean: true, forge_clean: false, .. } if may_call => {
                 actions.push(deregister(world, *id, vm));
             }
             Phase::Warm

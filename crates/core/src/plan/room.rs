@@ -2,10 +2,9 @@
 
 use super::wait::Short;
 use crate::host::Host;
-use crate::id::{HostId, Slot};
+use crate::id::Slot;
 use crate::units::Resources;
 use crate::vm::{Phase, Vm};
-use crate::world::World;
 use std::collections::BTreeSet;
 
 /// One host's account.
@@ -25,8 +24,8 @@ pub(super) struct Room {
 }
 
 impl Room {
-    pub(super) fn of(world: &World, id: HostId, host: &Host) -> Self {
-        let mut room = Room {
+    pub(super) fn empty(host: &Host) -> Self {
+        Room {
             capacity: host.capacity,
             free: host.capacity,
             claimed: Resources::default(),
@@ -34,15 +33,15 @@ impl Room {
             leaving_slots: 0,
             slots: host.slots,
             used: BTreeSet::new(),
-        };
-        let here = |vm: &&Vm| vm.host == id && vm.takes_room();
-        for vm in world.vms.values().filter(here) {
-            room.take(vm.slot, &vm.shape);
-            if matches!(vm.phase, Phase::Retiring(_) | Phase::Stopping { .. }) {
-                room.leave(&vm.shape);
-            }
         }
-        room
+    }
+
+    /// Counts one that is there.
+    pub(super) fn hold(&mut self, vm: &Vm) {
+        self.take(vm.slot, &vm.shape);
+        if matches!(vm.phase, Phase::Retiring(_) | Phase::Stopping { .. }) {
+            self.leave(&vm.shape);
+        }
     }
 
     pub(super) fn take(&mut self, slot: Slot, shape: &Resources) {
@@ -50,7 +49,7 @@ impl Room {
         self.used.insert(slot);
     }
 
-    pub(super) fn leave(&mut self, shape: &Resources) {
+    fn leave(&mut self, shape: &Resources) {
         self.leaving += *shape;
         self.leaving_slots += 1;
     }

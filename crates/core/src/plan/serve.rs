@@ -1,12 +1,16 @@
-//! Gives every queued job a microVM, or says why it waits. The oldest job comes first.
+//! Gives every queued job a microVM, or says why it waits.
 
 use super::launch::Draft;
-use super::wait::{Because, Short, Wait};
-use crate::id::{HostId, JobKey, ProfileId, VmId};
-use crate::job::{Job, JobState};
+use super::line::{Line, Next};
+use super::wait::{Because, Short};
+use super::waits::Waits;
+use crate::id::{HostId, ProfileId, VmId};
+use crate::jobs::Standing;
+use crate::limits::owner_of;
 use crate::profile::Profile;
 use crate::units::{Resources, Timestamp};
 use crate::vm::{Phase, Reason, Registration, Stage, Vm};
+use crate::world::World;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -15,19 +19,27 @@ use std::time::Duration;
 /// Without the first a big job idles a host, without the second small jobs starve it.
 const PATIENCE: Duration = Duration::from_secs(5 * 60);
 
-/// The word of GitHub that a job began may be later than the job's end, if the job is short. For this long
-/// after it one of the queued jobs is taken to be the one that ended.
-const WORD_GRACE: Duration = Duration::from_secs(60);
+/// The word of GitHub that a job began may be later than the job's end, if the job is short, or have to be asked for.
+/// For this long after it one of the queued jobs is taken to be the one that ended.
+const WORD_GRACE: Duration = Duration::from_secs(120);
 
 /// What became of the queued jobs.
 #[derive(Default)]
 pub(super) struct Served {
-    /// One for each of them.
-    pub(super) waits: Vec<Wait>,
-    /// Shapes that found no room, though their profile may have one more; oldest first.
-    pub(super) starving: Vec<Resources>,
+    /// Why each of them waits.
+    pub(super) waits: Waits,
+    /// Those that found no room, though their profile may have more.
+    pub(super) starving: Vec<Starving>,
     /// Microvms that no job needs, by profile.
     pub(super) supply: BTreeMap<ProfileId, Supply>,
+}
+
+/// Jobs of one profile that found no room.
+pub(super) struct Starving {
+    /// What each takes.
+    pub(super) shape: Resources,
+    /// How many microVMs they may get.
+    pub(super) count: u32,
 }
 
 /// A profile's microVMs that have no job, on hosts that stay.
@@ -41,38 +53,53 @@ pub(super) struct Supply {
 
 pub(super) fn serve(draft: &mut Draft) -> Served {
     let mut served = Served { supply: supply(draft), ..Served::default() };
-    let mut wanted: BTreeMap<ProfileId, u32> = BTreeMap::new();
-    for (received, key, profile) in queued(draft) {
-        let because = match profile {
-            None => Because::NoProfile,
-            Some(id) => {
-                let supply = served.supply.entry(id.clone()).or_default();
-                match serve_one(draft, &id, supply) {
-                    Ok(vm) => Because::Coming { vm },
-                    Err(Because::HostFull { short_of }) => {
-                        let starved = wanted.entry(id.clone()).or_insert(0);
-                        *starved += 1;
-                        let starved = *starved;
-                        starve(draft, &mut served, (&id, starved), received);
-                        Because::HostFull { short_of }
+    // The world as it was: the draft is edited while the line is walked.
+    let world = draft.world.clone();
+    let mut line = Line::of(&world);
+    // What stands in the way of a whole profile stands there for the rest of this plan.
+    let mut blocked: BTreeMap<ProfileId, Because> = BTreeMap::new();
+    while let Some(next) = line.next() {
+        let because = match blocked.get(next.profile) {
+            Some(because) => Err(because.clone()),
+            None => match over_quota(&world, &line, &next) {
+                Some(because) => Err(because),
+                None => {
+                    let supply = served.supply.entry(next.profile.clone()).or_default();
+                    let result = serve_one(draft, next.profile, supply);
+                    if let Err(because) = &result {
+                        blocked.insert(next.profile.clone(), because.clone());
                     }
-                    Err(because) => because,
+                    if let Err(Because::HostFull { .. }) = result {
+                        starve(draft, &mut served, &world, next.profile);
+                    }
+                    result
                 }
-            }
+            },
         };
-        served.waits.push(Wait { job: key, because });
+        match because {
+            Ok(vm) => {
+                served.waits.comes(next.job, vm);
+                line.served(&next);
+            }
+            Err(because) => {
+                served.waits.because_of(Some(next.profile), next.repository, because);
+            }
+        }
     }
+    served.waits.finish();
     served
 }
 
-/// The queued jobs, oldest first.
-fn queued(draft: &Draft) -> Vec<(Timestamp, JobKey, Option<ProfileId>)> {
-    let waits = |job: &Job| job.state == JobState::Queued;
-    let jobs = draft.world.jobs.iter().filter(|(_, job)| waits(job));
-    let mut jobs: Vec<_> =
-        jobs.map(|(key, job)| (job.received, *key, job.profile.clone())).collect();
-    jobs.sort_unstable();
-    jobs
+/// Whether the job's repository or owner has as much as it may.
+fn over_quota(world: &World, line: &Line<'_>, next: &Next<'_>) -> Option<Because> {
+    let limits = &world.limits;
+    if let Some(max) = limits.of_repository(next.repository)
+        && line.of_repository(next) >= max
+    {
+        return Some(Because::RepositoryFull { max });
+    }
+    let max = limits.of_owner(owner_of(next.repository))?;
+    (line.of_owner(next) >= max).then_some(Because::OwnerFull { max })
 }
 
 fn supply(draft: &Draft) -> BTreeMap<ProfileId, Supply> {
@@ -80,7 +107,18 @@ fn supply(draft: &Draft) -> BTreeMap<ProfileId, Supply> {
     let here = |vm: &Vm| {
         draft.rooms.contains_key(&vm.host) || word_due(vm).is_some_and(|at| draft.now < at)
     };
-    let mut vms: Vec<_> = draft.world.vms.iter().filter(|(_, vm)| here(vm)).collect();
+    // Most are busy or on their way out, and are passed over before anything is looked up.
+    let free = |vm: &Vm| match vm.phase {
+        Phase::Busy(Some(_)) | Phase::Retiring(_) => false,
+        Phase::Stopping { .. } => word_due(vm).is_some(),
+        Phase::Launching
+        | Phase::Warm
+        | Phase::Registering
+        | Phase::Listening
+        | Phase::Busy(None) => true,
+    };
+    let free = draft.world.vms.iter().filter(|(_, vm)| free(vm));
+    let mut vms: Vec<_> = free.filter(|(_, vm)| here(vm)).collect();
     // The one that is furthest will be there first.
     vms.sort_by_key(|(id, vm)| (Reverse(vm.phase.stage()), **id));
     for (id, vm) in vms {
@@ -111,6 +149,9 @@ fn serve_one(draft: &mut Draft, id: &ProfileId, supply: &mut Supply) -> Result<V
     if let Some(vm) = supply.coming.pop_front() {
         return Ok(vm);
     }
+    if let Some(refused) = draft.forge_breaker() {
+        return Err(refused);
+    }
     let breaker = draft.breaker(id);
     if let Some(open @ Because::BreakerOpen { .. }) = breaker {
         return Err(open);
@@ -135,11 +176,13 @@ fn serve_one(draft: &mut Draft, id: &ProfileId, supply: &mut Supply) -> Result<V
 /// A pooled microVM, or one still booting for the pool, is wanted by a job.
 fn register(draft: &mut Draft, id: VmId) {
     let now = draft.now;
+    let turn = draft.world.forge.next_registration(now);
     let Some(vm) = draft.world.vms.get_mut(&id) else { return };
     vm.registration = Registration::Asked { attempt: 1 };
     if vm.phase.stage() == Stage::Warm {
         vm.enter(now, Phase::Registering);
     }
+    vm.retry_at = turn;
 }
 
 fn no_room(draft: &Draft, profile: &Profile) -> Because {
@@ -165,24 +208,25 @@ fn best_host(draft: &Draft, shape: &Resources) -> Option<HostId> {
     best.map(|(id, _)| *id)
 }
 
-/// Notes a job that found no room; once it has waited long enough, room is kept for it.
-fn starve(
-    draft: &mut Draft,
-    served: &mut Served,
-    (id, starved): (&ProfileId, u32),
-    received: Timestamp,
-) {
+/// Notes that a profile's jobs find no room; once the oldest has waited long enough, room is kept for it.
+fn starve(draft: &mut Draft, served: &mut Served, world: &World, id: &ProfileId) {
     let Some(profile) = draft.world.profiles.get(id) else { return };
-    if draft.held(id).saturating_add(starved) > profile.max {
-        return;
+    let (shape, may_have) = (profile.shape, profile.max.saturating_sub(draft.held(id)));
+    let Some(host) = best_host(draft, &shape) else { return };
+    let mine =
+        world.jobs.standing(Standing::Queued).filter(|(g, _)| g.profile.as_ref() == Some(id));
+    let (mut queued, mut oldest) = (0_usize, draft.now);
+    for (_, line) in mine {
+        queued += line.len();
+        let first = line.first_key_value().map(|((received, _), ())| *received);
+        oldest = oldest.min(first.unwrap_or(oldest));
     }
-    let shape = profile.shape;
-    if let Some(host) = best_host(draft, &shape) {
-        served.starving.push(shape);
-        if draft.now.since(received) >= PATIENCE
-            && let Some(room) = draft.rooms.get_mut(&host)
-        {
-            room.claimed += shape;
-        }
+    let queued = u32::try_from(queued).unwrap_or(u32::MAX);
+    served.starving.push(Starving { shape, count: queued.min(may_have) });
+    if draft.now.since(oldest) >= PATIENCE
+        && may_have > 0
+        && let Some(room) = draft.rooms.get_mut(&host)
+    {
+        room.claimed += shape;
     }
 }

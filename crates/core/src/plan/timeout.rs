@@ -1,6 +1,7 @@
 //! What ends by time: each phase has a deadline, and a draining host lets the unused go.
 
-use crate::id::VmId;
+use crate::id::{ProfileId, VmId};
+use crate::profile::Timeouts;
 use crate::units::Timestamp;
 use crate::vm::{Phase, Reason, Registration, Vm};
 use crate::world::World;
@@ -15,10 +16,34 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 /// A pooled guest is replaced after a day: its clock, its addresses and its image grow old.
 const WARM_MAX: Duration = Duration::from_secs(24 * 3_600);
 
-/// When a microVM's phase ends by time, and for what reason. `Stopping` has none on its host's side: the
-/// order is repeated until the host has said that it is clean; for GitHub's side see `fold::sweep`.
-pub(super) fn deadline(world: &World, vm: &Vm) -> Option<(Timestamp, Reason)> {
-    let timeouts = world.timeouts(vm);
+/// The deadlines of a world. The few profiles are looked up once each, not once a microVM.
+pub(super) struct Deadlines<'a> {
+    world: &'a World,
+    timeouts: Vec<(&'a ProfileId, &'a Timeouts)>,
+}
+
+impl<'a> Deadlines<'a> {
+    pub(super) fn of(world: &'a World) -> Self {
+        Deadlines { world, timeouts: Vec::new() }
+    }
+
+    /// When a microVM's phase ends by time, and for what reason. `Stopping` has none on its host's side: the
+    /// order is repeated until the host has said that it is clean; for GitHub's side see `fold::sweep`.
+    pub(super) fn of_vm(&mut self, vm: &'a Vm) -> Option<(Timestamp, Reason)> {
+        let known = self.timeouts.iter().find(|(profile, _)| **profile == vm.profile);
+        let timeouts = match known {
+            Some((_, timeouts)) => timeouts,
+            None => {
+                let timeouts = self.world.timeouts(vm);
+                self.timeouts.push((&vm.profile, timeouts));
+                timeouts
+            }
+        };
+        deadline(self.world, timeouts, vm)
+    }
+}
+
+fn deadline(world: &World, timeouts: &Timeouts, vm: &Vm) -> Option<(Timestamp, Reason)> {
     let (from, limit, reason) = match (&vm.phase, &vm.registration) {
         (Phase::Launching, _) => (vm.since, timeouts.boot, Reason::BootTimeout),
         (Phase::Warm, _) => (vm.since, WARM_MAX, Reason::IdleTimeout),
@@ -46,11 +71,12 @@ fn told(world: &World, vm: &Vm) -> Option<Timestamp> {
 }
 
 pub(super) fn time_out(world: &mut World, now: Timestamp) {
-    let over = |(id, vm): (&VmId, &Vm)| {
-        let (at, reason) = deadline(world, vm)?;
+    let mut deadlines = Deadlines::of(world);
+    let over = world.vms.iter().filter_map(|(id, vm)| {
+        let (at, reason) = deadlines.of_vm(vm)?;
         (at <= now).then_some((*id, reason))
-    };
-    let over: Vec<(VmId, Reason)> = world.vms.iter().filter_map(over).collect();
+    });
+    let over: Vec<(VmId, Reason)> = over.collect();
     for (id, reason) in over {
         let Some(vm) = world.vms.get_mut(&id) else { continue };
         let again = matches!(vm.phase, Phase::Retiring(_));
@@ -76,6 +102,7 @@ fn too_late(id: VmId, reason: Reason, trouble: Option<&str>) -> String {
         Reason::JobDone
         | Reason::Surplus
         | Reason::IdleTimeout
+        | Reason::Unregistered
         | Reason::Draining
         | Reason::LaunchFailed
         | Reason::RunnerFailed
@@ -93,9 +120,13 @@ fn too_late(id: VmId, reason: Reason, trouble: Option<&str>) -> String {
 
 /// On a draining host only jobs stay. Whether one is without a job, GitHub says.
 pub(super) fn drain(world: &mut World, now: Timestamp) {
-    let World { vms, hosts, .. } = world;
-    for vm in vms.values_mut() {
-        if hosts.get(&vm.host).is_some_and(|host| host.draining) {
+    if world.hosts.values().all(|host| !host.draining) {
+        return;
+    }
+    let draining = |vm: &Vm| world.hosts.get(&vm.host).is_some_and(|host| host.draining);
+    let there = world.vms.iter().filter(|(_, vm)| draining(vm)).map(|(id, _)| *id);
+    for id in there.collect::<Vec<_>>() {
+        if let Some(vm) = world.vms.get_mut(&id) {
             vm.leave(now, Reason::Draining);
         }
     }

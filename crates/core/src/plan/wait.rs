@@ -1,7 +1,9 @@
 //! Why a queued job has no runner yet, and the sentence that says so.
 
-use crate::id::{JobKey, VmId};
+use super::waits::Waits;
+use crate::id::{JobKey, ProfileId, VmId};
 use crate::job::JobState;
+use crate::profile::Profile;
 use crate::units::{Resources, Timestamp};
 use crate::world::World;
 use serde::{Deserialize, Serialize};
@@ -45,6 +47,35 @@ pub enum Because {
         /// What failed.
         why: String,
     },
+    /// Its repository has as many microVMs as it may.
+    RepositoryFull {
+        /// The limit.
+        max: u32,
+    },
+    /// The repositories of its organization or user have as many microVMs as they may.
+    OwnerFull {
+        /// The limit.
+        max: u32,
+    },
+    /// GitHub refuses us altogether: nothing is started for anybody.
+    ForgeRefuses {
+        /// When one more is tried.
+        until: Timestamp,
+        /// GitHub's words.
+        why: String,
+    },
+    /// A microVM is on its way, and GitHub takes no calls, so it gets no registration.
+    RateLimited {
+        /// When it takes some again.
+        until: Timestamp,
+    },
+    /// A runner with the job's labels waits, and GitHub has the job queued and does not give it to the runner.
+    NotGiven {
+        /// The runner's microVM.
+        vm: VmId,
+        /// Whether the runner group admits the job's repository, if GitHub said so.
+        admitted: Option<bool>,
+    },
     /// No host has room for its shape now.
     HostFull {
         /// What is missing on the roomiest host.
@@ -76,7 +107,7 @@ pub enum Short {
 
 /// The one cause of a job's wait, as a sentence for people; or where the job is instead.
 #[must_use]
-pub fn why(world: &World, waits: &[Wait], job: JobKey) -> String {
+pub fn why(world: &World, waits: &Waits, job: JobKey) -> String {
     let Some(row) = world.jobs.get(&job) else {
         return match world.finished.get(&job) {
             Some(at) => format!("job {job} does not wait: it completed at {at}"),
@@ -90,14 +121,14 @@ pub fn why(world: &World, waits: &[Wait], job: JobKey) -> String {
         }
         JobState::Queued => {}
     }
-    let labels = row.request.labels.iter().map(|label| format!("`{}`", label.escape_debug()));
-    let labels = labels.collect::<Vec<_>>().join(", ");
-    match waits.iter().find(|wait| wait.job == job).map(|wait| &wait.because) {
+    let labels = quoted(&row.request.labels);
+    match waits.because(world, job) {
         Some(Because::NoProfile) if labels.is_empty() => {
             format!("job {job} waits: it names no label, and no profile serves that")
         }
         Some(Because::NoProfile) => {
-            format!("job {job} waits: no profile has all the labels it asks for: {labels}")
+            let nearest = nearest(world, &row.request.labels);
+            format!("job {job} waits: no profile has all the labels it asks for: {labels}{nearest}")
         }
         Some(because) => match &row.profile {
             Some(profile) => format!("job {job} waits for profile `{profile}`: {because}"),
@@ -121,11 +152,59 @@ impl fmt::Display for Because {
             Because::BreakerOpen { until, why } => {
                 write!(f, "the breaker is open, one more is tried at {until}: {why}")
             }
+            Because::RepositoryFull { max } => {
+                write!(f, "its repository has as many microVMs as it may (limit {max})")
+            }
+            Because::OwnerFull { max } => {
+                write!(f, "its organization has as many microVMs as it may (limit {max})")
+            }
+            Because::ForgeRefuses { until, why } => {
+                write!(f, "GitHub refuses every registration, one more is tried at {until}: {why}")
+            }
+            Because::RateLimited { until } => {
+                write!(f, "GitHub's rate limit is reached, it takes calls again at {until}")
+            }
+            Because::NotGiven { vm, admitted } => not_given(f, *vm, *admitted),
             Because::HostFull { short_of } => write!(f, "no host has enough free {short_of}"),
             Because::TooBig { shape } => write!(f, "its shape is bigger than any host: {shape}"),
             Because::Draining => write!(f, "every host is draining"),
             Because::HostAway => write!(f, "no host has been heard from lately"),
         }
+    }
+}
+
+fn not_given(f: &mut fmt::Formatter<'_>, vm: VmId, admitted: Option<bool>) -> fmt::Result {
+    write!(f, "the runner of {vm} listens, and GitHub does not give it the job")?;
+    match admitted {
+        Some(false) => write!(
+            f,
+            ": its runner group does not admit the job's repository. Admit it in the organization's settings, \
+             Actions, Runner groups"
+        ),
+        Some(true) | None => write!(
+            f,
+            ": look at the runner group of the job's `runs-on`, and at the workflows that the group admits"
+        ),
+    }
+}
+
+fn quoted<'a>(labels: impl IntoIterator<Item = &'a String>) -> String {
+    let labels = labels.into_iter().map(|label| format!("`{}`", label.escape_debug()));
+    labels.collect::<Vec<_>>().join(", ")
+}
+
+/// The profile that lacks fewest of the labels, if it has any of them.
+fn nearest(world: &World, labels: &[String]) -> String {
+    let lacks = |profile: &Profile| -> Vec<String> {
+        let lacks =
+            labels.iter().filter(|label| !profile.labels.contains(&label.to_ascii_lowercase()));
+        lacks.cloned().collect()
+    };
+    let profiles = world.profiles.iter().map(|(id, profile)| (id, lacks(profile)));
+    let some = profiles.filter(|(_, lacks)| lacks.len() < labels.len());
+    match some.min_by_key(|(_, lacks): &(&ProfileId, Vec<String>)| lacks.len()) {
+        Some((id, lacks)) => format!("; `{id}` lacks {}", quoted(&lacks)),
+        None => String::new(),
     }
 }
 

@@ -1,23 +1,37 @@
 //! When time alone changes the plan, or ends a row.
 
+use super::asks;
 use super::serve::word_due;
-use super::timeout::deadline;
-use crate::fold::{job_expires, row_expires};
+use super::timeout::Deadlines;
+use crate::fold::row_expires;
 use crate::units::Timestamp;
 use crate::vm::{Phase, Vm};
 use crate::world::World;
 
 pub(super) fn wake_at(world: &World, now: Timestamp) -> Option<Timestamp> {
-    let vms = world.vms.values().flat_map(|vm| {
-        let deadline = deadline(world, vm).map(|(at, _)| at);
-        let times =
-            [deadline, row_expires(vm), surplus_at(world, vm), word_due(vm), Some(vm.retry_at)];
-        times.into_iter().flatten()
-    });
-    let jobs = world.jobs.values().map(job_expires);
-    let breakers = world.breakers.values().map(|breaker| breaker.closed_until);
-    let leases = world.hosts.values().map(crate::host::Host::lease_ends);
-    vms.chain(jobs).chain(breakers).chain(leases).filter(|at| *at > now).min()
+    let mut deadlines = Deadlines::of(world);
+    let mut first: Option<Timestamp> = None;
+    let mut consider = |at: Option<Timestamp>| {
+        if let Some(at) = at.filter(|at| *at > now) {
+            first = Some(first.map_or(at, |first| first.min(at)));
+        }
+    };
+    for vm in world.vms.values() {
+        consider(deadlines.of_vm(vm).map(|(at, _)| at));
+        consider(Some(vm.retry_at));
+        if matches!(vm.phase, Phase::Stopping { .. } | Phase::Warm) {
+            consider(row_expires(vm));
+            consider(word_due(vm));
+            consider(surplus_at(world, vm));
+        }
+    }
+    consider(world.jobs.first_to_expire().map(|(at, _)| at));
+    world.breakers.values().for_each(|breaker| consider(Some(breaker.closed_until)));
+    world.hosts.values().for_each(|host| consider(Some(host.lease_ends())));
+    consider(Some(world.forge.breaker.closed_until));
+    consider(Some(world.forge.limited_until));
+    consider(asks::next(world, now));
+    first
 }
 
 fn surplus_at(world: &World, vm: &Vm) -> Option<Timestamp> {

@@ -8,6 +8,7 @@ use flint_core::event::Event;
 use flint_core::fold::fold;
 use flint_core::host::Host;
 use flint_core::id::{HostId, ProfileId};
+use flint_core::limits::Limits;
 use flint_core::plan::{Action, Plan, plan};
 use flint_core::profile::Profile;
 use flint_core::units::Timestamp;
@@ -23,6 +24,10 @@ enum Line {
     NoProfile(ProfileId),
     /// A host of it.
     Host(HostId, Host),
+    /// How much a repository or an organization may have, from the next `started` on.
+    Limits(Limits),
+    /// From here on questions to GitHub are written too.
+    Asks,
     /// From here on hosts are heard from only where the script says so.
     Silent,
     /// A fact at a time.
@@ -40,6 +45,8 @@ struct Player {
     world: World,
     profiles: BTreeMap<ProfileId, Profile>,
     hosts: BTreeMap<HostId, Host>,
+    limits: Limits,
+    asks: bool,
     /// Orders of the last plan: only new ones are written.
     named: Vec<Action>,
     wake_at: Option<Timestamp>,
@@ -79,12 +86,15 @@ impl Player {
             Line::Host(id, host) => {
                 self.hosts.insert(id, host);
             }
+            Line::Limits(limits) => self.limits = limits,
+            Line::Asks => self.asks = true,
             Line::Silent => self.silent = true,
             Line::Started(at) => {
                 let (profiles, hosts) = (self.profiles.clone(), self.hosts.clone());
                 // No order of the daemon's former life is under way any more.
                 self.named.clear();
-                self.fold(at, Event::Started { profiles, hosts }, "");
+                let limits = self.limits.clone();
+                self.fold(at, Event::Started { profiles, hosts, limits }, "");
             }
             Line::Fact(at, event) => self.fold(at, event, ""),
             Line::Why(at, id) => {
@@ -114,6 +124,8 @@ impl Player {
             host.seen = now;
         }
         let records = fold(&mut self.world, now, event);
+        // Nor is it scanned here.
+        self.world.hosts.values_mut().for_each(|host| host.scan_at = Timestamp(u64::MAX));
         let Plan { world, actions, wake_at, .. } = plan(&self.world, now);
         let again = plan(&world, now);
         assert_eq!(again.world, world, "planning the planned world changes nothing");
@@ -124,7 +136,8 @@ impl Player {
         for record in records {
             self.say(&format!("{prefix}{}", say::record(&record)));
         }
-        for action in actions.iter().filter(|action| !self.named.contains(action)) {
+        let new = actions.iter().filter(|action| !self.named.contains(action));
+        for action in new.filter(|action| self.asks || !matches!(action, Action::Ask { .. })) {
             self.out.push_str(&format!("= {prefix}{}\n", say::action(action)));
         }
         self.named = actions;

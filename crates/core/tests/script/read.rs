@@ -4,23 +4,30 @@
 //! profile NAME LABEL,LABEL [vcpus=2] [memory=4096] [disk=20480] [warm=0] [max=4] [boot=60s] …
 //! no profile NAME
 //! host h-0 [vcpus=8] [memory=16384] [disk=102400] [slots=4]
-//! silent hosts
+//! limits [repository=2] [owner=4] [o/r=1]
+//! silent hosts                       with asks
 //! 0s started                         5s host h-0 has vm-0 vm-1 [asked 4s] [dead vm-2]
 //! 1s job 7 queued LABEL,LABEL        5s host h-0 drain | host h-0 undrain
 //! 1s job 7 started by vm-0 LABEL     5s vm-0 launched | launch failed | destroyed | destroy failed
 //! 1s job 7 success by vm-0 LABEL     5s vm-0 registered [2] | register failed [2] transient | taken | refused
+//! 1s job 7 queued LABEL in o/r       5s vm-0 register failed forbidden | limited
 //! 1s job 7 cancelled LABEL           5s vm-0 deregistered | deregister refused | deregister failed
 //! 1s tick                            5s vm-0 ready | listening | busy | done | exit 0 | failed | off | crashed | stop
-//! 1s runners vm-0 vm-1               1s reset NAME        1s why 7        1s show
+//! 1s runners vm-0 vm-1 [asked 0s]    1s reset NAME        1s why 7        1s show
+//! 9s deliveries read [asked 8s]      9s repositories o/r  9s repository o/r has 7 8 [asked 8s]
+//! 9s asked job 7: queued | closed | told | gone | held    9s ask failed: deliveries transient | limited | refused
+//! 9s quota 400 of 5000 until 60m
 //! ```
 
 use super::Line;
+use flint_core::ask::{AskFailure, Budget, Found, Question, Quota};
 use flint_core::event::{
     Event, ForgeEvent, GuestEnd, GuestEvent, HostEvent, OperatorEvent, RegisterFailure,
 };
 use flint_core::host::Host;
 use flint_core::id::{HostId, JobKey, ProfileId, RunnerId, RunnerName, VmId};
 use flint_core::job::{Conclusion, JobRequest};
+use flint_core::limits::Limits;
 use flint_core::profile::{Profile, Timeouts};
 use flint_core::units::{MiB, Resources, Timestamp};
 use std::collections::BTreeSet;
@@ -33,6 +40,8 @@ pub(crate) fn line(line: &str, instance: &str) -> Option<Line> {
         [] => return None,
         ["profile", name, labels, settings @ ..] => profile(name, labels, settings),
         ["no", "profile", name] => Line::NoProfile(profile_id(name)),
+        ["limits", settings @ ..] => limits(settings),
+        ["with", "asks"] => Line::Asks,
         ["silent", "hosts"] => Line::Silent,
         ["host", id, settings @ ..] => host(id, settings),
         [at, rest @ ..] => {
@@ -55,8 +64,12 @@ fn fact(at: Timestamp, words: &[&str], instance: &str) -> Option<Event> {
         ["tick"] => Event::Tick,
         ["job", id, rest @ ..] => Event::Forge(job(number(id), rest, instance)?),
         ["runners", vms @ ..] => {
+            let (vms, asked) = asked(at, vms);
             let registered = vms.iter().map(|vm| vm_id(vm)).collect();
-            Event::Forge(ForgeEvent::Runners { registered, asked: at })
+            Event::Forge(ForgeEvent::Runners { registered, asked })
+        }
+        ["deliveries" | "repositories" | "repository" | "asked" | "ask" | "quota", ..] => {
+            Event::Forge(answer(at, words)?)
         }
         ["reset", profile] => {
             Event::Operator(OperatorEvent::Reset { profile: profile_id(profile) })
@@ -76,11 +89,13 @@ fn job(id: u64, words: &[&str], instance: &str) -> Option<ForgeEvent> {
     };
     let (runner, labels) = match words {
         [_, "by", name, labels] => (Some(runner(name)), *labels),
+        [_, labels, "in", _] => (None, *labels),
         [_, labels] => (None, *labels),
         [_] => (None, ""),
         _ => return None,
     };
-    let request = request(id, labels);
+    let repository = words.iter().position(|word| *word == "in").map(|at| words[at + 1]);
+    let request = request(id, labels, repository.unwrap_or("flint-demo/widgets"));
     Some(match *words.first()? {
         "queued" => ForgeEvent::JobQueued { job, request },
         "started" => ForgeEvent::JobStarted { job, request, runner },
@@ -91,11 +106,89 @@ fn job(id: u64, words: &[&str], instance: &str) -> Option<ForgeEvent> {
     })
 }
 
-fn request(id: u64, labels: &str) -> JobRequest {
+fn request(id: u64, labels: &str, repository: &str) -> JobRequest {
     let labels = labels.split(',').filter(|label| !label.is_empty()).map(str::to_owned).collect();
-    let (repository, workflow) = ("flint-demo/widgets".to_owned(), "CI".to_owned());
+    let (repository, workflow) = (repository.to_owned(), "CI".to_owned());
     let (name, url) = (format!("job {id}"), String::new());
     JobRequest { repository, workflow, name, labels, run_id: 1, url }
+}
+
+/// GitHub's limits in scripts end here.
+const LIMITED: Timestamp = Timestamp(600_000);
+
+/// The words before `asked TIME`, and that time.
+fn asked<'a, 'b>(at: Timestamp, words: &'a [&'b str]) -> (&'a [&'b str], Timestamp) {
+    match words.iter().position(|word| *word == "asked") {
+        Some(i) => (&words[..i], Timestamp(0).after(duration(words[i + 1]))),
+        None => (words, at),
+    }
+}
+
+/// What GitHub answers to a question.
+fn answer(at: Timestamp, words: &[&str]) -> Option<ForgeEvent> {
+    let (words, asked) = match words {
+        ["asked", ..] => (words, at),
+        words => asked(at, words),
+    };
+    let key = |id: &&str| JobKey { id: number(id.trim_end_matches(':')), attempt: 1 };
+    Some(match words {
+        ["deliveries", "read"] => ForgeEvent::DeliveriesRead { asked },
+        ["repositories", names @ ..] => {
+            let active = names.iter().map(|name| (*name).to_owned()).collect();
+            ForgeEvent::RepositoriesListed { active, asked }
+        }
+        ["repository", name, "has", jobs @ ..] => {
+            let queued = jobs.iter().map(key).collect();
+            ForgeEvent::JobsListed { repository: (*name).to_owned(), queued, asked }
+        }
+        ["asked", "job", id, found] => {
+            let found = match *found {
+                "queued" => Found::Queued { admitted: Some(true) },
+                "closed" => Found::Queued { admitted: Some(false) },
+                "told" => Found::Told,
+                "gone" => Found::Gone,
+                "held" => Found::Held,
+                _ => return None,
+            };
+            ForgeEvent::JobAsked { job: key(id), found, asked }
+        }
+        ["ask", "failed:", "deliveries", failure] => {
+            let failure = match *failure {
+                "transient" => AskFailure::Transient,
+                "limited" => AskFailure::Limited { until: LIMITED },
+                "refused" => AskFailure::Refused,
+                _ => return None,
+            };
+            let question = Question::Deliveries { since: Timestamp(0) };
+            ForgeEvent::AskFailed { question, failure, why: "it was written so".to_owned() }
+        }
+        ["quota", remaining, "of", limit, "until", resets] => {
+            let small =
+                |text: &str| u32::try_from(number(text)).expect("a script's numbers are small");
+            ForgeEvent::QuotaLeft(Quota {
+                budget: Budget::Installation,
+                limit: small(limit),
+                remaining: small(remaining),
+                resets: Timestamp(0).after(duration(resets)),
+            })
+        }
+        _ => return None,
+    })
+}
+
+fn limits(words: &[&str]) -> Line {
+    let mut limits = Limits::default();
+    for word in words {
+        let (name, count) = word.split_once('=').expect("a limit is `name=2`");
+        let count = u32::try_from(number(count)).expect("a script's numbers are small");
+        match name {
+            "repository" => limits.per_repository = Some(count),
+            "owner" => limits.per_owner = Some(count),
+            name if name.contains('/') => drop(limits.repositories.insert(name.to_owned(), count)),
+            name => drop(limits.owners.insert(name.to_owned(), count)),
+        }
+    }
+    Line::Limits(limits)
 }
 
 fn from_host(at: Timestamp, host: HostId, words: &[&str]) -> Option<Event> {
@@ -156,7 +249,9 @@ fn register_failed(vm: VmId, attempt: u64, failure: &str) -> Option<Event> {
     let (failure, why) = match failure {
         "transient" => (RegisterFailure::Transient, "GitHub answered 502"),
         "taken" => (RegisterFailure::NameTaken, "GitHub answered 409"),
-        "refused" => (RegisterFailure::Refused, "GitHub answered 403"),
+        "refused" => (RegisterFailure::Refused, "GitHub answered 422"),
+        "forbidden" => (RegisterFailure::Forbidden, "GitHub answered 403"),
+        "limited" => (RegisterFailure::Limited { until: LIMITED }, "GitHub answered 429"),
         _ => return None,
     };
     let why = why.to_owned();
@@ -193,6 +288,7 @@ fn profile(name: &str, labels: &str, words: &[&str]) -> Line {
         shape: settings.shape("2", "4096", "20480"),
         warm: settings.small("warm", "0"),
         max: settings.small("max", "4"),
+        priority: settings.text("priority", "0").parse().expect("a priority is a number"),
         timeouts: Timeouts {
             boot: time("boot", "60s"),
             register: time("register", "90s"),
@@ -210,6 +306,7 @@ fn host(id: &str, words: &[&str]) -> Line {
         slots: u16::try_from(settings.small("slots", "4")).expect("a script's numbers are small"),
         draining: false,
         seen: Timestamp(0),
+        scan_at: Timestamp(0),
     };
     Line::Host(host_id(id), host)
 }

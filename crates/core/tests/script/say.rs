@@ -1,5 +1,6 @@
 //! How orders, records and rows look in a script.
 
+use flint_core::ask::Question;
 use flint_core::job::JobState;
 use flint_core::plan::Action;
 use flint_core::record::Record;
@@ -32,6 +33,14 @@ pub(crate) fn action(action: &Action) -> String {
             format!("destroy {vm} on {host} slot {slot}")
         }
         Action::Destroy { vm, host, slot: None } => format!("destroy {vm} on {host}"),
+        Action::Scan { host } => format!("scan {host}"),
+        Action::Ask { question } => match question {
+            Question::Deliveries { since } => format!("ask for deliveries since {}", time(*since)),
+            Question::Runners => "ask for runners".to_owned(),
+            Question::Repositories => "ask for repositories".to_owned(),
+            Question::Jobs { repository } => format!("ask for jobs of {repository}"),
+            Question::Job { job, repository } => format!("ask for job {job} of {repository}"),
+        },
     }
 }
 
@@ -50,7 +59,7 @@ pub(crate) fn record(record: &Record) -> String {
 
 pub(crate) fn world(world: &World) -> Vec<String> {
     let mut lines = Vec::new();
-    for (key, job) in &world.jobs {
+    for (key, job) in world.jobs.iter() {
         let profile = job.profile.as_ref().map_or("not ours".to_owned(), |id| id.to_string());
         let state = match &job.state {
             JobState::Queued => "queued".to_owned(),
@@ -59,7 +68,7 @@ pub(crate) fn world(world: &World) -> Vec<String> {
         };
         lines.push(format!("job {key} {profile} {state}"));
     }
-    for (id, vm) in &world.vms {
+    for (id, vm) in world.vms.iter() {
         let phase = match &vm.phase {
             Phase::Busy(Some(job)) => format!("busy with job {job}"),
             Phase::Retiring(reason) => format!("retiring {reason:?}"),

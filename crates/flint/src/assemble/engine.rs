@@ -3,10 +3,9 @@
 use super::host::RealHost;
 use super::options;
 use crate::config::Config;
-use crate::daemon::ask;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::controller::Ends;
-use crate::daemon::dispatch::Dispatcher;
+use crate::daemon::dispatch::{Dispatcher, Hands};
 use crate::daemon::door::Door;
 use crate::forge::GitHub;
 use flint_core::event::Event;
@@ -34,19 +33,16 @@ impl Engine {
     ) {
         let Engine { host, forge, clock, door } = self;
         let recipes = Arc::new(options::recipes(config));
-        let (hands, reach) = (Arc::clone(&host), Arc::clone(&forge));
-        let dispatcher =
-            Dispatcher::new(reach, hands, recipes, (door.clone(), ends.window.clone()));
+        let hands = Hands { forge, host, clock };
+        let dispatcher = Dispatcher::new(hands, recipes, (door.clone(), ends.window));
         tasks.spawn(dispatcher.run(ends.orders));
-        tasks.spawn(pass_on(told, door.clone()));
-        tasks.spawn(ask::host(host, Arc::clone(&clock), (door.clone(), ends.window)));
-        tasks.spawn(ask::forge(forge, clock, door));
+        tasks.spawn(pass_on(told, door));
     }
 }
 
 /// Follows again what an earlier daemon left running. What it does not know, the first scan finds.
 pub(super) fn adopt(host: &RealHost, world: &World) {
-    for (id, vm) in &world.vms {
+    for (id, vm) in world.vms.iter() {
         match vm.phase {
             Phase::Launching | Phase::Stopping { .. } => {}
             Phase::Warm

@@ -117,6 +117,11 @@ pub(super) fn started(config: &Config, now: Timestamp) -> Event {
         slots: config.host.slots,
         draining: false,
         seen: now,
+        scan_at: now,
     };
-    Event::Started { profiles: profiles.collect(), hosts: BTreeMap::from([(LOCAL, host)]) }
+    Event::Started {
+        profiles: profiles.collect(),
+        hosts: BTreeMap::from([(LOCAL, host)]),
+        limits: config.limits.clone(),
+    }
 }

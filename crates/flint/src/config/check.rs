@@ -4,7 +4,9 @@ use super::error::Error;
 use super::reader::{Reader, Section};
 use super::report::{Origin, Problem, Report, Severity};
 use super::source::Sources;
-use super::{Config, Machine, Purpose, ServerOptions, defaults, github, host, profiles, values};
+use super::{
+    Config, Machine, Purpose, ServerOptions, defaults, github, host, limits, profiles, values,
+};
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -55,16 +57,17 @@ fn read<'a>(
     purpose: Purpose,
 ) -> Option<Config> {
     for (key, _) in root.iter() {
-        reader.refuse_unless(&["github", "server", "host", "profile"], "", key);
+        reader.refuse_unless(&["github", "server", "host", "limits", "profile"], "", key);
     }
-    let [github, server, host] =
-        ["github", "server", "host"].map(|name| section(reader, root, name));
+    let [github, server, host, limits] =
+        ["github", "server", "host", "limits"].map(|name| section(reader, root, name));
     let github = github::read(reader, github, purpose);
     let server = read_server(reader, server);
     let host = host::read(reader, host, machine);
+    let limits = limits::read(reader, limits);
     let profiles = profiles::read(reader, root, &host);
     let complete = purpose == Purpose::Local || github.is_some();
-    complete.then_some(Config { github, server, host, profiles })
+    complete.then_some(Config { github, server, host, limits, profiles })
 }
 
 fn read_server<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> ServerOptions {

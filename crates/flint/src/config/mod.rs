@@ -11,6 +11,7 @@ mod flags;
 mod github;
 mod host;
 mod keys;
+mod limits;
 mod profiles;
 mod reader;
 pub mod report;
@@ -28,6 +29,7 @@ pub use source::{File, Sources};
 pub use values::Cidr;
 
 use flint_core::id::ProfileId;
+use flint_core::limits::Limits;
 use flint_core::profile::Profile;
 use flint_core::units::{MiB, Resources};
 use flint_wire::Secret;
@@ -45,6 +47,8 @@ pub struct Config {
     pub server: ServerOptions,
     /// The machine.
     pub host: HostOptions,
+    /// How much of the machine a repository or an organization may have.
+    pub limits: Limits,
     /// What it serves; at least one.
     pub profiles: BTreeMap<ProfileId, ProfileOptions>,
 }

@@ -95,6 +95,7 @@ fn read_one<'a>(
             shape: shape(reader, section, host),
             warm: warm.map_or(defaults::WARM, |found| found.value),
             max,
+            priority: reader.number(section, "priority", 0..=100).map_or(0, |found| found.value),
             timeouts: timeouts(reader, section),
         },
         image: image.map_or_else(|| defaults::image(&host.state_dir), |found| found.value),

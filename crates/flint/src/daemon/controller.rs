@@ -9,7 +9,7 @@ use crate::store::{Change, Store};
 use flint_core::audit::audit;
 use flint_core::event::Event;
 use flint_core::fold::fold;
-use flint_core::plan::{Action, Plan, Wait, plan};
+use flint_core::plan::{Action, Plan, Waits, plan};
 use flint_core::units::Timestamp;
 use flint_core::world::World;
 use std::sync::Arc;
@@ -176,7 +176,7 @@ impl<S: Store, C: Clock> Controller<S, C> {
     }
 
     /// Publishes the committed world, and what is wrong with it.
-    fn show(&mut self, waits: Vec<Wait>) {
+    fn show(&mut self, waits: Waits) {
         let notes: Vec<String> = audit(&self.world).into_iter().map(|note| note.0).collect();
         for note in &notes {
             tracing::error!(%note, "the world is not as it should be; please report this");
@@ -212,7 +212,7 @@ async fn sleep<C: Clock>(clock: &C, until: Option<Timestamp>) {
 
 /// One line for each microVM that changed its phase.
 fn log_changes(before: &World, after: &World) {
-    for (id, vm) in &after.vms {
+    for (id, vm) in after.vms.iter() {
         let from = before.vms.get(id).map(|old| &old.phase);
         if from == Some(&vm.phase) {
             continue;

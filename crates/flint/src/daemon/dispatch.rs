@@ -2,6 +2,7 @@
 //!
 //! Every plan names all orders that are due, so an order that is still under way is named again and dropped here.
 
+use super::clock::Clock;
 use super::door::{Door, OrderNumber, Window};
 use super::orders::{self, Outcome};
 use crate::forge::{Forge, Request};
@@ -38,10 +39,19 @@ pub struct Batch {
     pub committed: Timestamp,
 }
 
-/// The hands that orders need. One task an order; all are owned here.
-pub struct Dispatcher<F, V, N, I> {
-    forge: Arc<F>,
-    host: Arc<Host<V, N, I>>,
+/// What orders are carried out with.
+pub struct Hands<F, V, N, I, C> {
+    /// GitHub.
+    pub forge: Arc<F>,
+    /// The host.
+    pub host: Arc<Host<V, N, I>>,
+    /// Tells when a question was asked.
+    pub clock: Arc<C>,
+}
+
+/// Carries orders out: one task an order; all are owned here.
+pub struct Dispatcher<F, V, N, I, C> {
+    hands: Hands<F, V, N, I, C>,
     recipes: Arc<BTreeMap<ProfileId, Recipe>>,
     door: Door,
     window: Window,
@@ -53,17 +63,16 @@ pub struct Dispatcher<F, V, N, I> {
     next: OrderNumber,
 }
 
-impl<F: Forge, V: Vmm, N: Net, I: Images> Dispatcher<F, V, N, I> {
-    /// Hands for one host.
+impl<F: Forge, V: Vmm, N: Net, I: Images, C: Clock> Dispatcher<F, V, N, I, C> {
+    /// For one host.
     #[must_use]
     pub fn new(
-        forge: Arc<F>,
-        host: Arc<Host<V, N, I>>,
+        hands: Hands<F, V, N, I, C>,
         recipes: Arc<BTreeMap<ProfileId, Recipe>>,
         (door, window): (Door, Window),
     ) -> Self {
         let (running, in_flight, given, next) = Default::default();
-        Dispatcher { forge, host, recipes, door, window, running, in_flight, given, next }
+        Dispatcher { hands, recipes, door, window, running, in_flight, given, next }
     }
 
     /// Takes orders until their sender is gone, then lets the ones under way end.
@@ -108,7 +117,7 @@ impl<F: Forge, V: Vmm, N: Net, I: Images> Dispatcher<F, V, N, I> {
                     boot_timeout: recipe.profile.timeouts.boot,
                     console: Console::Kept,
                 });
-                let (host, door) = (Arc::clone(&self.host), self.door.clone());
+                let (host, door) = (Arc::clone(&self.hands.host), self.door.clone());
                 match order {
                     Some(order) => self.running.spawn(orders::launch(host, door, order, committed)),
                     None => self.running.spawn(orders::refuse(vm, profile)),
@@ -117,15 +126,25 @@ impl<F: Forge, V: Vmm, N: Net, I: Images> Dispatcher<F, V, N, I> {
             Action::Register { vm, profile, attempt, name, .. } => {
                 let labels = self.recipes.get(&profile).map(|r| r.profile.labels.clone());
                 let request = Request { name, vm, profile, labels: labels.unwrap_or_default() };
-                let forge = Arc::clone(&self.forge);
+                let forge = Arc::clone(&self.hands.forge);
                 self.running.spawn(orders::register(forge, request, attempt))
             }
             Action::Deregister { vm, names } => {
-                self.running.spawn(orders::deregister(Arc::clone(&self.forge), vm, names))
+                self.running.spawn(orders::deregister(Arc::clone(&self.hands.forge), vm, names))
             }
             Action::Destroy { vm, slot, .. } => {
-                let host = Arc::clone(&self.host);
+                let host = Arc::clone(&self.hands.host);
                 self.running.spawn(orders::destroy(host, vm, slot))
+            }
+            Action::Scan { host: id } => {
+                let (host, asked) = (Arc::clone(&self.hands.host), self.hands.clock.now());
+                let world = Arc::clone(&self.window.borrow().world);
+                let owned = world.vms.values().map(|vm| vm.slot).collect();
+                self.running.spawn(orders::scan(host, id, owned, asked))
+            }
+            Action::Ask { question } => {
+                let (forge, asked) = (Arc::clone(&self.hands.forge), self.hands.clock.now());
+                self.running.spawn(orders::ask(forge, self.door.clone(), question, asked))
             }
         };
         self.next.0 += 1;
@@ -145,7 +164,7 @@ impl<F: Forge, V: Vmm, N: Net, I: Images> Dispatcher<F, V, N, I> {
         };
         let order = self.in_flight.remove(&id);
         if let Some(secret) = outcome.hand_over {
-            let (host, window) = (Arc::clone(&self.host), self.window.clone());
+            let (host, window) = (Arc::clone(&self.hands.host), self.window.clone());
             self.running.spawn(orders::hand_over(host, window, secret));
         }
         match order {

@@ -1,7 +1,7 @@
 //! The one door by which facts come in, and the questions that only the controller can answer.
 
 use flint_core::event::Event;
-use flint_core::plan::Wait;
+use flint_core::plan::Waits;
 use flint_core::world::World;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -64,7 +64,7 @@ pub struct View {
     /// The world as committed.
     pub world: std::sync::Arc<World>,
     /// Why each queued job waits.
-    pub waits: std::sync::Arc<Vec<Wait>>,
+    pub waits: std::sync::Arc<Waits>,
     /// What `audit` found wrong; empty in every world that should be.
     pub notes: Vec<String>,
     /// Whether the last commit reached the disk.

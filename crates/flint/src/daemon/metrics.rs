@@ -67,7 +67,7 @@ fn jobs(registry: &mut Registry, view: &View) {
         add(&all, &[("profile", profile), ("state", state)]);
     }
     let waits = gauges(registry, "waits", "Queued jobs by the one cause that they wait for");
-    for wait in view.waits.iter() {
+    for wait in view.waits.iter(&view.world) {
         add(&waits, &[("because", because_word(&wait.because))]);
     }
 }
@@ -137,6 +137,11 @@ pub fn because_word(because: &Because) -> &'static str {
         Because::ProfileFull { .. } => "profile_full",
         Because::BackingOff { .. } => "backing_off",
         Because::BreakerOpen { .. } => "breaker_open",
+        Because::RepositoryFull { .. } => "repository_full",
+        Because::OwnerFull { .. } => "owner_full",
+        Because::ForgeRefuses { .. } => "github_refuses",
+        Because::RateLimited { .. } => "rate_limited",
+        Because::NotGiven { .. } => "not_given",
         Because::HostFull { .. } => "host_full",
         Because::TooBig { .. } => "too_big",
         Because::Draining => "draining",

@@ -1,10 +1,9 @@
 //! The daemon: facts in through one door, orders out through one door, and the core's function between.
 //!
-//! [`controller`] folds, plans and commits; [`dispatch`] carries orders out; [`ask`] scans; [`front`] and
+//! [`controller`] folds, plans and commits; [`dispatch`] carries orders out; [`front`] and
 //! [`api`] face the outside. It knows the seams, and not what is behind them.
 
 pub mod api;
-pub mod ask;
 pub mod clock;
 pub mod controller;
 pub mod dispatch;

@@ -2,18 +2,20 @@
 
 use super::door::{Door, Window};
 use crate::error::chain;
-use crate::forge::{Forge, Removal, Request};
+use crate::forge::{Answer, Forge, Removal, Request, Told};
 use crate::host::{Host, LaunchOrder};
 use crate::images::Images;
 use crate::net::Net;
 use crate::vmm::Vmm;
+use flint_core::ask::{AskFailure, Question};
 use flint_core::event::{Event, ForgeEvent, GuestEvent, HostEvent, RegisterFailure};
-use flint_core::id::{ProfileId, RunnerName, Slot, VmId};
+use flint_core::id::{HostId, ProfileId, RunnerName, Slot, VmId};
 use flint_core::plan::Action;
 use flint_core::units::Timestamp;
 use flint_core::vm::{Phase, Registration};
 use flint_core::world::World;
 use flint_wire::Work;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// What an order came to.
@@ -50,6 +52,11 @@ pub(super) fn failed(action: &Action, error: &tokio::task::JoinError) -> Event {
         }
         Action::Deregister { vm, .. } => Event::Forge(ForgeEvent::DeregisterFailed { vm, why }),
         Action::Destroy { vm, .. } => Event::Host(HostEvent::DestroyFailed { vm, why }),
+        Action::Scan { host } => Event::Host(HostEvent::ScanFailed { host, why }),
+        Action::Ask { question } => {
+            let failure = AskFailure::Transient;
+            Event::Forge(ForgeEvent::AskFailed { question, failure, why })
+        }
     }
 }
 
@@ -85,6 +92,55 @@ pub(super) async fn destroy<V: Vmm, N: Net, I: Images>(
         Ok(()) => HostEvent::Destroyed { vm },
         Err(error) => HostEvent::DestroyFailed { vm, why: chain(&error) },
     }))
+}
+
+pub(super) async fn scan<V: Vmm, N: Net, I: Images>(
+    host: Arc<Host<V, N, I>>,
+    id: HostId,
+    owned: BTreeSet<Slot>,
+    asked: Timestamp,
+) -> Outcome {
+    Outcome::told(Event::Host(match host.inventory(&owned, asked).await {
+        Ok(inventory) => inventory,
+        Err(error) => {
+            let why = chain(&error);
+            tracing::warn!(error = why, "cannot scan the host");
+            HostEvent::ScanFailed { host: id, why }
+        }
+    }))
+}
+
+/// What was found is told before the word that the question is answered. A delivery is told like one that arrives:
+/// once, whatever else brings it.
+pub(super) async fn ask<F: Forge>(
+    forge: Arc<F>,
+    door: Door,
+    question: Question,
+    asked: Timestamp,
+) -> Outcome {
+    let failed = |failure, why| {
+        tracing::warn!(?question, error = why, "GitHub does not answer");
+        let question = question.clone();
+        Event::Forge(ForgeEvent::AskFailed { question, failure, why })
+    };
+    let Answer { told, quota } = match forge.ask(question.clone(), asked).await {
+        Ok(answer) => answer,
+        Err(error) => return Outcome::told(failed(error.ask_failure(), chain(&error))),
+    };
+    let mut events = Vec::new();
+    events.extend(quota.map(|quota| Event::Forge(ForgeEvent::QuotaLeft(quota))));
+    for Told { delivery, event } in told {
+        let event = Event::Forge(event);
+        let Some(guid) = delivery else {
+            events.push(event);
+            continue;
+        };
+        if door.deliver(guid, event).await.is_err() {
+            let why = "the store takes no facts".to_owned();
+            return Outcome::told(failed(AskFailure::Transient, why));
+        }
+    }
+    Outcome { events, hand_over: None }
 }
 
 pub(super) async fn register<F: Forge>(forge: Arc<F>, request: Request, attempt: u32) -> Outcome {

@@ -100,8 +100,8 @@ fn base(key: JobKey, job: &Job) -> JobRow {
 #[must_use]
 pub fn why_open(view: &View, id: u64) -> Option<WhyAnswer> {
     let (key, job) = view.world.jobs.iter().rfind(|(key, _)| key.id == id)?;
-    let wait = view.waits.iter().find(|wait| wait.job == *key);
-    let because = wait.map(|wait| because_word(&wait.because).replace('_', "-"));
+    let because = view.waits.because(&view.world, *key);
+    let because = because.map(|because| because_word(&because).replace('_', "-"));
     let state = match job.state {
         JobState::Queued => "queued",
         JobState::Running(_) => "running",

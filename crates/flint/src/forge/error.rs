@@ -1,5 +1,6 @@
 //! What can go wrong at GitHub, what it means for a registration, and what a person can do about it.
 
+use flint_core::ask::AskFailure;
 use flint_core::event::RegisterFailure;
 use flint_core::units::Timestamp;
 use std::io;
@@ -146,20 +147,30 @@ impl Error {
         match self {
             Error::Conflict { .. } => RegisterFailure::NameTaken,
             // The call may have been carried out, or will be: try again under another name.
-            Error::RateLimited { .. }
-            | Error::Server { .. }
-            | Error::Garbage { .. }
-            | Error::NoAnswer { .. } => RegisterFailure::Transient,
+            Error::Server { .. } | Error::Garbage { .. } | Error::NoAnswer { .. } => {
+                RegisterFailure::Transient
+            }
+            Error::RateLimited { until, .. } => RegisterFailure::Limited { until: *until },
+            Error::Unauthorized { .. } | Error::Forbidden { .. } | Error::NotFound { .. } => {
+                RegisterFailure::Forbidden
+            }
             Error::KeyFile { .. }
             | Error::NotAKey { .. }
             | Error::BadUrl { .. }
             | Error::Client { .. }
             | Error::Listen { .. }
-            | Error::Unauthorized { .. }
-            | Error::Forbidden { .. }
-            | Error::NotFound { .. }
             | Error::Invalid { .. }
             | Error::Unexpected { .. } => RegisterFailure::Refused,
+        }
+    }
+
+    /// What it means for the next try of a question.
+    #[must_use]
+    pub fn ask_failure(&self) -> AskFailure {
+        match self.failure() {
+            RegisterFailure::Transient | RegisterFailure::NameTaken => AskFailure::Transient,
+            RegisterFailure::Limited { until } => AskFailure::Limited { until },
+            RegisterFailure::Refused | RegisterFailure::Forbidden => AskFailure::Refused,
         }
     }
 

@@ -1,10 +1,13 @@
 //! Registers, lists and removes runners by GitHub's REST API.
 
 use super::app_auth::App;
-use super::rest::{Answer, Bearer, Call, Rest};
+use super::rest::{Bearer, Call, Reply, Rest};
 use super::token::Tokens;
-use super::{Error, Forge, Options, Registered, Removal, Request, Scope};
+use super::{Answer, Error, Forge, Options, Registered, Removal, Request, Scope, Told};
+use flint_core::ask::{AskFailure, Question};
+use flint_core::event::ForgeEvent;
 use flint_core::id::{RunnerId, RunnerName, VmId};
+use flint_core::units::Timestamp;
 use flint_wire::Secret;
 use reqwest::Method;
 use serde::Deserialize;
@@ -77,7 +80,7 @@ impl GitHub {
     }
 
     /// Sends with the installation's token; a 401 gets one try with a new token, for it was not carried out.
-    async fn send(&self, ask: Ask<'_>) -> Result<Answer, Error> {
+    async fn send(&self, ask: Ask<'_>) -> Result<Reply, Error> {
         let token = self.tokens.get(&self.rest).await?;
         let first = self.send_as(&ask, &token.text).await;
         if !matches!(first, Err(Error::Unauthorized { .. })) {
@@ -87,7 +90,7 @@ impl GitHub {
         self.send_as(&ask, &token.text).await
     }
 
-    async fn send_as(&self, ask: &Ask<'_>, token: &Secret) -> Result<Answer, Error> {
+    async fn send_as(&self, ask: &Ask<'_>, token: &Secret) -> Result<Reply, Error> {
         let mut path = match &self.scope {
             Scope::Organization(login) => vec!["orgs", login],
             Scope::Repository { owner, name } => vec!["repos", owner, name],
@@ -183,7 +186,21 @@ impl Forge for GitHub {
         Ok(removal)
     }
 
-    async fn runners(&self) -> Result<BTreeSet<VmId>, Error> {
-        Ok(self.ours().await?.into_values().map(|(vm, _)| vm).collect())
+    async fn ask(&self, question: Question, asked: Timestamp) -> Result<Answer, Error> {
+        let event = match question {
+            Question::Runners => {
+                let registered = self.ours().await?.into_values().map(|(vm, _)| vm).collect();
+                ForgeEvent::Runners { registered, asked }
+            }
+            Question::Deliveries { .. } => ForgeEvent::DeliveriesRead { asked },
+            Question::Repositories => {
+                ForgeEvent::RepositoriesListed { active: BTreeSet::new(), asked }
+            }
+            Question::Jobs { .. } | Question::Job { .. } => {
+                let (failure, why) = (AskFailure::Refused, "not asked yet".to_owned());
+                ForgeEvent::AskFailed { question, failure, why }
+            }
+        };
+        Ok(Answer { told: vec![Told { delivery: None, event }], quota: None })
     }
 }

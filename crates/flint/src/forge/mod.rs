@@ -17,7 +17,10 @@ pub mod webhook;
 pub use error::Error;
 pub use github::GitHub;
 
+use flint_core::ask::{Question, Quota};
+use flint_core::event::ForgeEvent;
 use flint_core::id::{ProfileId, RunnerId, RunnerName, VmId};
+use flint_core::units::Timestamp;
 use flint_wire::Secret;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -43,11 +46,33 @@ pub trait Forge: Send + Sync + 'static {
         names: Vec<RunnerName>,
     ) -> impl Future<Output = Result<Removal, Error>> + Send;
 
-    /// The microVMs of this instance that GitHub knows a runner of.
+    /// Answers a question with facts, in the order in which they must be told; the last one closes the question.
     ///
     /// # Errors
-    /// [`Error`] when nothing is known; try again.
-    fn runners(&self) -> impl Future<Output = Result<BTreeSet<VmId>, Error>> + Send;
+    /// [`Error`] when nothing is known; its `ask_failure()` says what it means for the next try.
+    fn ask(
+        &self,
+        question: Question,
+        asked: Timestamp,
+    ) -> impl Future<Output = Result<Answer, Error>> + Send;
+}
+
+/// What GitHub answers to a question.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// The facts.
+    pub told: Vec<Told>,
+    /// What is left of the budget that the question was asked on, if GitHub said so.
+    pub quota: Option<Quota>,
+}
+
+/// A fact that an answer holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The GUID of the delivery that it was found in: it is a fact once, however it comes.
+    pub delivery: Option<String>,
+    /// The fact.
+    pub event: ForgeEvent,
 }
 
 /// What the room must be told. The defaults stand in `config`.

@@ -49,7 +49,7 @@ pub(super) struct Call<'a> {
 
 /// A 2xx answer.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct Reply {
     call: String,
     body: Vec<u8>,
 }
@@ -74,7 +74,7 @@ impl Rest {
     }
 
     /// Sends it once. Only a 2xx is a success.
-    pub(super) async fn send(&self, call: Call<'_>) -> Result<Answer, Error> {
+    pub(super) async fn send(&self, call: Call<'_>) -> Result<Reply, Error> {
         let url = self.url(&call);
         let name = format!("{} {}", call.method, url.path());
         let (gate, token) = match call.bearer {
@@ -103,7 +103,7 @@ impl Rest {
         let refused_until = lock(gate).learn(&seen, now);
         match refused_until {
             Some(until) => Err(limited(name, until, now)),
-            None if (200..300).contains(&status) => Ok(Answer { call: name, body }),
+            None if (200..300).contains(&status) => Ok(Reply { call: name, body }),
             None => Err(refusal(name, status, said, skew(&headers, now))),
         }
     }
@@ -120,7 +120,7 @@ impl Rest {
     }
 }
 
-impl Answer {
+impl Reply {
     /// The body as JSON of the wanted shape.
     pub(super) fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, Error> {
         serde_json::from_slice(&self.body).map_err(|e| Error::Garbage {

@@ -2,6 +2,7 @@
 
 use super::error::Error;
 use flint_core::id::{HostId, JobKey, ProfileId, VmId};
+use flint_core::rows::{Difference, Rows};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, Transaction, params_from_iter};
 use serde::Serialize;
@@ -112,22 +113,22 @@ impl Key for StrayRunner {
 ///
 /// # Errors
 /// [`Error::Read`] or [`Error::Row`].
-pub(super) fn read_map<K: Key, V: DeserializeOwned>(
+pub(super) fn read_map<K: Key, V: DeserializeOwned, M: FromIterator<(K, V)>>(
     connection: &Connection,
     table: &'static str,
-) -> Result<BTreeMap<K, V>, Error> {
+) -> Result<M, Error> {
     let failed = |source| Error::Read { what: table, source };
     let columns = K::COLUMNS.join(", ");
     let sql = format!("select {columns}, body from {table}");
     let mut statement = connection.prepare_cached(&sql).map_err(failed)?;
     let mut rows = statement.query([]).map_err(failed)?;
-    let mut map = BTreeMap::new();
+    let mut entries = Vec::new();
     while let Some(row) = rows.next().map_err(failed)? {
         let key = K::read(row).map_err(failed)?;
         let body: String = row.get(K::COLUMNS.len()).map_err(failed)?;
-        map.insert(key, from_json(table, &body)?);
+        entries.push((key, from_json(table, &body)?));
     }
-    Ok(map)
+    Ok(entries.into_iter().collect())
 }
 
 /// Writes the entries of `after` that `before` has not or has otherwise, and removes those that are gone.
@@ -142,24 +143,46 @@ pub(super) fn write_map<K: Key, V: Serialize + PartialEq>(
 ) -> Result<(), Error> {
     for (key, value) in after {
         if before.get(key) != Some(value) {
+            write_row(transaction, table, Difference::Now(key, value))?;
+        }
+    }
+    let mut gone = before.keys().filter(|key| !after.contains_key(*key));
+    gone.try_for_each(|key| write_row::<K, V>(transaction, table, Difference::Gone(key)))
+}
+
+/// The same for maps that know how they differ.
+///
+/// # Errors
+/// [`Error::Write`] or [`Error::Row`].
+pub(super) fn write_rows<K: Key, V: Serialize + PartialEq + Clone>(
+    transaction: &Transaction<'_>,
+    table: &'static str,
+    before: &Rows<K, V>,
+    after: &Rows<K, V>,
+) -> Result<(), Error> {
+    after.since(before).try_for_each(|difference| write_row(transaction, table, difference))
+}
+
+fn write_row<K: Key, V: Serialize>(
+    transaction: &Transaction<'_>,
+    table: &'static str,
+    difference: Difference<'_, K, V>,
+) -> Result<(), Error> {
+    match difference {
+        Difference::Now(key, value) => {
             let mut values = key.values();
             values.push(Value::Text(to_json(table, value)?));
             let marks = vec!["?"; values.len()].join(", ");
             let columns = K::COLUMNS.join(", ");
             let sql = format!("insert or replace into {table} ({columns}, body) values ({marks})");
-            execute(transaction, table, &sql, values)?;
+            execute(transaction, table, &sql, values)
+        }
+        Difference::Gone(key) => {
+            let same = K::COLUMNS.join(" = ? and ");
+            let sql = format!("delete from {table} where {same} = ?");
+            execute(transaction, table, &sql, key.values())
         }
     }
-    for key in before.keys().filter(|key| !after.contains_key(*key)) {
-        let same = K::COLUMNS.join(" = ? and ");
-        execute(
-            transaction,
-            table,
-            &format!("delete from {table} where {same} = ?"),
-            key.values(),
-        )?;
-    }
-    Ok(())
 }
 
 /// A set as a map to nothing, so that it is stored like one.

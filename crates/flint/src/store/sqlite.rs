@@ -4,7 +4,9 @@
 
 use super::error::Error;
 use super::lock::Lock;
-use super::rows::{StrayRunner, execute, integer, keys_of, read_map, to_json, write_map};
+use super::rows::{
+    StrayRunner, execute, integer, keys_of, read_map, to_json, write_map, write_rows,
+};
 use super::{Change, History, Query, Store, history, schema};
 use flint_core::event::Event;
 use flint_core::id::{HostId, VmId};
@@ -12,6 +14,8 @@ use flint_core::units::Timestamp;
 use flint_core::world::World;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -101,6 +105,14 @@ impl Sqlite {
             .map_err(|source| Error::Read { what: "meta", source })
     }
 
+    /// A small part of the world that is kept as one text.
+    fn whole<V: DeserializeOwned + Default>(&self, key: &str) -> Result<V, Error> {
+        match self.meta(key)? {
+            Some(text) => super::rows::from_json("meta", &text),
+            None => Ok(V::default()),
+        }
+    }
+
     fn next_vm(&self) -> Result<u64, Error> {
         match self.meta("next_vm")? {
             Some(text) => super::rows::from_json("meta", &text),
@@ -119,6 +131,9 @@ impl Store for Sqlite {
             profiles: read_map(&self.connection, "profiles")?,
             breakers: read_map(&self.connection, "breakers")?,
             hosts: read_map(&self.connection, "hosts")?,
+            limits: self.whole("limits")?,
+            forge: self.whole("forge")?,
+            repositories: self.whole("repositories")?,
             jobs: read_map(&self.connection, "jobs")?,
             finished: read_map(&self.connection, "finished")?,
             vms: read_map(&self.connection, "vms")?,
@@ -193,13 +208,16 @@ fn write_world(transaction: &Transaction<'_>, before: &World, after: &World) -> 
     write_map(transaction, "profiles", &before.profiles, &after.profiles)?;
     write_map(transaction, "breakers", &before.breakers, &after.breakers)?;
     write_map(transaction, "hosts", &before.hosts, &after.hosts)?;
-    write_map(transaction, "jobs", &before.jobs, &after.jobs)?;
-    write_map(transaction, "finished", &before.finished, &after.finished)?;
-    write_map(transaction, "vms", &before.vms, &after.vms)?;
+    write_rows(transaction, "jobs", before.jobs.rows(), after.jobs.rows())?;
+    write_rows(transaction, "finished", &before.finished, &after.finished)?;
+    write_rows(transaction, "vms", &before.vms, &after.vms)?;
     let guests = |world: &World| keys_of(&world.stray_guests, |key| key);
     write_map(transaction, "stray_guests", &guests(before), &guests(after))?;
     let runners = |world: &World| keys_of(&world.stray_runners, StrayRunner);
     write_map(transaction, "stray_runners", &runners(before), &runners(after))?;
+    write_whole(transaction, "limits", &before.limits, &after.limits)?;
+    write_whole(transaction, "forge", &before.forge, &after.forge)?;
+    write_whole(transaction, "repositories", &before.repositories, &after.repositories)?;
     if before.next_vm != after.next_vm {
         write_meta(transaction, "next_vm", &after.next_vm.to_string())?;
     }
@@ -217,6 +235,18 @@ fn write_change(transaction: &Transaction<'_>, change: &Change<'_>) -> Result<()
         execute(transaction, "deliveries", sql, values)?;
     }
     change.records.iter().try_for_each(|record| history::add(transaction, record))
+}
+
+fn write_whole<V: Serialize + PartialEq>(
+    transaction: &Transaction<'_>,
+    key: &str,
+    before: &V,
+    after: &V,
+) -> Result<(), Error> {
+    if before == after {
+        return Ok(());
+    }
+    write_meta(transaction, key, &to_json("meta", after)?)
 }
 
 fn write_meta(transaction: &Transaction<'_>, key: &str, value: &str) -> Result<(), Error> {

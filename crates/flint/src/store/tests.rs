@@ -8,6 +8,7 @@ use flint_core::event::{Event, ForgeEvent, GuestEvent, HostEvent};
 use flint_core::host::Host;
 use flint_core::id::{HostId, JobKey, ProfileId, RunnerId, RunnerName, Slot};
 use flint_core::job::{Conclusion, Job, JobRequest, JobState};
+use flint_core::limits::Limits;
 use flint_core::profile::{Profile, Timeouts};
 use flint_core::units::{MiB, Resources};
 use flint_core::vm::{Phase, Reason, Registration, Times, Vm};
@@ -43,7 +44,7 @@ fn job(profile: Option<&str>, state: JobState) -> Job {
         run_id: u64::MAX,
         url: "https://github.com/octo/x/actions/runs/1".to_owned(),
     };
-    Job { request, profile: profile.map(profile_id), state, received: NOW }
+    Job { state, ..Job::queued(request, profile.map(profile_id), NOW) }
 }
 
 fn vm(phase: Phase, registration: Registration) -> Vm {
@@ -80,7 +81,7 @@ fn rich(mut world: World) -> World {
         job: Duration::from_hours(6),
     };
     let labels = ["self-hosted", "linux"].map(str::to_owned).into();
-    let profile = Profile { labels, shape: shape(), warm: 1, max: 8, timeouts };
+    let profile = Profile { labels, shape: shape(), warm: 1, max: 8, priority: 0, timeouts };
     world.profiles.insert(profile_id("linux-4"), profile);
     let breaker = Breaker {
         failures: 5,
@@ -89,7 +90,7 @@ fn rich(mut world: World) -> World {
         why: "no".to_owned(),
     };
     world.breakers.insert(profile_id("linux-4"), breaker);
-    let host = Host { capacity: shape(), slots: 64, draining: false, seen: NOW };
+    let host = Host { capacity: shape(), slots: 64, draining: false, seen: NOW, scan_at: NOW };
     world.hosts.insert(HostId(0), host);
     world.jobs.insert(key(7), job(Some("linux-4"), JobState::Queued));
     world.jobs.insert(JobKey { id: u64::MAX, attempt: u32::MAX }, job(None, JobState::Elsewhere));
@@ -242,7 +243,11 @@ fn events_are_kept_in_their_order_with_their_time() {
     let mut store = open(directory.path());
     let world = store.load().unwrap();
     let events = [
-        Event::Started { profiles: rich(world.clone()).profiles, hosts: rich(world.clone()).hosts },
+        Event::Started {
+            profiles: rich(world.clone()).profiles,
+            hosts: rich(world.clone()).hosts,
+            limits: Limits::default(),
+        },
         Event::Forge(ForgeEvent::Registered { vm: VmId(1), attempt: 1, runner: RunnerId(5) }),
         Event::Host(HostEvent::Inventory {
             host: HostId(0),

@@ -13,7 +13,9 @@ async fn five_jobs_on_a_host_with_two_slots_run_two_at_a_time() {
         bench.outside.queue(id, &["small"]);
     }
     let last = bench.outside.queue(6, &["small"]);
-    daemon.until("the last waits for room", |view, _| view.waits.len() >= 4).await;
+    daemon
+        .until("the last waits for room", |view, _| view.waits.iter(&view.world).count() >= 4)
+        .await;
     let why = daemon.why(last);
     assert_eq!(why, "host-full: job 6 waits for profile `small`: no host has enough free slots");
     daemon.until("all ran", |_, outside| outside.finished().len() == 6).await;
@@ -37,7 +39,9 @@ async fn a_host_that_is_full_says_of_what() {
         daemon.until("the first runs", |_, outside| outside.armed().len() == 1).await;
         let second = bench.outside.queue(2, &["small"]);
         daemon
-            .until("the second waits", |view, _| view.waits.iter().any(|w| w.job == second))
+            .until("the second waits", |view, _| {
+                view.waits.iter(&view.world).any(|w| w.job == second)
+            })
             .await;
         let why = daemon.why(second);
         assert!(why.ends_with(&format!("no host has enough free {short_of}")), "{why}");
@@ -53,7 +57,7 @@ async fn a_shape_that_no_host_can_hold_is_told_as_such() {
     let bench = Bench::new(&["huge"]).with("huge", huge);
     let mut daemon = bench.start().await;
     let job = bench.outside.queue(1, &["huge"]);
-    daemon.until("it is known", |view, _| view.waits.len() == 1).await;
+    daemon.until("it is known", |view, _| view.waits.iter(&view.world).count() == 1).await;
     let why = daemon.why(job);
     assert!(why.starts_with("too-big: "), "{why}");
 }
@@ -65,7 +69,7 @@ async fn a_profile_has_no_more_than_its_max() {
     for id in 1..=3 {
         bench.outside.queue(id, &["small"]);
     }
-    daemon.until("two wait", |view, _| view.waits.len() >= 2).await;
+    daemon.until("two wait", |view, _| view.waits.iter(&view.world).count() >= 2).await;
     daemon
         .until("all ran", |view, outside| {
             let name = profile("small").0;

@@ -1,9 +1,8 @@
 //! One daemon over one made-up outside, started and killed as often as a test wants.
 
-use flint::daemon::ask;
 use flint::daemon::clock::Clock;
 use flint::daemon::controller::{Controller, Ends};
-use flint::daemon::dispatch::{Dispatcher, Recipe};
+use flint::daemon::dispatch::{Dispatcher, Hands, Recipe};
 use flint::daemon::door::{Door, View, Window};
 use flint::host::{Host, Layout, Options};
 use flint::images::Source;
@@ -12,6 +11,7 @@ use flint_core::audit::audit;
 use flint_core::event::Event;
 use flint_core::id::{HostId, JobKey, ProfileId, VmId};
 use flint_core::job::JobRequest;
+use flint_core::limits::Limits;
 use flint_core::profile::{Profile, Timeouts};
 use flint_core::units::{MiB, Resources};
 use flint_core::vm::Phase;
@@ -47,6 +47,7 @@ pub(super) struct Bench {
     pub(super) profiles: BTreeMap<ProfileId, Profile>,
     pub(super) capacity: Resources,
     pub(super) slots: u16,
+    pub(super) limits: Limits,
     pub(super) books: Arc<Books>,
     webhooks: Arc<tokio::sync::Mutex<Webhooks>>,
 }
@@ -142,6 +143,7 @@ pub(super) fn profile(name: &str) -> (ProfileId, Profile) {
         shape: Resources { vcpus: 1, memory: MiB(1024), disk: MiB(10_240) },
         warm: 0,
         max: 10,
+        priority: 0,
         timeouts: Timeouts {
             boot: Duration::from_secs(60),
             register: Duration::from_secs(60),
@@ -180,6 +182,7 @@ impl Bench {
             profiles: labels.iter().map(|label| profile(label)).collect(),
             capacity: Resources { vcpus: 16, memory: MiB(65_536), disk: MiB(1_048_576) },
             slots: 16,
+            limits: Limits::default(),
             books: Arc::default(),
             webhooks: Arc::new(tokio::sync::Mutex::new(Webhooks { told: webhooks, pending: None })),
         }
@@ -208,12 +211,12 @@ impl Bench {
 
         let ends = (door.clone(), window.clone());
         let recipes = Arc::new(self.recipes());
-        let hands = Dispatcher::new(Arc::clone(&forge), Arc::clone(&host), recipes, ends.clone());
+        let (host_, clock_) = (Arc::clone(&host), Arc::clone(&clock));
+        let hands = Hands { forge, host: host_, clock: clock_ };
+        let hands = Dispatcher::new(hands, recipes, ends);
         let mut tasks = JoinSet::new();
         tasks.spawn(controller.run());
         tasks.spawn(hands.run(orders));
-        tasks.spawn(ask::host(Arc::clone(&host), Arc::clone(&clock), ends.clone()));
-        tasks.spawn(ask::forge(forge, Arc::clone(&clock), door.clone()));
         let facts = door.clone();
         tasks.spawn(async move {
             while let Some(event) = told.recv().await {
@@ -264,8 +267,10 @@ impl Bench {
             slots: self.slots,
             draining: false,
             seen: self.clock.now(),
+            scan_at: self.clock.now(),
         };
-        Event::Started { profiles: self.profiles.clone(), hosts: BTreeMap::from([(HOST, host)]) }
+        let hosts = BTreeMap::from([(HOST, host)]);
+        Event::Started { profiles: self.profiles.clone(), hosts, limits: self.limits.clone() }
     }
 }
 
@@ -330,7 +335,7 @@ impl Daemon {
 
 /// As `daemon::serve` does it.
 fn adopt(host: &FakeHost, world: &World) {
-    for (id, vm) in &world.vms {
+    for (id, vm) in world.vms.iter() {
         if !matches!(vm.phase, Phase::Launching | Phase::Stopping { .. }) {
             host.adopt(*id, vm.slot);
         }

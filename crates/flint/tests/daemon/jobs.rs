@@ -136,7 +136,7 @@ async fn a_job_with_labels_of_others_gets_no_microvm_and_is_told_why() {
     let bench = Bench::new(&["small"]);
     let mut daemon = bench.start().await;
     let job = bench.outside.queue(1, &["small", "gpu"]);
-    daemon.until("the job is known", |view, _| view.waits.len() == 1).await;
+    daemon.until("the job is known", |view, _| view.waits.iter(&view.world).count() == 1).await;
     assert_eq!(
         daemon.why(job),
         "no-profile: job 1 waits: no profile has all the labels it asks for: `small`, `gpu`"

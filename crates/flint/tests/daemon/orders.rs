@@ -1,7 +1,7 @@
 //! The dispatcher alone: batches in by hand, facts out.
 
 use super::harness::{Bench, HOST, profile};
-use flint::daemon::dispatch::{Batch, Dispatcher};
+use flint::daemon::dispatch::{self, Batch, Dispatcher};
 use flint::daemon::door::{Door, Knock, OrderNumber, View, Window};
 use flint_core::event::{Event, ForgeEvent, HostEvent};
 use flint_core::id::{RunnerName, VmId};
@@ -31,7 +31,9 @@ impl Hands {
         let (shows, window): (_, Window) = watch::channel(View::default());
         let forge = Arc::new(FakeForge::new(bench.outside.clone(), "k3x9q2"));
         let host = Arc::new(bench.host(tell));
-        let hands = Dispatcher::new(forge, host, Arc::new(bench.recipes()), (door, window));
+        let clock = Arc::clone(&bench.clock);
+        let hands = dispatch::Hands { forge, host, clock };
+        let hands = Dispatcher::new(hands, Arc::new(bench.recipes()), (door, window));
         let (orders, taken) = mpsc::unbounded_channel();
         let mut tasks = JoinSet::new();
         tasks.spawn(hands.run(taken));

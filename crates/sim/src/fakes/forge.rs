@@ -2,7 +2,9 @@
 
 use super::guest::SECRET;
 use super::outside::{Outside, Runner};
-use flint::forge::{Error, Forge, Registered, Removal, Request};
+use flint::forge::{Answer, Error, Forge, Registered, Removal, Request, Told};
+use flint_core::ask::{AskFailure, Question};
+use flint_core::event::ForgeEvent;
 use flint_core::id::{RunnerId, RunnerName, VmId};
 use flint_core::units::Timestamp;
 use flint_wire::Secret;
@@ -86,8 +88,22 @@ impl Forge for FakeForge {
         Ok(Removal::Gone)
     }
 
-    async fn runners(&self) -> Result<BTreeSet<VmId>, Error> {
+    async fn ask(&self, question: Question, asked: Timestamp) -> Result<Answer, Error> {
         let state = self.outside.lock();
-        Ok(state.runners.keys().filter_map(|name| name.vm(&self.instance)).collect())
+        let event = match question {
+            Question::Runners => {
+                let ours = state.runners.keys().filter_map(|name| name.vm(&self.instance));
+                ForgeEvent::Runners { registered: ours.collect(), asked }
+            }
+            Question::Deliveries { .. } => ForgeEvent::DeliveriesRead { asked },
+            Question::Repositories => {
+                ForgeEvent::RepositoriesListed { active: BTreeSet::new(), asked }
+            }
+            Question::Jobs { .. } | Question::Job { .. } => {
+                let (failure, why) = (AskFailure::Refused, "not asked yet".to_owned());
+                ForgeEvent::AskFailed { question, failure, why }
+            }
+        };
+        Ok(Answer { told: vec![Told { delivery: None, event }], quota: None })
     }
 }

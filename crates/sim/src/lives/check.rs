@@ -70,7 +70,7 @@ impl Life {
             return Some(format!("job {id} never completed: {:?}, known as {queued:?}", job.state));
         }
         let world = &self.daemon.stored;
-        if let Some((key, job)) = world.jobs.first_key_value() {
+        if let Some((key, job)) = world.jobs.iter().next() {
             return Some(format!("job {key} has completed, and its row stays: {:?}", job.state));
         }
         if !world.stray_guests.is_empty() || !world.stray_runners.is_empty() {
@@ -85,7 +85,7 @@ impl Life {
     /// Nothing but the warm pools, and those complete where there is room for them.
     fn left_over(&self) -> Option<String> {
         let world = &self.daemon.stored;
-        for (id, vm) in &world.vms {
+        for (id, vm) in world.vms.iter() {
             let pooled = vm.phase == Phase::Warm && vm.registration == Registration::None;
             if !pooled || !self.outside.guests.contains_key(id) {
                 return Some(format!("{id} stays: {:?} on {}", vm.phase, vm.host));

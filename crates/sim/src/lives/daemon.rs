@@ -2,11 +2,13 @@
 
 use super::life::Life;
 use super::outside::{Happening, MINUTE};
+use flint_core::ask::Question;
 use flint_core::audit::audit;
 use flint_core::event::{Event, ForgeEvent, GuestEvent, HostEvent};
 use flint_core::fold::fold;
 use flint_core::host::Host;
 use flint_core::id::{HostId, ProfileId, VmId};
+use flint_core::limits::Limits;
 use flint_core::plan::{Action, Plan, plan};
 use flint_core::profile::Profile;
 use flint_core::units::Timestamp;
@@ -62,7 +64,8 @@ impl Life {
         self.daemon.up = true;
         self.daemon.life += 1;
         let (profiles, hosts) = (self.daemon.profiles.clone(), self.daemon.hosts.clone());
-        self.takes(Event::Started { profiles, hosts });
+        let limits = Limits::default();
+        self.takes(Event::Started { profiles, hosts, limits });
         for event in std::mem::take(&mut self.daemon.unheard) {
             let life = self.daemon.life;
             self.later(1, Happening::Answer(life, event));
@@ -184,6 +187,22 @@ impl Life {
             Event::Host(HostEvent::Destroyed { vm } | HostEvent::DestroyFailed { vm, .. }) => {
                 in_flight
                     .retain(|action| !matches!(action, Action::Destroy { vm: of, .. } if of == vm));
+            }
+            Event::Host(HostEvent::Inventory { host, .. } | HostEvent::ScanFailed { host, .. }) => {
+                in_flight
+                    .retain(|action| !matches!(action, Action::Scan { host: of } if of == host));
+            }
+            Event::Forge(ForgeEvent::Runners { .. }) => {
+                in_flight.remove(&Action::Ask { question: Question::Runners });
+            }
+            Event::Forge(ForgeEvent::DeliveriesRead { .. }) => in_flight.retain(|action| {
+                !matches!(action, Action::Ask { question: Question::Deliveries { .. } })
+            }),
+            Event::Forge(ForgeEvent::RepositoriesListed { .. }) => {
+                in_flight.remove(&Action::Ask { question: Question::Repositories });
+            }
+            Event::Forge(ForgeEvent::AskFailed { question, .. }) => {
+                in_flight.remove(&Action::Ask { question: question.clone() });
             }
             _ => {}
         }

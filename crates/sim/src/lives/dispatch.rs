@@ -15,6 +15,8 @@ impl Life {
             Action::Register { .. } => Happening::Registers(life, action),
             Action::Deregister { .. } => Happening::Removes(life, action),
             Action::Destroy { .. } => Happening::Destroys(life, action),
+            Action::Scan { host } => Happening::HostLists(life, host, self.at()),
+            Action::Ask { question } => Happening::Asked(life, question, self.at()),
         });
     }
 

@@ -2,11 +2,13 @@
 
 use super::life::Life;
 use super::outside::{Guest, Happening, MINUTE, RealHost, SECOND};
+use flint_core::ask::{AskFailure, Question};
 use flint_core::event::{Event, ForgeEvent, HostEvent, OperatorEvent};
 use flint_core::id::{HostId, VmId};
 use flint_core::plan::Action;
 use flint_core::units::Timestamp;
 use flint_core::vm::{Phase, Reason};
+use std::collections::BTreeSet;
 
 impl Life {
     fn host(&mut self, id: HostId) -> &mut RealHost {
@@ -96,17 +98,10 @@ impl Life {
         }
     }
 
-    pub(super) fn poll_host(&mut self, host: HostId) {
-        let (life, asked) = (self.daemon.life, self.at());
-        if self.daemon.up && self.host(host).up {
-            self.soon(Happening::HostLists(life, host, asked));
-        }
-        self.later(20 * SECOND, Happening::PollHost(host));
-    }
-
     pub(super) fn host_lists(&mut self, life: u64, host: HostId, asked: Timestamp) {
         if !self.host(host).up {
-            return;
+            let failed = HostEvent::ScanFailed { host, why: "it is away".to_owned() };
+            return self.soon(Happening::Answer(life, Event::Host(failed)));
         }
         let here = self.outside.guests.iter().filter(|(_, guest)| guest.host == host);
         let alive = here.map(|(vm, _)| *vm).collect();
@@ -115,17 +110,21 @@ impl Life {
         self.soon(Happening::Answer(life, Event::Host(event)));
     }
 
-    pub(super) fn poll_forge(&mut self) {
-        let (life, asked) = (self.daemon.life, self.at());
-        if self.daemon.up {
-            self.soon(Happening::ForgeLists(life, asked));
-        }
-        self.later(MINUTE, Happening::PollForge);
-    }
-
-    pub(super) fn forge_lists(&mut self, life: u64, asked: Timestamp) {
-        let registered = self.outside.runners.values().map(|runner| runner.vm).collect();
-        let event = ForgeEvent::Runners { registered, asked };
+    pub(super) fn asked(&mut self, life: u64, question: Question, asked: Timestamp) {
+        let event = match question {
+            Question::Runners => {
+                let registered = self.outside.runners.values().map(|runner| runner.vm).collect();
+                ForgeEvent::Runners { registered, asked }
+            }
+            Question::Deliveries { .. } => ForgeEvent::DeliveriesRead { asked },
+            Question::Repositories => {
+                ForgeEvent::RepositoriesListed { active: BTreeSet::new(), asked }
+            }
+            Question::Jobs { .. } | Question::Job { .. } => {
+                let (failure, why) = (AskFailure::Transient, "no answer".to_owned());
+                ForgeEvent::AskFailed { question, failure, why }
+            }
+        };
         self.soon(Happening::Answer(life, Event::Forge(event)));
     }
 

@@ -83,11 +83,7 @@ impl Life {
         };
         life.later(0, Happening::DaemonStarts);
         life.later(5, Happening::JobArrives);
-        life.later(20, Happening::PollForge);
         life.later(MINUTE, Happening::Misfortune);
-        for host in life.daemon.hosts.keys().copied().collect::<Vec<_>>() {
-            life.later(20, Happening::PollHost(host));
-        }
         life
     }
 
@@ -204,10 +200,8 @@ impl Life {
             Happening::Registers(life, action) => self.registers(life, &action),
             Happening::Removes(life, action) => self.removes(life, &action),
             Happening::Destroys(life, action) => self.destroys(life, &action),
-            Happening::PollHost(host) => self.poll_host(host),
             Happening::HostLists(life, host, asked) => self.host_lists(life, host, asked),
-            Happening::PollForge => self.poll_forge(),
-            Happening::ForgeLists(life, asked) => self.forge_lists(life, asked),
+            Happening::Asked(life, question, asked) => self.asked(life, question, asked),
             Happening::Wake => self.wake(),
             Happening::DaemonStarts => self.daemon_starts(),
             Happening::HostReturns(host) => self.host_returns(host),

@@ -1,6 +1,7 @@
 //! What is really so: GitHub's jobs and runners, the hosts' guests. The daemon only hears of it.
 
 use super::rng::Rng;
+use flint_core::ask::Question;
 use flint_core::event::{Event, GuestEvent};
 use flint_core::host::Host;
 use flint_core::id::{HostId, JobKey, ProfileId, RunnerName, Slot, VmId};
@@ -37,10 +38,8 @@ pub(super) enum Happening {
     Registers(u64, Action),
     Removes(u64, Action),
     Destroys(u64, Action),
-    PollHost(HostId),
     HostLists(u64, HostId, Timestamp),
-    PollForge,
-    ForgeLists(u64, Timestamp),
+    Asked(u64, Question, Timestamp),
     Wake,
     DaemonStarts,
     HostReturns(HostId),
@@ -156,6 +155,7 @@ pub(super) fn draw_profiles(rng: &mut Rng) -> BTreeMap<ProfileId, Profile> {
             shape,
             warm: u32::try_from(rng.below(3)).expect("at most two"),
             max: u32::try_from(rng.between(2, 6)).expect("at most six"),
+            priority: 0,
             timeouts: Timeouts {
                 boot: Duration::from_secs(120),
                 register: Duration::from_secs(180),
@@ -179,7 +179,8 @@ pub(super) fn draw_hosts(rng: &mut Rng) -> BTreeMap<HostId, Host> {
         };
         let slots = u16::try_from(rng.between(1, 6)).expect("at most six");
         let seen = Timestamp(0);
-        hosts.insert(HostId(id), Host { capacity, slots, draining: false, seen });
+        let host = Host { capacity, slots, draining: false, seen, scan_at: seen };
+        hosts.insert(HostId(id), host);
     }
     hosts
 }

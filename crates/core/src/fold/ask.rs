@@ -1,0 +1,137 @@
+//! Answers to what GitHub was asked. A list ends nothing by itself: it says whom to ask about singly.
+
+use super::job;
+use crate::ask::{AskFailure, Found, Question, Quota};
+use crate::forge::{forget, hear};
+use crate::id::JobKey;
+use crate::job::{Asked, Job, JobState};
+use crate::record::Record;
+use crate::units::Timestamp;
+use crate::world::World;
+use std::collections::BTreeSet;
+
+pub(super) fn repositories_listed(world: &mut World, now: Timestamp, active: &BTreeSet<String>) {
+    let every = world.forge.every(now, &Question::Repositories, 0);
+    world.forge.repositories.answered(now, every);
+    for name in active {
+        hear(&mut world.repositories, now, name);
+    }
+    forget(&mut world.repositories, now);
+}
+
+/// Open jobs of the repository that GitHub neither listed nor told of since the question are asked about singly:
+/// the list may be older than they are, or cut off.
+pub(super) fn jobs_listed(
+    world: &mut World,
+    now: Timestamp,
+    repository: &str,
+    queued: &BTreeSet<JobKey>,
+    asked: Timestamp,
+) {
+    let question = Question::Jobs { repository: repository.to_owned() };
+    let every = world.forge.every(now, &question, world.repositories.len());
+    if let Some(followed) = world.repositories.get_mut(repository) {
+        followed.jobs.answered(now, every);
+    }
+    let open: Vec<JobKey> = world.jobs.of_repository(repository).collect();
+    for key in open {
+        world.jobs.update(key, |job| {
+            let holds = job.word_holds();
+            let heard_since = job.ask_at >= asked.after(holds);
+            if queued.contains(&key) {
+                job.ask_at = now.after(holds);
+            } else if job.received < asked && !heard_since {
+                job.ask_at = job.ask_at.min(now);
+            }
+        });
+    }
+}
+
+pub(super) fn job_asked(
+    world: &mut World,
+    now: Timestamp,
+    key: JobKey,
+    found: Found,
+    asked: Timestamp,
+) -> Option<Record> {
+    match found {
+        Found::Queued { .. } | Found::Told => world.jobs.update(key, |job| {
+            job.asked = Some(Asked { at: asked, found });
+            job.ask_at = now.after(job.word_holds());
+        }),
+        // GitHub tells anew when it is queued.
+        Found::Held => {
+            let queued = |job: &Job| job.state == JobState::Queued;
+            if world.jobs.get(&key).is_some_and(queued) {
+                world.jobs.remove(&key);
+            }
+        }
+        Found::Gone => return job::forgotten(world, now, key),
+    }
+    None
+}
+
+pub(super) fn failed(
+    world: &mut World,
+    now: Timestamp,
+    question: &Question,
+    failure: AskFailure,
+    why: String,
+) {
+    if let AskFailure::Limited { until } = failure {
+        world.forge.limited_until = world.forge.limited_until.max(until);
+    }
+    let every = world.forge.every(now, question, world.repositories.len());
+    match question {
+        Question::Deliveries { .. } => world.forge.deliveries.failed(now, every, failure, why),
+        Question::Runners => world.forge.runners.failed(now, every, failure, why),
+        Question::Repositories => world.forge.repositories.failed(now, every, failure, why),
+        Question::Jobs { repository } => {
+            if let Some(followed) = world.repositories.get_mut(repository) {
+                followed.jobs.failed(now, every, failure, why);
+            }
+        }
+        Question::Job { job, .. } => world.jobs.update(*job, |job| {
+            let again = now.after(every.min(job.word_holds()));
+            job.ask_at = match failure {
+                AskFailure::Limited { until } => again.max(until),
+                AskFailure::Transient | AskFailure::Refused => again,
+            };
+        }),
+    }
+}
+
+/// Of two answers on one budget the one with less left is the newer, until the budget is full again.
+pub(super) fn quota_left(world: &mut World, quota: Quota) {
+    let known = world.forge.quotas.entry(quota.budget).or_insert(quota);
+    if quota.resets != known.resets || quota.remaining < known.remaining {
+        *known = quota;
+    }
+}
+
+/// A refusal of a call that was no question.
+pub(super) fn limited(world: &mut World, until: Timestamp) {
+    world.forge.limited_until = world.forge.limited_until.max(until);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ask::Budget;
+
+    #[test]
+    fn the_lower_figure_of_one_hour_is_the_newer() {
+        let mut world = World::default();
+        let quota = |remaining, resets| Quota {
+            budget: Budget::Installation,
+            limit: 5_000,
+            remaining,
+            resets: Timestamp(resets),
+        };
+        for (told, kept) in [((90, 7), 90), ((95, 7), 90), ((80, 7), 80), ((5_000, 8), 5_000)] {
+            quota_left(&mut world, quota(told.0, told.1));
+            let known = world.forge.quotas[&Budget::Installation];
+            assert_eq!(known.remaining, kept, "after {told:?}");
+        }
+    }
+}

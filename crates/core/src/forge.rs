@@ -1,0 +1,299 @@
+//! What is believed of GitHub itself: how many calls it takes, and when it is asked what.
+
+use crate::ask::{AskFailure, Budget, Question, Quota};
+use crate::units::Timestamp;
+use crate::vm::back_off;
+use crate::world::Breaker;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// GitHub takes about 80 calls a minute that make something (its page on rate limits); this is 60 of them.
+const REGISTER_EVERY: Duration = Duration::from_secs(1);
+
+/// So many registrations may go out at once after a silence: 70 in the busiest minute.
+const REGISTER_BURST: u32 = 10;
+
+/// Failed deliveries: 30 calls an hour of the App's own budget.
+const DELIVERIES_EVERY: Duration = MINUTE.saturating_mul(2);
+
+/// A job ended of which GitHub told nothing: it is asked sooner than that, but not more often than this.
+const DELIVERIES_SOONEST: Duration = Duration::from_secs(20);
+
+/// What is read again each time: a delivery is listed some seconds after it was sent, and clocks differ.
+const DELIVERIES_OVERLAP: Duration = MINUTE.saturating_mul(3);
+
+/// How far back a new store looks: GitHub fails a job that nobody took after 24 h.
+const DELIVERIES_NEW: Duration = MINUTE.saturating_mul(24 * 60);
+
+/// GitHub keeps deliveries for 3 days.
+const DELIVERIES_KEPT: Duration = MINUTE.saturating_mul(3 * 24 * 60);
+
+/// Our runners.
+const RUNNERS_EVERY: Duration = MINUTE.saturating_mul(5);
+
+/// Repositories in which something happened.
+const REPOSITORIES_EVERY: Duration = MINUTE.saturating_mul(15);
+
+/// The jobs of one of those, while there are not too many of them.
+const JOBS_EVERY: Duration = MINUTE.saturating_mul(5);
+
+/// So many of them are asked for every five minutes, 1,200 calls an hour of 5,000; more are asked for less often.
+const JOBS_MANY: usize = 100;
+
+/// A repository that nothing was heard of for this long is left alone.
+const ACTIVE: Duration = MINUTE.saturating_mul(24 * 60);
+
+/// More than this are not followed: the ones heard of last are.
+const REPOSITORIES_MAX: usize = 500;
+
+/// A refusal is asked again after this long: somebody may have changed something.
+const REFUSED_AGAIN: Duration = MINUTE.saturating_mul(60);
+
+/// GitHub, as it is believed to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forge {
+    /// Its refusals of us, whatever the profile.
+    #[serde(default)]
+    pub breaker: Breaker,
+    /// It takes no calls before this.
+    #[serde(default)]
+    pub limited_until: Timestamp,
+    /// What is left of each budget.
+    #[serde(default)]
+    pub quotas: BTreeMap<Budget, Quota>,
+    /// The time of the last registration, if they had been evenly spaced.
+    #[serde(default)]
+    pub registrations: Timestamp,
+    /// Every delivery that failed before this has been told.
+    #[serde(default)]
+    pub delivered_until: Timestamp,
+    /// When failed deliveries are asked for.
+    #[serde(default)]
+    pub deliveries: Due,
+    /// When our runners are asked for.
+    #[serde(default)]
+    pub runners: Due,
+    /// When active repositories are asked for.
+    #[serde(default)]
+    pub repositories: Due,
+}
+
+/// When a question is due, and how it went so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Due {
+    /// When.
+    pub at: Timestamp,
+    /// Failures in a row.
+    #[serde(default)]
+    pub failures: u32,
+    /// The last of them, for people.
+    #[serde(default)]
+    pub why: Option<String>,
+}
+
+/// A repository that jobs of ours come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repository {
+    /// When something was heard of it, to the hour.
+    pub heard: Timestamp,
+    /// When its open jobs are asked for.
+    #[serde(default)]
+    pub jobs: Due,
+}
+
+impl Due {
+    /// It was answered: again after this long.
+    pub(crate) fn answered(&mut self, now: Timestamp, every: Duration) {
+        *self = Due { at: now.after(every), ..Due::default() };
+    }
+
+    /// It was not answered: again soon, and later each time, but never later than an answer would make it.
+    pub(crate) fn failed(
+        &mut self,
+        now: Timestamp,
+        every: Duration,
+        failure: AskFailure,
+        why: String,
+    ) {
+        self.failures = self.failures.saturating_add(1);
+        self.why = Some(why);
+        self.at = match failure {
+            AskFailure::Transient => {
+                now.after(back_off(self.failures).saturating_mul(5).min(every))
+            }
+            AskFailure::Limited { until } => until.max(now.after(MINUTE)),
+            AskFailure::Refused => now.after(REFUSED_AGAIN),
+        };
+    }
+}
+
+impl Forge {
+    /// The time at which one more registration may go out; it is taken by that.
+    pub(crate) fn next_registration(&mut self, now: Timestamp) -> Timestamp {
+        let head_start = REGISTER_EVERY.saturating_mul(REGISTER_BURST - 1);
+        let even = self.registrations.max(now);
+        self.registrations = even.after(REGISTER_EVERY);
+        now.max(even.before(head_start))
+    }
+
+    /// Until when questions of this budget must wait: GitHub said so, or little is left for what cannot wait.
+    pub(crate) fn silent_until(&self, budget: Budget) -> Timestamp {
+        let spent = |quota: &&Quota| quota.remaining.saturating_mul(10) < quota.limit;
+        let quota = self.quotas.get(&budget).filter(spent);
+        self.limited_until.max(quota.map_or(Timestamp::default(), |quota| quota.resets))
+    }
+
+    /// How much longer than usual it is between two questions: less than half of the quota is left.
+    pub(crate) fn pace(&self, now: Timestamp, budget: Budget) -> u32 {
+        let low = |q: &&Quota| now < q.resets && q.remaining.saturating_mul(2) < q.limit;
+        if self.quotas.get(&budget).is_some_and(|quota| low(&quota)) { 3 } else { 1 }
+    }
+
+    /// A start: whatever was told meanwhile was told to nobody.
+    pub(crate) fn started(&mut self, now: Timestamp) {
+        let oldest = match self.delivered_until {
+            Timestamp(0) => now.before(DELIVERIES_NEW),
+            _ => now.before(DELIVERIES_KEPT),
+        };
+        self.delivered_until = self.delivered_until.clamp(oldest, now.max(oldest));
+        for due in [&mut self.deliveries, &mut self.runners, &mut self.repositories] {
+            *due = Due { at: now, ..Due::default() };
+        }
+        // A clock that was set back must not keep anything waiting.
+        self.limited_until = self.limited_until.min(now.after(REFUSED_AGAIN));
+        self.registrations = self.registrations.min(now.after(MINUTE));
+    }
+
+    /// A job ended of which GitHub has told nothing: its word may have been lost.
+    pub(crate) fn miss_a_word(&mut self, now: Timestamp) {
+        self.deliveries.at = self.deliveries.at.min(now.after(DELIVERIES_SOONEST));
+    }
+
+    /// The question for failed deliveries.
+    pub(crate) fn deliveries_question(&self) -> Question {
+        Question::Deliveries { since: self.delivered_until.before(DELIVERIES_OVERLAP) }
+    }
+
+    /// The question was answered.
+    pub(crate) fn deliveries_read(&mut self, now: Timestamp, asked: Timestamp) {
+        let every = self.every(now, &Question::Deliveries { since: asked }, 0);
+        self.deliveries.answered(now, every);
+        self.delivered_until = self.delivered_until.max(asked.min(now));
+    }
+
+    /// How long it is from an answer to the next question like it, while so many repositories are followed.
+    pub(crate) fn every(
+        &self,
+        now: Timestamp,
+        question: &Question,
+        repositories: usize,
+    ) -> Duration {
+        let many = u32::try_from(repositories / JOBS_MANY).unwrap_or(u32::MAX);
+        let every = match question {
+            Question::Deliveries { .. } => DELIVERIES_EVERY,
+            Question::Runners => RUNNERS_EVERY,
+            Question::Repositories => REPOSITORIES_EVERY,
+            Question::Jobs { .. } | Question::Job { .. } => {
+                JOBS_EVERY.saturating_mul(many.saturating_add(1))
+            }
+        };
+        every.saturating_mul(self.pace(now, budget_of(question)))
+    }
+}
+
+/// Whose calls a question needs.
+pub(crate) fn budget_of(question: &Question) -> Budget {
+    match question {
+        Question::Deliveries { .. } => Budget::App,
+        Question::Runners
+        | Question::Repositories
+        | Question::Jobs { .. }
+        | Question::Job { .. } => Budget::Installation,
+    }
+}
+
+/// Something was heard of a repository.
+pub(crate) fn hear(repositories: &mut BTreeMap<String, Repository>, now: Timestamp, name: &str) {
+    const HOUR: Duration = MINUTE.saturating_mul(60);
+    if let Some(known) = repositories.get_mut(name) {
+        if known.heard.after(HOUR) <= now {
+            known.heard = now;
+        }
+        return;
+    }
+    if repositories.len() >= REPOSITORIES_MAX {
+        let oldest = repositories.iter().min_by_key(|(_, repository)| repository.heard);
+        let oldest = oldest.map(|(name, _)| name.clone());
+        oldest.map(|name| repositories.remove(&name));
+    }
+    // What made it heard of was told just now; what came before is asked for soon.
+    let jobs = Due { at: now.after(MINUTE), ..Due::default() };
+    repositories.insert(name.to_owned(), Repository { heard: now, jobs });
+}
+
+/// Forgets repositories that nothing was heard of for long.
+pub(crate) fn forget(repositories: &mut BTreeMap<String, Repository>, now: Timestamp) {
+    repositories.retain(|_, repository| now < repository.heard.after(ACTIVE));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_000_000_000);
+
+    #[test]
+    fn registrations_go_out_in_a_burst_and_then_one_a_second() {
+        let mut forge = Forge::default();
+        let times: Vec<u64> = (0..15).map(|_| forge.next_registration(NOW).0 - NOW.0).collect();
+        let (burst, rest) = times.split_at(10);
+        assert_eq!(burst, [0; 10]);
+        assert_eq!(rest, [1_000, 2_000, 3_000, 4_000, 5_000]);
+        let later = NOW.after(MINUTE);
+        assert_eq!(forge.next_registration(later), later, "a silence fills the bucket again");
+    }
+
+    #[test]
+    fn the_less_quota_is_left_the_less_is_asked() {
+        let resets = NOW.after(MINUTE);
+        let left = |remaining| {
+            let quota = Quota { budget: Budget::Installation, limit: 5_000, remaining, resets };
+            let forge = Forge { quotas: [(quota.budget, quota)].into(), ..Forge::default() };
+            let every = forge.every(NOW, &Question::Runners, 0);
+            (every.as_secs() / 60, forge.silent_until(Budget::Installation))
+        };
+        assert_eq!(left(4_000), (5, Timestamp(0)));
+        assert_eq!(left(2_400), (15, Timestamp(0)));
+        assert_eq!(left(499), (15, resets));
+    }
+
+    #[test]
+    fn a_start_looks_back_as_far_as_github_remembers() {
+        let day = MINUTE.saturating_mul(24 * 60);
+        let now = Timestamp(0).after(day.saturating_mul(100));
+        let looks_back = |delivered_until| {
+            let mut forge = Forge { delivered_until, ..Forge::default() };
+            forge.started(now);
+            now.since(forge.delivered_until)
+        };
+        assert_eq!(looks_back(Timestamp(0)), day, "a new store");
+        assert_eq!(looks_back(now.before(day.saturating_mul(9))), day.saturating_mul(3));
+        assert_eq!(looks_back(now.before(MINUTE)), MINUTE);
+        assert_eq!(looks_back(now.after(MINUTE)), Duration::ZERO, "the clock was set back");
+    }
+
+    #[test]
+    fn many_repositories_are_followed_up_to_a_bound() {
+        let mut repositories = BTreeMap::new();
+        for n in 0..600_u64 {
+            hear(&mut repositories, Timestamp(n), &format!("o/r{n}"));
+        }
+        assert_eq!(repositories.len(), REPOSITORIES_MAX);
+        assert!(!repositories.contains_key("o/r0") && repositories.contains_key("o/r599"));
+        forget(&mut repositories, Timestamp(599).after(ACTIVE));
+        assert!(repositories.is_empty());
+    }
+}

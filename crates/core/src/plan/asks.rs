@@ -1,0 +1,70 @@
+//! What the outside is asked now, and when next. Levels like all orders: each is named until its answer is here.
+
+use super::Action;
+use crate::ask::{Budget, Question};
+use crate::forge::{Due, Forge};
+use crate::job::Job;
+use crate::units::Timestamp;
+use crate::world::World;
+
+/// GitHub takes 100 calls at once (its page on rate limits); a few are enough here, and leave room for the rest.
+const REPOSITORIES_AT_ONCE: usize = 4;
+const JOBS_AT_ONCE: usize = 8;
+
+pub(super) fn due(world: &World, now: Timestamp) -> Vec<Action> {
+    let mut actions = Vec::new();
+    for (id, host) in world.hosts.iter().filter(|(_, host)| host.scan_at <= now) {
+        if host.slots > 0 || world.vms.values().any(|vm| vm.host == *id) {
+            actions.push(Action::Scan { host: *id });
+        }
+    }
+    let forge = &world.forge;
+    if may_ask(forge, &forge.deliveries, Budget::App, now) {
+        actions.push(Action::Ask { question: forge.deliveries_question() });
+    }
+    if may_ask(forge, &forge.runners, Budget::Installation, now) {
+        actions.push(Action::Ask { question: Question::Runners });
+    }
+    if may_ask(forge, &forge.repositories, Budget::Installation, now) {
+        actions.push(Action::Ask { question: Question::Repositories });
+    }
+    if forge.silent_until(Budget::Installation) <= now {
+        actions.extend(repositories(world, now));
+        actions.extend(jobs(world, now));
+    }
+    actions
+}
+
+fn may_ask(forge: &Forge, due: &Due, budget: Budget, now: Timestamp) -> bool {
+    due.at.max(forge.silent_until(budget)) <= now
+}
+
+fn repositories(world: &World, now: Timestamp) -> impl Iterator<Item = Action> {
+    let due = world.repositories.iter().filter(move |(_, repository)| repository.jobs.at <= now);
+    due.take(REPOSITORIES_AT_ONCE).map(|(name, _)| {
+        let question = Question::Jobs { repository: name.clone() };
+        Action::Ask { question }
+    })
+}
+
+fn jobs(world: &World, now: Timestamp) -> impl Iterator<Item = Action> {
+    let due = world.jobs.asks().take_while(move |(at, _)| *at <= now).take(JOBS_AT_ONCE);
+    due.filter_map(|(_, job)| {
+        let repository = |row: &Job| row.request.repository.clone();
+        let repository = world.jobs.get(&job).map(repository)?;
+        Some(Action::Ask { question: Question::Job { job, repository } })
+    })
+}
+
+/// When something is asked next, of what is not due already.
+pub(super) fn next(world: &World, now: Timestamp) -> Option<Timestamp> {
+    let forge = &world.forge;
+    let installation = forge.silent_until(Budget::Installation);
+    let scans = world.hosts.values().map(|host| host.scan_at);
+    let app = forge.deliveries.at.max(forge.silent_until(Budget::App));
+    let ours = [forge.runners.at, forge.repositories.at].map(|at| at.max(installation));
+    let repositories = world.repositories.values().map(|r| r.jobs.at.max(installation));
+    let jobs = world.jobs.asks().map(|(at, _)| at.max(installation)).find(|at| *at > now);
+    let all = scans.chain([app]).chain(ours).chain(repositories).chain(jobs);
+    all.filter(|at| *at > now).min()
+}
