@@ -30,6 +30,7 @@ const MEASURERS: &[Measurer] = &[
     Measurer { what: "flint, release build", goal: "none", measure: flint_size },
     Measurer { what: "flint, idle", goal: "at most 40 MiB resident", measure: idle },
     Measurer { what: "disk", goal: "at most 20 ms, whatever the image", measure: disks },
+    Measurer { what: "plan", goal: "at most 10 ms", measure: plans },
     Measurer { what: "webhook to agent ready", goal: "at most 1.25 x a bare boot", measure: ready },
 ];
 
@@ -116,6 +117,24 @@ fn told_disks(made: &[Made]) -> anyhow::Result<String> {
     });
     let each = each.collect::<anyhow::Result<Vec<_>>>()?.join("; ");
     Ok(format!("{:.2} x for an image {times} x as big ({each})", big_ms / small_ms))
+}
+
+/// What `measure plan` prints.
+#[derive(Deserialize)]
+struct Plans {
+    vms: usize,
+    queued: usize,
+    millis: Vec<f64>,
+    launching_millis: Vec<f64>,
+}
+
+fn plans() -> anyhow::Result<String> {
+    release()?;
+    let Plans { vms, queued, millis, launching_millis } = asked(measure("plan"))?;
+    let (still, launching) = (median(millis)?, median(launching_millis)?);
+    Ok(format!(
+        "{still:.1} ms with {vms} microVMs and {queued} queued jobs, {launching:.1} ms when it starts a hundred"
+    ))
 }
 
 /// What `measure boot` prints.

@@ -25,6 +25,10 @@ pub(super) fn started(
     world.limits = limits;
     ask_anew(world, now);
     for vm in world.vms.values_mut() {
+        // Read from the store, each row has a name of its own; a plan is quicker when they share it.
+        if let Some((name, _)) = world.profiles.get_key_value(&vm.profile) {
+            vm.profile = name.clone();
+        }
         match vm.phase {
             // A half-done launch is never resumed: tearing down is one idempotent order, resuming would
             // need to know how far it got. The same holds for a secret on its way to the guest.

@@ -9,7 +9,7 @@ use crate::units::Timestamp;
 use crate::vm::{Phase, Registration, Times, Vm};
 use crate::world::{Breaker, World};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// The world as it will be, and what its usable hosts have left.
 pub(super) struct Draft {
@@ -22,23 +22,23 @@ pub(super) struct Draft {
 
 impl Draft {
     pub(super) fn new(world: World, now: Timestamp) -> Self {
-        let usable = world.hosts.iter().filter(|(id, _)| world.is_usable(**id, now));
+        let heard = world.hosts.iter().filter(|(id, _)| world.is_heard(**id, now));
         let mut rooms: BTreeMap<HostId, Room> =
-            usable.map(|(id, host)| (*id, Room::empty(host))).collect();
-        let heard: BTreeSet<HostId> =
-            world.hosts.keys().copied().filter(|id| world.is_heard(*id, now)).collect();
-        let mut held: BTreeMap<ProfileId, u32> = BTreeMap::new();
+            heard.map(|(id, host)| (*id, Room::empty(host))).collect();
+        let mut held: Vec<(ProfileId, u32)> = Vec::new();
         for vm in world.vms.values().filter(|vm| vm.takes_room()) {
-            if let Some(room) = rooms.get_mut(&vm.host) {
-                room.hold(vm);
-            }
-            if heard.contains(&vm.host) {
-                match held.get_mut(&vm.profile) {
-                    Some(count) => *count += 1,
-                    None => drop(held.insert(vm.profile.clone(), 1)),
-                }
+            let Some(room) = rooms.get_mut(&vm.host) else { continue };
+            room.hold(vm);
+            // There are few profiles, and a world's rows share their names.
+            match held.iter_mut().find(|(profile, _)| profile.is(&vm.profile)) {
+                Some((_, count)) => *count += 1,
+                None => held.push((vm.profile.clone(), 1)),
             }
         }
+        let mut sum = BTreeMap::new();
+        held.into_iter().for_each(|(profile, count)| *sum.entry(profile).or_insert(0) += count);
+        let held = sum;
+        rooms.retain(|id, _| world.is_usable(*id, now));
         Draft { world, now, rooms, held }
     }
 
@@ -84,7 +84,7 @@ impl Draft {
                 && self.world.is_heard(vm.host, self.now)
         };
         let trial = self.world.vms.values().find(tried)?;
-        Deadlines::of(&self.world).of_vm(trial).map(|(until, _)| until)
+        Deadlines::of(&self.world).until(Timestamp(u64::MAX), trial).map(|(until, _)| until)
     }
 
     /// Adds a microVM where there is most room, if anywhere.

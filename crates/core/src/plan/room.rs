@@ -5,7 +5,6 @@ use crate::host::Host;
 use crate::id::Slot;
 use crate::units::Resources;
 use crate::vm::{Phase, Vm};
-use std::collections::BTreeSet;
 
 /// One host's account.
 pub(super) struct Room {
@@ -20,7 +19,9 @@ pub(super) struct Room {
     /// How many of those.
     pub(super) leaving_slots: usize,
     slots: u16,
-    used: BTreeSet<Slot>,
+    /// One bit a slot.
+    used: Vec<u64>,
+    taken: usize,
 }
 
 impl Room {
@@ -32,7 +33,8 @@ impl Room {
             leaving: Resources::default(),
             leaving_slots: 0,
             slots: host.slots,
-            used: BTreeSet::new(),
+            used: vec![0; usize::from(host.slots).div_ceil(64)],
+            taken: 0,
         }
     }
 
@@ -46,7 +48,11 @@ impl Room {
 
     pub(super) fn take(&mut self, slot: Slot, shape: &Resources) {
         self.free = self.free - *shape;
-        self.used.insert(slot);
+        self.taken += 1;
+        // A smaller configuration leaves slots beyond the last.
+        if let Some(word) = self.used.get_mut(usize::from(slot.0 / 64)) {
+            *word |= 1 << (slot.0 % 64);
+        }
     }
 
     fn leave(&mut self, shape: &Resources) {
@@ -57,11 +63,18 @@ impl Room {
     /// The lowest free slot, if there is room for this shape beside what others claim.
     pub(super) fn slot_for(&self, shape: &Resources) -> Option<Slot> {
         let fits = (self.free - self.claimed).fits(shape);
-        (0..self.slots).map(Slot).find(|slot| !self.used.contains(slot)).filter(|_| fits)
+        let free = |slot: &u16| {
+            let word = self.used.get(usize::from(slot / 64)).copied().unwrap_or(u64::MAX);
+            word & (1 << (slot % 64)) == 0
+        };
+        if !fits || self.taken >= usize::from(self.slots) {
+            return None;
+        }
+        (0..self.slots).find(free).map(Slot)
     }
 
     pub(super) fn free_slots(&self) -> usize {
-        usize::from(self.slots).saturating_sub(self.used.len())
+        usize::from(self.slots).saturating_sub(self.taken)
     }
 
     /// What stands in the way of this shape here; vCPUs first, as people think of them first.

@@ -1,7 +1,7 @@
 //! What ends by time: each phase has a deadline, and a draining host lets the unused go.
 
-use crate::id::{ProfileId, VmId};
-use crate::profile::Timeouts;
+use crate::id::VmId;
+use crate::profile::{LAST_RESORT, Profile, Timeouts};
 use crate::units::Timestamp;
 use crate::vm::{Phase, Reason, Registration, Vm};
 use crate::world::World;
@@ -16,30 +16,32 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 /// A pooled guest is replaced after a day: its clock, its addresses and its image grow old.
 const WARM_MAX: Duration = Duration::from_secs(24 * 3_600);
 
-/// The deadlines of a world. The few profiles are looked up once each, not once a microVM.
+/// The deadlines of a world. Most are far away, and that is seen without a look at the profile.
 pub(super) struct Deadlines<'a> {
     world: &'a World,
-    timeouts: Vec<(&'a ProfileId, &'a Timeouts)>,
+    /// No profile has less, in any phase.
+    shortest: Timeouts,
 }
 
 impl<'a> Deadlines<'a> {
     pub(super) fn of(world: &'a World) -> Self {
-        Deadlines { world, timeouts: Vec::new() }
+        let mut shortest = LAST_RESORT;
+        for Profile { timeouts, .. } in world.profiles.values() {
+            shortest.boot = shortest.boot.min(timeouts.boot);
+            shortest.register = shortest.register.min(timeouts.register);
+            shortest.idle = shortest.idle.min(timeouts.idle);
+            shortest.job = shortest.job.min(timeouts.job);
+        }
+        Deadlines { world, shortest }
     }
 
-    /// When a microVM's phase ends by time, and for what reason. `Stopping` has none on its host's side: the
-    /// order is repeated until the host has said that it is clean; for GitHub's side see `fold::sweep`.
-    pub(super) fn of_vm(&mut self, vm: &'a Vm) -> Option<(Timestamp, Reason)> {
-        let known = self.timeouts.iter().find(|(profile, _)| **profile == vm.profile);
-        let timeouts = match known {
-            Some((_, timeouts)) => timeouts,
-            None => {
-                let timeouts = self.world.timeouts(vm);
-                self.timeouts.push((&vm.profile, timeouts));
-                timeouts
-            }
-        };
-        deadline(self.world, timeouts, vm)
+    /// When a microVM's phase ends by time, and for what reason, if that is not after `horizon`. `Stopping` has no
+    /// end on its host's side: the order is repeated until the host has said that it is clean; for GitHub's side see
+    /// `fold::sweep`.
+    pub(super) fn until(&self, horizon: Timestamp, vm: &Vm) -> Option<(Timestamp, Reason)> {
+        deadline(self.world, &self.shortest, vm).filter(|(earliest, _)| *earliest <= horizon)?;
+        let ends = deadline(self.world, self.world.timeouts(vm), vm);
+        ends.filter(|(at, _)| *at <= horizon)
     }
 }
 
@@ -54,10 +56,12 @@ fn deadline(world: &World, timeouts: &Timeouts, vm: &Vm) -> Option<(Timestamp, R
             (vm.since, timeouts.register, Reason::RegisterFailed)
         }
         (Phase::Listening, _) => (vm.since, timeouts.idle, Reason::IdleTimeout),
-        (Phase::Busy(_), _) => match (vm.times.done, told(world, vm)) {
-            (Some(_), Some(told)) => (told, LAST_WORDS, Reason::JobDone),
-            (Some(done), None) => (done, DONE_GRACE, Reason::JobDone),
-            (None, _) => (vm.since, timeouts.job, Reason::JobTimeout),
+        (Phase::Busy(_), _) => match vm.times.done {
+            None => (vm.since, timeouts.job, Reason::JobTimeout),
+            Some(done) => match told(world, vm) {
+                Some(told) => (told, LAST_WORDS, Reason::JobDone),
+                None => (done, DONE_GRACE, Reason::JobDone),
+            },
         },
         (Phase::Retiring(reason), _) => (vm.since, timeouts.job, *reason),
         (Phase::Stopping { .. }, _) => return None,
@@ -71,11 +75,11 @@ fn told(world: &World, vm: &Vm) -> Option<Timestamp> {
 }
 
 pub(super) fn time_out(world: &mut World, now: Timestamp) {
-    let mut deadlines = Deadlines::of(world);
-    let over = world.vms.iter().filter_map(|(id, vm)| {
-        let (at, reason) = deadlines.of_vm(vm)?;
-        (at <= now).then_some((*id, reason))
-    });
+    let deadlines = Deadlines::of(world);
+    let over = world
+        .vms
+        .iter()
+        .filter_map(|(id, vm)| deadlines.until(now, vm).map(|(_, reason)| (*id, reason)));
     let over: Vec<(VmId, Reason)> = over.collect();
     for (id, reason) in over {
         let Some(vm) = world.vms.get_mut(&id) else { continue };

@@ -9,29 +9,27 @@ use crate::vm::{Phase, Vm};
 use crate::world::World;
 
 pub(super) fn wake_at(world: &World, now: Timestamp) -> Option<Timestamp> {
-    let mut deadlines = Deadlines::of(world);
-    let mut first: Option<Timestamp> = None;
-    let mut consider = |at: Option<Timestamp>| {
-        if let Some(at) = at.filter(|at| *at > now) {
-            first = Some(first.map_or(at, |first| first.min(at)));
-        }
-    };
+    let deadlines = Deadlines::of(world);
+    let mut first = Timestamp(u64::MAX);
     for vm in world.vms.values() {
-        consider(deadlines.of_vm(vm).map(|(at, _)| at));
-        consider(Some(vm.retry_at));
+        let mut times = [Some(vm.retry_at), None, None, None, None];
+        times[1] = deadlines.until(first, vm).map(|(at, _)| at);
         if matches!(vm.phase, Phase::Stopping { .. } | Phase::Warm) {
-            consider(row_expires(vm));
-            consider(word_due(vm));
-            consider(surplus_at(world, vm));
+            times[2..].copy_from_slice(&[row_expires(vm), word_due(vm), surplus_at(world, vm)]);
         }
+        first =
+            times.into_iter().flatten().filter(|at| *at > now).min().unwrap_or(first).min(first);
     }
+    let mut consider = |at: Option<Timestamp>| {
+        first = at.filter(|at| *at > now).map_or(first, |at| first.min(at));
+    };
     consider(world.jobs.first_to_expire().map(|(at, _)| at));
     world.breakers.values().for_each(|breaker| consider(Some(breaker.closed_until)));
     world.hosts.values().for_each(|host| consider(Some(host.lease_ends())));
     consider(Some(world.forge.breaker.closed_until));
     consider(Some(world.forge.limited_until));
     consider(asks::next(world, now));
-    first
+    Some(first).filter(|at| *at < Timestamp(u64::MAX))
 }
 
 fn surplus_at(world: &World, vm: &Vm) -> Option<Timestamp> {

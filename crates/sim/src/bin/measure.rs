@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use flint_sim::demo::{self, Options};
-use flint_sim::measure::{Disks, Guests, boots, disks};
+use flint_sim::measure::{Disks, Guests, boots, disks, plans};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,6 +35,8 @@ enum What {
     Disks,
     /// Lets the daemon idle.
     Idle,
+    /// Plans a large world.
+    Plan,
 }
 
 fn main() -> ExitCode {
@@ -66,6 +68,7 @@ fn measure(arguments: &Arguments) -> Result<String> {
         What::Disks => {
             serde_json::to_string(&runtime.block_on(disks(&Disks { kernel, scratch }))?)?
         }
+        What::Plan => serde_json::to_string(&plans())?,
         What::Idle => {
             let (vmm, name) = ("qemu".to_owned(), "flintidle".to_owned());
             let options = Options { flint, kernel, image, vmm, scratch, name };

@@ -2,6 +2,8 @@
 
 mod boot;
 mod disks;
+mod plan;
 
 pub use boot::{Boots, Guests, boots};
 pub use disks::{Disks, Made, disks};
+pub use plan::{Plans, plans};
