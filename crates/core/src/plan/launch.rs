@@ -62,8 +62,13 @@ impl Draft {
         Some(Because::BreakerOpen { until, why })
     }
 
-    /// What GitHub has against one more, whatever its profile.
-    pub(super) fn forge_breaker(&self) -> Option<Because> {
+    /// What GitHub has against one more, whatever its profile. While it takes no calls a new microVM would only wait
+    /// for its registration, and time out by that.
+    pub(super) fn forge_refuses(&self) -> Option<Because> {
+        let until = self.world.forge.limited_until;
+        if self.now < until {
+            return Some(Because::RateLimited { until });
+        }
         let breaker = &self.world.forge.breaker;
         let why = breaker.why.clone();
         if self.now < breaker.closed_until {

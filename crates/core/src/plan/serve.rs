@@ -149,7 +149,7 @@ fn serve_one(draft: &mut Draft, id: &ProfileId, supply: &mut Supply) -> Result<V
     if let Some(vm) = supply.coming.pop_front() {
         return Ok(vm);
     }
-    if let Some(refused) = draft.forge_breaker() {
+    if let Some(refused) = draft.forge_refuses() {
         return Err(refused);
     }
     let breaker = draft.breaker(id);

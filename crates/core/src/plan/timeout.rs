@@ -50,10 +50,13 @@ fn deadline(world: &World, timeouts: &Timeouts, vm: &Vm) -> Option<(Timestamp, R
         (Phase::Launching, _) => (vm.since, timeouts.boot, Reason::BootTimeout),
         (Phase::Warm, _) => (vm.since, WARM_MAX, Reason::IdleTimeout),
         (Phase::Registering, Registration::Held { .. }) => {
-            (vm.since, timeouts.register, Reason::RegisterTimeout)
+            let from = vm.since.max(vm.times.registered.unwrap_or_default());
+            (from, timeouts.register, Reason::RegisterTimeout)
         }
+        // Nobody is to blame while GitHub takes no calls.
         (Phase::Registering, Registration::None | Registration::Asked { .. }) => {
-            (vm.since, timeouts.register, Reason::RegisterFailed)
+            let from = vm.since.max(world.forge.limited_until);
+            (from, timeouts.register, Reason::RegisterFailed)
         }
         (Phase::Listening, _) => (vm.since, timeouts.idle, Reason::IdleTimeout),
         (Phase::Busy(_), _) => match vm.times.done {

@@ -64,7 +64,7 @@ pub enum Because {
         /// GitHub's words.
         why: String,
     },
-    /// A microVM is on its way, and GitHub takes no calls, so it gets no registration.
+    /// GitHub takes no calls: no runner is registered, and no microVM started for one.
     RateLimited {
         /// When it takes some again.
         until: Timestamp,
