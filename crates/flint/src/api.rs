@@ -126,6 +126,9 @@ pub struct Status {
     pub profiles: Vec<ProfileRow>,
     /// Only those with failures.
     pub breakers: Vec<BreakerRow>,
+    /// How GitHub treats us.
+    #[serde(default)]
+    pub github: GithubRow,
 }
 
 /// One profile.
@@ -169,4 +172,43 @@ pub struct Refusal {
     pub error: String,
     /// What can be done about it.
     pub help: Option<String>,
+}
+
+/// How GitHub treats us.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GithubRow {
+    /// Calls that are left of each budget, as GitHub said last.
+    pub quotas: Vec<QuotaRow>,
+    /// It takes no calls before this, if that is still to come.
+    pub limited_until: Option<Timestamp>,
+    /// Its refusals of every registration.
+    pub refuses: Option<String>,
+    /// Questions that it does not answer, each with the last reason.
+    pub unanswered: Vec<UnansweredRow>,
+}
+
+/// One budget of calls.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuotaRow {
+    /// `app` or `installation`.
+    pub budget: String,
+    /// Calls that are left.
+    pub remaining: u32,
+    /// Of so many an hour.
+    pub limit: u32,
+    /// When it is full again.
+    pub resets: Timestamp,
+}
+
+/// A question without an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnansweredRow {
+    /// `deliveries`, `runners`, `repositories`, or `jobs of owner/name`.
+    pub question: String,
+    /// Failures in a row.
+    pub failures: u32,
+    /// The last of them.
+    pub why: String,
+    /// When it is asked again.
+    pub again: Timestamp,
 }

@@ -1,7 +1,7 @@
 //! The daemon's answers as people read them.
 
 use super::output::{between, short, table};
-use crate::api::{JobRow, Jobs, Status, Vms, WhyAnswer};
+use crate::api::{GithubRow, JobRow, Jobs, QuotaRow, Status, UnansweredRow, Vms, WhyAnswer};
 use crate::error::escaped;
 use flint_core::units::Timestamp;
 
@@ -104,7 +104,32 @@ pub(super) fn status(answer: &Status, now: Timestamp) -> String {
             breaker.profile, breaker.failures, breaker.why
         ));
     }
-    text
+    text + &github(&answer.github, now)
+}
+
+/// What GitHub keeps from us; nothing while all is well.
+fn github(github: &GithubRow, now: Timestamp) -> String {
+    let limited = github.limited_until.filter(|until| now < *until).map(|until| {
+        format!("GitHub takes no calls for {}: its rate limit is reached", short(until.since(now)))
+    });
+    let refuses = github.refuses.as_ref().map(|why| format!("GitHub refuses every runner: {why}"));
+    let is_low =
+        |quota: &&QuotaRow| now < quota.resets && quota.remaining.saturating_mul(2) < quota.limit;
+    let low = github.quotas.iter().filter(is_low);
+    let low = low.map(|quota| {
+        let QuotaRow { budget, remaining, limit, resets } = quota;
+        let full = short(resets.since(now));
+        format!(
+            "GitHub's quota ({budget}): {remaining} of {limit} calls are left, full again in {full}"
+        )
+    });
+    let unanswered = github.unanswered.iter().map(|row| {
+        let UnansweredRow { question, failures, why, again } = row;
+        let next = short(again.since(now));
+        format!("GitHub does not answer ({question}), {failures} times, again in {next}: {why}")
+    });
+    let lines = limited.into_iter().chain(refuses).chain(low).chain(unanswered);
+    lines.map(|line| format!("\n{}", escaped(&line))).collect()
 }
 
 fn dash() -> String {

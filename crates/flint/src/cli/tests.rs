@@ -6,7 +6,10 @@ use super::error::Error;
 use super::files::kind;
 use super::output::{escaped_stream, short};
 use super::tables;
-use crate::api::{BreakerRow, JobRow, Jobs, ProfileRow, Refusal, Status, VmRow, Vms, WhyAnswer};
+use crate::api::{
+    BreakerRow, GithubRow, JobRow, Jobs, ProfileRow, QuotaRow, Refusal, Status, UnansweredRow,
+    VmRow, Vms, WhyAnswer,
+};
 use crate::error::{Exit, Problem};
 use axum::Router;
 use axum::http::StatusCode;
@@ -241,7 +244,38 @@ fn status() -> Status {
             until: NOW.after(Duration::from_secs(90)),
             why: "github answered 403".to_owned(),
         }],
+        github: GithubRow::default(),
     }
+}
+
+#[test]
+fn the_status_says_what_github_keeps_from_us() {
+    let soon = NOW.after(Duration::from_secs(90));
+    let quota = |budget: &str, remaining| QuotaRow {
+        budget: budget.to_owned(),
+        remaining,
+        limit: 5_000,
+        resets: soon,
+    };
+    let github = GithubRow {
+        quotas: vec![quota("app", 4_900), quota("installation", 400)],
+        limited_until: Some(soon),
+        refuses: Some("GitHub answered 403: no".to_owned()),
+        unanswered: vec![UnansweredRow {
+            question: "jobs of octo/hello".to_owned(),
+            failures: 2,
+            why: "no \u{1b}[31manswer".to_owned(),
+            again: soon,
+        }],
+    };
+    let shown = tables::status(&Status { breakers: Vec::new(), github, ..status() }, NOW);
+    let shown = shown.lines().skip(6).collect::<Vec<_>>().join("\n");
+    insta::assert_snapshot!(shown, @r"
+    GitHub takes no calls for 1m 30s: its rate limit is reached
+    GitHub refuses every runner: GitHub answered 403: no
+    GitHub's quota (installation): 400 of 5000 calls are left, full again in 1m 30s
+    GitHub does not answer (jobs of octo/hello), 2 times, again in 1m 30s: no \u{1b}[31manswer
+    ");
 }
 
 #[test]

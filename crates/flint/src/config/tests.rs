@@ -436,3 +436,28 @@ fn the_example_file_is_a_configuration() {
     let unknown = report.problems.iter().find(|problem| problem.message.starts_with("unknown key"));
     assert_eq!(unknown, None);
 }
+
+#[test]
+fn limits_are_compared_without_case_and_a_bad_one_says_what_it_should_be() {
+    let text = r#"
+[github]
+organization = "acme"
+app_id = 1
+private_key = "key.pem"
+insecure_no_secret = true
+[limits]
+per_repository = 4
+repositories = ["Acme/Web=8", "acme/idle=0", "web=3", "acme/x=many"]
+owners = ["ACME=9", "acme/web=1"]
+"#;
+    let shown = check(&given(text).sources, &machine(), Purpose::Local).report.render(false);
+    for wanted in ["owner/name=4", "name=4"] {
+        assert!(shown.contains(wanted), "{shown}");
+    }
+    assert!(shown.matches("error").count() >= 3, "{shown}");
+    let good = text.replace(r#", "web=3", "acme/x=many""#, "").replace(r#", "acme/web=1""#, "");
+    let limits = check(&given(&good).sources, &machine(), Purpose::Local).config.unwrap().limits;
+    let of = |name| limits.of_repository(name);
+    assert_eq!((of("acme/web"), of("ACME/idle"), of("o/r")), (Some(8), Some(0), Some(4)));
+    assert_eq!((limits.of_owner("acme"), limits.of_owner("o")), (Some(9), None));
+}

@@ -78,6 +78,7 @@ fn status_of(api: &Api, view: &View) -> Status {
         slots_used: count(world.vms.len()),
         profiles: rows::profiles(world),
         breakers: rows::breakers(world),
+        github: rows::github(world),
     }
 }
 

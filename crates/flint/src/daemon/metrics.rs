@@ -1,6 +1,7 @@
 //! The daemon's view as Prometheus text. Label values are profile names and our own words: bounded by the configuration.
 
 use super::door::View;
+use flint_core::ask::Budget;
 use flint_core::job::JobState;
 use flint_core::plan::Because;
 use flint_core::vm::Phase;
@@ -35,6 +36,7 @@ pub fn render(view: &View, webhooks: &Counts) -> Result<String, fmt::Error> {
     jobs(&mut registry, view);
     breakers(&mut registry, view);
     host(&mut registry, view);
+    github(&mut registry, view);
     let deliveries = gauges(&mut registry, "webhook_deliveries", "Webhook requests by outcome");
     for count in &webhooks.0 {
         set(&deliveries, &[("outcome", count.outcome)], count.times);
@@ -96,6 +98,38 @@ fn host(registry: &mut Registry, view: &View) {
     set(&used, &[("of", "slots")], view.world.vms.len() as u64);
 }
 
+fn github(registry: &mut Registry, view: &View) {
+    let forge = &view.world.forge;
+    let left =
+        gauges(registry, "github_quota_remaining", "Calls that GitHub still takes this hour");
+    let limit = gauges(registry, "github_quota_limit", "Calls that GitHub takes an hour");
+    for quota in forge.quotas.values() {
+        let budget = [("budget", budget_word(quota.budget))];
+        set(&left, &budget, u64::from(quota.remaining));
+        set(&limit, &budget, u64::from(quota.limit));
+    }
+    let open = gauges(registry, "github_breaker_open", "1 when GitHub refuses every registration");
+    set(&open, &[], u64::from(forge.breaker.open));
+    let until = gauges(
+        registry,
+        "github_limited_until_seconds",
+        "GitHub takes no calls before this time (UNIX); in the past or 0 when it takes some",
+    );
+    set(&until, &[], forge.limited_until.0 / 1_000);
+    let failing =
+        gauges(registry, "github_unanswered", "Failures in a row of a question to GitHub");
+    let questions = [
+        ("deliveries", &forge.deliveries),
+        ("runners", &forge.runners),
+        ("repositories", &forge.repositories),
+    ];
+    for (question, due) in questions {
+        set(&failing, &[("question", question)], u64::from(due.failures));
+    }
+    let jobs = view.world.repositories.values().map(|r| u64::from(r.jobs.failures)).max();
+    set(&failing, &[("question", "jobs")], jobs.unwrap_or(0));
+}
+
 fn gauges(registry: &mut Registry, name: &str, help: &str) -> Gauges {
     let family = Gauges::default();
     registry.register(name, help, family.clone());
@@ -125,6 +159,15 @@ pub fn phase_word(phase: &Phase) -> &'static str {
         Phase::Busy(_) => "busy",
         Phase::Retiring(_) => "retiring",
         Phase::Stopping { .. } => "stopping",
+    }
+}
+
+/// A budget in one word, for labels and tables.
+#[must_use]
+pub fn budget_word(budget: Budget) -> &'static str {
+    match budget {
+        Budget::App => "app",
+        Budget::Installation => "installation",
     }
 }
 

@@ -1,8 +1,10 @@
 //! The daemon's view and the store's history as rows for the API.
 
 use super::door::View;
-use super::metrics::{because_word, phase_word};
-use crate::api::{BreakerRow, JobRow, ProfileRow, VmRow, WhyAnswer};
+use super::metrics::{because_word, budget_word, phase_word};
+use crate::api::{
+    BreakerRow, GithubRow, JobRow, ProfileRow, QuotaRow, UnansweredRow, VmRow, WhyAnswer,
+};
 use crate::store::History;
 use flint_core::id::{JobKey, VmId};
 use flint_core::job::{Job, JobState};
@@ -159,6 +161,38 @@ pub fn breakers(world: &World) -> Vec<BreakerRow> {
         }
     };
     failing.map(row).collect()
+}
+
+/// How GitHub treats us, by what it said last.
+#[must_use]
+pub fn github(world: &World) -> GithubRow {
+    let forge = &world.forge;
+    let quotas = forge.quotas.values().map(|quota| QuotaRow {
+        budget: budget_word(quota.budget).to_owned(),
+        remaining: quota.remaining,
+        limit: quota.limit,
+        resets: quota.resets,
+    });
+    let questions = [
+        ("deliveries", &forge.deliveries),
+        ("runners", &forge.runners),
+        ("repositories", &forge.repositories),
+    ];
+    let questions = questions.into_iter().map(|(name, due)| (name.to_owned(), due));
+    let jobs = world.repositories.iter().map(|(name, r)| (format!("jobs of {name}"), &r.jobs));
+    let unanswered = questions.chain(jobs).filter(|(_, due)| due.failures > 0);
+    let unanswered = unanswered.map(|(question, due)| UnansweredRow {
+        question,
+        failures: due.failures,
+        why: due.why.clone().unwrap_or_default(),
+        again: due.at,
+    });
+    GithubRow {
+        quotas: quotas.collect(),
+        limited_until: Some(forge.limited_until).filter(|until| until.0 > 0),
+        refuses: Some(&forge.breaker).filter(|breaker| breaker.open).map(|b| b.why.clone()),
+        unanswered: unanswered.collect(),
+    }
 }
 
 /// What all microVMs take together.
