@@ -19,7 +19,7 @@ pub struct Said {
 pub enum FromGuest {
     /// Answers a hello.
     Hello {
-        /// The agent's [`crate::PROTOCOL`].
+        /// The agent's [`crate::PROTOCOL`]; both sides then speak the lower of the two.
         protocol: u32,
         /// The host's nonce.
         nonce: String,

@@ -16,8 +16,13 @@ pub use guest::{FromGuest, Said};
 pub use host::{Network, ToGuest, Work};
 pub use secret::Secret;
 
-/// The protocol's version. A change that an older peer would misread raises it.
+/// The protocol's version. A change that an older peer would misread raises it, and leaves a conversation of the
+/// version before it in `tests/golden`.
 pub const PROTOCOL: u32 = 1;
+
+/// The oldest version that a host still speaks. An agent lives as long as its guest, so after an upgrade the host
+/// meets agents that an earlier one brought up.
+pub const OLDEST_PROTOCOL: u32 = 1;
 
 /// The vsock port that the agent listens on.
 pub const PORT: u32 = 1024;

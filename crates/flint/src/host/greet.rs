@@ -5,8 +5,9 @@ use crate::sys::clock;
 use crate::vmm::{Channel, Vmm};
 use flint_core::id::VmId;
 use flint_wire::frame::{self, Decoder, FrameError, Resync};
-use flint_wire::{FromGuest, PROTOCOL, Said, Secret, ToGuest};
+use flint_wire::{FromGuest, OLDEST_PROTOCOL, PROTOCOL, Said, Secret, ToGuest};
 use std::io;
+use std::ops::RangeInclusive;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use zeroize::Zeroizing;
 
@@ -52,17 +53,34 @@ pub(super) async fn greet<V: Vmm>(vmm: &V, vm: VmId) -> Result<(Channel, Opened)
         }
         decoder.push(buffer.get(..length).unwrap_or_default());
         while let Some(next) = decoder.next_message() {
+            // A hello that cannot be read never carries the nonce back: waiting for it would not say why.
+            if let Err(garbled @ FrameError::Malformed { say: "hello", .. }) = next {
+                return Err(garbled.into());
+            }
             // What follows the hello stays in the decoder.
             let Some(said) = resync.admit(next) else { continue };
             let FromGuest::Hello { protocol, configured, .. } = said?.message else { continue };
-            if protocol != PROTOCOL {
-                let why =
-                    format!("its agent speaks version {protocol}, this flint version {PROTOCOL}");
-                return Err(Break::Over(why));
-            }
+            understood(protocol, &(OLDEST_PROTOCOL..=PROTOCOL)).map_err(Break::Over)?;
             return Ok((channel, Opened { decoder, resync, configured }));
         }
     }
+}
+
+/// Whether an agent's version is among those that are spoken here; else why not, and what helps.
+fn understood(protocol: u32, spoken: &RangeInclusive<u32>) -> Result<(), String> {
+    let (oldest, newest) = (spoken.start(), spoken.end());
+    let here = match oldest == newest {
+        true => format!("version {newest}"),
+        false => format!("versions {oldest} to {newest}"),
+    };
+    let advice = match protocol {
+        old if old < *oldest => "build the kernel bundle anew with `make kernel`",
+        new if new > *newest => {
+            "it came with a newer flint: upgrade this one, or build the kernel bundle anew"
+        }
+        _ => return Ok(()),
+    };
+    Err(format!("its agent speaks version {protocol}, this flint {here}; {advice}"))
 }
 
 pub(super) fn configure(vm: VmId, setup: &Setup) -> Result<Zeroizing<Vec<u8>>, Break> {
@@ -81,4 +99,24 @@ fn random_hex() -> Result<String, Break> {
     rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty())
         .map_err(|e| Break::Over(format!("no randomness: {e}")))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::understood;
+
+    #[test]
+    fn agents_from_the_oldest_version_to_our_own_are_understood() {
+        assert!((2..=4).all(|version| understood(version, &(2..=4)).is_ok()));
+        for (strange, advice) in
+            [(0, "make kernel"), (1, "make kernel"), (5, "newer flint"), (u32::MAX, "newer")]
+        {
+            let why = understood(strange, &(2..=4)).unwrap_err();
+            assert!(
+                why.contains(&format!("version {strange}, this flint versions 2 to 4")),
+                "{why}"
+            );
+            assert!(why.contains(advice), "{why}");
+        }
+    }
 }
