@@ -7,7 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where its machine is not as it must be")]
 
 use flint::error::chain;
-use flint::host::{Error, Host, LaunchOrder, Layout, Options};
+use flint::host::{Error, Host, LaunchOrder, Layout, Options, Told};
 use flint::images::{self, LocalImages, Source};
 use flint::net::{self, HostNet};
 use flint::sys::netns;
@@ -39,7 +39,7 @@ struct Place {
 struct Bench {
     place: Place,
     host: Host<Qemu, HostNet, LocalImages>,
-    events: mpsc::Receiver<Event>,
+    events: mpsc::Receiver<Told>,
     layout: Layout,
 }
 
@@ -70,7 +70,7 @@ impl Place {
     }
 
     /// A daemon's host in this place.
-    fn host(&self) -> (Host<Qemu, HostNet, LocalImages>, mpsc::Receiver<Event>) {
+    fn host(&self) -> (Host<Qemu, HostNet, LocalImages>, mpsc::Receiver<Told>) {
         let (layout, uid_base) = (Layout::new(self.state.path()), 61_000);
         let uplink = format!("/proc/{}/fd/{}", std::process::id(), self.uplink.as_raw_fd());
         let net = net::Options {
@@ -116,7 +116,7 @@ impl Bench {
     }
 
     async fn event(&mut self) -> Event {
-        tokio::time::timeout(PATIENCE, self.events.recv()).await.unwrap().unwrap()
+        tokio::time::timeout(PATIENCE, self.events.recv()).await.unwrap().unwrap().settle()
     }
 
     fn order(vm: VmId) -> LaunchOrder {
@@ -310,7 +310,7 @@ fn another_daemon_takes_a_running_guest_up_and_hears_what_it_missed() {
         loop {
             match bench.fact().await {
                 GuestEvent::RunnerExited { code } => break assert_eq!(code, 4),
-                // Not acknowledged before the first daemon went, so said again.
+                // Perhaps not acknowledged before the first daemon went, then said again.
                 GuestEvent::Ready { .. } => {}
                 other => panic!("{other:?}"),
             }

@@ -54,7 +54,7 @@ pub async fn run(
     let ended = tokio::select! {
         ended = work => ended,
         // Nobody plans here; the facts have no other reader.
-        () = async { while told.recv().await.is_some() {} } => Ok(INTERRUPTED),
+        () = async { while let Some(fact) = told.recv().await { drop(fact.settle()) } } => Ok(INTERRUPTED),
         () = signals.next() => host.destroy(vm, Some(slot)).await.map(|()| INTERRUPTED),
     };
     jails.leave();

@@ -8,7 +8,7 @@ use crate::daemon::controller::Ends;
 use crate::daemon::dispatch::{Dispatcher, Hands};
 use crate::daemon::door::Door;
 use crate::forge::GitHub;
-use flint_core::event::Event;
+use crate::host::Told;
 use flint_core::vm::Phase;
 use flint_core::world::World;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ impl Engine {
         self,
         tasks: &mut JoinSet<()>,
         ends: Ends,
-        told: mpsc::Receiver<Event>,
+        told: mpsc::Receiver<Told>,
         config: &Config,
     ) {
         let Engine { host, forge, clock, door } = self;
@@ -54,8 +54,8 @@ pub(super) fn adopt(host: &RealHost, world: &World) {
     }
 }
 
-async fn pass_on(mut told: mpsc::Receiver<Event>, door: Door) {
-    while let Some(event) = told.recv().await {
-        door.tell(event).await;
+async fn pass_on(mut told: mpsc::Receiver<Told>, door: Door) {
+    while let Some(Told { event, kept }) = told.recv().await {
+        door.keep(event, kept).await;
     }
 }

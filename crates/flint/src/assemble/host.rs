@@ -2,13 +2,12 @@
 
 use super::{Error, options};
 use crate::config::{Config, ProfileOptions};
-use crate::host::{Host, Layout};
+use crate::host::{Host, Layout, Told};
 use crate::images::{self, Images, LocalImages, Source};
 use crate::net::HostNet;
 use crate::vmm::choose::{Canary, Chosen, choose};
 use crate::vmm::jail::Jails;
 use crate::vmm::{AnyVmm, Boot, Console};
-use flint_core::event::Event;
 use flint_core::id::{ProfileId, Slot, VmId};
 use flint_core::units::{MiB, Resources};
 use std::path::Path;
@@ -29,7 +28,7 @@ pub(super) struct Assembled {
     /// It.
     pub(super) host: Arc<RealHost>,
     /// What its guests tell.
-    pub(super) told: mpsc::Receiver<Event>,
+    pub(super) told: mpsc::Receiver<Told>,
     /// Where its microVMs run.
     pub(super) jails: Arc<Jails>,
     /// The VMM, and why that one.

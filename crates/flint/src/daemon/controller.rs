@@ -43,11 +43,12 @@ pub struct Ends {
     pub window: watch::Receiver<View>,
 }
 
-/// Facts that nobody waits for, and the orders that ended with them.
+/// Facts that stay until the store takes them, the orders that ended with them, and who waits for the disk.
 #[derive(Default)]
 struct Facts {
     events: Vec<Event>,
     ended: Vec<OrderNumber>,
+    kept: Vec<oneshot::Sender<()>>,
 }
 
 /// A delivery whose sender waits for the commit.
@@ -103,9 +104,10 @@ impl<S: Store, C: Clock> Controller<S, C> {
         let mut waiting = Vec::new();
         for knock in knocks {
             match knock {
-                Knock::Facts { events, ended } => {
+                Knock::Facts { events, ended, kept } => {
                     facts.events.extend(events);
                     facts.ended.extend(ended);
+                    facts.kept.extend(kept);
                 }
                 Knock::Delivery { guid, event, done } => {
                     waiting.push(Waiting { guid, event, done });
@@ -163,6 +165,8 @@ impl<S: Store, C: Clock> Controller<S, C> {
                 self.wake_at = wake_at;
                 self.show(waits);
                 self.order(actions, facts.ended);
+                // Whoever is gone needs no word.
+                facts.kept.into_iter().for_each(|kept| _ = kept.send(()));
                 answer(waiting, Ok(Taken::Committed));
             }
             Err(error) => {

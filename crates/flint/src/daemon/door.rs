@@ -12,12 +12,14 @@ const QUEUE: usize = 1_024;
 
 /// What comes through the door.
 pub enum Knock {
-    /// Facts that nobody waits for.
+    /// Facts that are taken whenever the store takes them.
     Facts {
         /// They.
         events: Vec<Event>,
         /// The order that ended with them, if one did.
         ended: Option<OrderNumber>,
+        /// Told when they are on disk, if somebody asks.
+        kept: Option<oneshot::Sender<()>>,
     },
     /// A webhook's fact; the answer says that it is on disk.
     Delivery {
@@ -89,12 +91,17 @@ impl Door {
 
     /// Tells facts that came at once.
     pub async fn tell_all(&self, events: Vec<Event>) {
-        drop(self.0.send(Knock::Facts { events, ended: None }).await);
+        drop(self.0.send(Knock::Facts { events, ended: None, kept: None }).await);
+    }
+
+    /// Tells a fact; `kept` is told when it is on disk, and dropped when it never will be.
+    pub async fn keep(&self, event: Event, kept: Option<oneshot::Sender<()>>) {
+        drop(self.0.send(Knock::Facts { events: vec![event], ended: None, kept }).await);
     }
 
     /// Tells what an order came to. The batch of the commit that has these facts names the order as ended.
     pub async fn end(&self, order: OrderNumber, events: Vec<Event>) {
-        drop(self.0.send(Knock::Facts { events, ended: Some(order) }).await);
+        drop(self.0.send(Knock::Facts { events, ended: Some(order), kept: None }).await);
     }
 
     /// Tells a webhook's fact and waits until it is on disk.

@@ -2,6 +2,7 @@
 
 use crate::host::guest::{CONSOLE_TAIL, Talk};
 use crate::host::log::Log;
+use crate::host::told::Told;
 use crate::sys::bounded;
 use crate::vmm::Vmm;
 use flint_core::event::{Event, GuestEnd, HostEvent};
@@ -43,7 +44,7 @@ pub(super) struct Follower<V> {
     pub(super) deadline: Instant,
     pub(super) console: PathBuf,
     pub(super) log: Arc<Log>,
-    pub(super) events: mpsc::Sender<Event>,
+    pub(super) events: mpsc::Sender<Told>,
     pub(super) progress: watch::Sender<Progress>,
     pub(super) orders: mpsc::Receiver<Order>,
 }
@@ -80,7 +81,8 @@ impl<V: Vmm> Follower<V> {
         log.close();
         progress.send_modify(|p| p.end = Some(end));
         // The daemon that ends takes no more facts; the next one looks for itself.
-        let _ = events.send(Event::Host(HostEvent::Exited { vm, end })).await;
+        let event = Event::Host(HostEvent::Exited { vm, end });
+        let _ = events.send(Told { event, kept: None }).await;
     }
 }
 

@@ -2,11 +2,13 @@
 //!
 //! The guest is a stranger: its lines are bounded, its pace is bounded, each fact is taken from it once, and a
 //! stream that makes no sense ends the conversation, never the daemon. What it says becomes facts; nothing is
-//! decided here.
+//! decided here. Nothing is acknowledged before it would survive this daemon: a line when its file has it, a fact
+//! when it is kept.
 
 use crate::host::follow::Follower;
 use crate::host::greet::{Break, Opened, configure, greet};
 use crate::host::pace::Pace;
+use crate::host::told::{Told, Unkept};
 use crate::sys::{bounded, clock};
 use crate::vmm::{Channel, Vmm};
 use flint_core::event::{Event, GuestEvent};
@@ -35,6 +37,7 @@ pub(super) struct Talk<'a, V> {
     /// The process is gone: a broken stream is the end.
     ended: &'a AtomicBool,
     heard: u64,
+    unkept: Unkept,
     ready: bool,
     told: Vec<Discriminant<GuestEvent>>,
     /// Work was taken for this guest; it gets no other.
@@ -46,8 +49,8 @@ pub(super) struct Talk<'a, V> {
 
 impl<'a, V: Vmm> Talk<'a, V> {
     pub(super) fn new(with: Follower<V>, ended: &'a AtomicBool) -> Self {
-        let (told, pace) = (Vec::new(), Pace::new());
-        Talk { with, ended, heard: 0, ready: false, told, armed: false, work: None, pace }
+        let (told, pace, unkept) = (Vec::new(), Pace::new(), Unkept::default());
+        Talk { with, ended, heard: 0, unkept, ready: false, told, armed: false, work: None, pace }
     }
 
     pub(super) async fn all(&mut self) {
@@ -120,6 +123,8 @@ impl<'a, V: Vmm> Talk<'a, V> {
         if let Some(line) = &self.work {
             to.write_all(line).await?;
         }
+        // The last one may have been lost with the connection before.
+        self.pace.forget_acks();
         let mut buffer = vec![0; 16 * 1024];
         loop {
             while let Some(next) = decoder.next_message() {
@@ -128,8 +133,9 @@ impl<'a, V: Vmm> Talk<'a, V> {
                 }
             }
             // One acknowledgement for all that one read brought.
-            if self.pace.owes_ack(self.heard) {
-                to.write_all(&frame::encode(&ToGuest::Ack { seq: self.heard })?).await?;
+            let seq = self.unkept.all_before(self.heard);
+            if self.pace.owes_ack(seq) {
+                to.write_all(&frame::encode(&ToGuest::Ack { seq })?).await?;
             }
             tokio::select! {
                 read = from.read(&mut buffer) => match read? {
@@ -139,6 +145,7 @@ impl<'a, V: Vmm> Talk<'a, V> {
                         decoder.push(buffer.get(..length).unwrap_or_default());
                     }
                 },
+                () = self.unkept.settled() => {}
                 Some(order) = self.with.orders.recv(), if self.ready && !self.armed => {
                     self.armed = true;
                     let line = self.work.insert(order.line);
@@ -160,30 +167,28 @@ impl<'a, V: Vmm> Talk<'a, V> {
             // Overwritten as it goes.
             self.work = None;
         }
-        let log = &self.with.log;
+        let (seq, log) = (said.seq, &self.with.log);
         match said.message {
             FromGuest::Hello { .. } | FromGuest::Bye => {}
             FromGuest::Ready { agent_ms, .. } => {
                 let kernel_up = Timestamp(clock::unix_millis().saturating_sub(agent_ms));
                 self.ready = true;
                 self.with.progress.send_modify(|p| p.ready = true);
-                self.tell(GuestEvent::Ready { kernel_up }).await;
+                self.tell(seq, GuestEvent::Ready { kernel_up }).await;
             }
-            FromGuest::Listening => self.tell(GuestEvent::Listening).await,
-            FromGuest::JobStarted => self.tell(GuestEvent::Busy).await,
-            FromGuest::JobDone => self.tell(GuestEvent::JobDone).await,
+            FromGuest::Listening => self.tell(seq, GuestEvent::Listening).await,
+            FromGuest::JobStarted => self.tell(seq, GuestEvent::Busy).await,
+            FromGuest::JobDone => self.tell(seq, GuestEvent::JobDone).await,
             FromGuest::Log { stream, text, cut } => {
-                log.push(stream, &text);
-                if cut {
-                    log.push(Stream::Agent, "the line above was longer");
-                }
+                let lines = [(stream, text.as_str()), (Stream::Agent, "the line above was longer")];
+                log.push(seq, if cut { &lines } else { &lines[..1] });
             }
             FromGuest::LogLost { lines } => {
-                log.push(Stream::Agent, &format!("{lines} lines were lost here"))
+                log.push(seq, &[(Stream::Agent, &format!("{lines} lines were lost here"))]);
             }
             FromGuest::Exited { code } => {
                 self.with.progress.send_modify(|p| p.exited = Some(code));
-                self.tell(GuestEvent::RunnerExited { code }).await;
+                self.tell(seq, GuestEvent::RunnerExited { code }).await;
             }
             FromGuest::Failed { step, error } => {
                 return Err(Break::Over(format!("{step}: {error}")));
@@ -193,15 +198,15 @@ impl<'a, V: Vmm> Talk<'a, V> {
     }
 
     /// Reports a fact, each kind once: a guest cannot flood the daemon with them.
-    async fn tell(&mut self, said: GuestEvent) {
+    async fn tell(&mut self, seq: u64, said: GuestEvent) {
         let kind = discriminant(&said);
         if self.told.contains(&kind) {
             return;
         }
         self.told.push(kind);
-        let vm = self.with.vm;
+        let (event, kept) = (Event::Guest { vm: self.with.vm, said }, Some(self.unkept.push(seq)));
         // The daemon that ends takes no more facts.
-        let _ = self.with.events.send(Event::Guest { vm, said }).await;
+        let _ = self.with.events.send(Told { event, kept }).await;
     }
 
     async fn fail(&mut self, why: String) {
@@ -212,7 +217,8 @@ impl<'a, V: Vmm> Talk<'a, V> {
             tail => format!("{why}; its console ends with:\n{tail}"),
         };
         self.with.progress.send_modify(|p| p.failed = Some(why.clone()));
-        self.tell(GuestEvent::Failed { why }).await;
+        let event = Event::Guest { vm: self.with.vm, said: GuestEvent::Failed { why } };
+        let _ = self.with.events.send(Told { event, kept: None }).await;
     }
 }
 

@@ -14,12 +14,14 @@ pub mod log;
 mod once;
 mod pace;
 mod scan;
+mod told;
 
 #[cfg(test)]
 mod tests;
 
 pub use error::Error;
 pub use layout::Layout;
+pub use told::Told;
 
 /// Where a guest's console goes is part of an order to launch.
 pub use crate::vmm::Console;
@@ -27,7 +29,6 @@ pub use crate::vmm::Console;
 use crate::images::{Images, Source};
 use crate::net::Net;
 use crate::vmm::{Boot, Drive, Vmm};
-use flint_core::event::Event;
 use flint_core::id::{HostId, Slot, VmId};
 use flint_core::units::Resources;
 use flint_wire::{ToGuest, Work, frame};
@@ -79,7 +80,7 @@ pub struct Host<V, N, I> {
     vmm: Arc<V>,
     net: N,
     images: I,
-    events: mpsc::Sender<Event>,
+    events: mpsc::Sender<Told>,
     locks: Locks,
     known: Mutex<Known>,
 }
@@ -104,7 +105,7 @@ struct Guest {
 
 impl<V: Vmm, N: Net, I: Images> Host<V, N, I> {
     /// A host over these seams. Guests' facts go to `events`; a receiver that is dropped loses them, no more.
-    pub fn new(options: Options, vmm: V, net: N, images: I, events: mpsc::Sender<Event>) -> Self {
+    pub fn new(options: Options, vmm: V, net: N, images: I, events: mpsc::Sender<Told>) -> Self {
         let vmm = Arc::new(vmm);
         Host { options, vmm, net, images, events, locks: Locks::default(), known: Mutex::default() }
     }
@@ -200,7 +201,8 @@ impl<V: Vmm, N: Net, I: Images> Host<V, N, I> {
     }
 
     fn follow(&self, vm: VmId, setup: Option<Setup>, patience: Duration) {
-        let log = Arc::new(Log::open(&self.options.layout.log(vm)));
+        let file = self.options.layout.log(vm);
+        let log = Arc::new(if setup.is_some() { Log::begin(&file) } else { Log::resume(&file) });
         let (progress, watched) = watch::channel(Progress::default());
         // One order in a guest's life.
         let (orders, taking) = mpsc::channel(1);

@@ -31,9 +31,15 @@ impl Pace {
         }
     }
 
-    pub(super) fn owes_ack(&mut self, heard: u64) -> bool {
-        let owes = heard > self.acked;
-        self.acked = heard;
+    /// Whether `seq` is to be acknowledged: then it is taken to be.
+    pub(super) fn owes_ack(&mut self, seq: u64) -> bool {
+        let owes = seq > self.acked;
+        self.acked = self.acked.max(seq);
         owes
+    }
+
+    /// On a new connection nothing has been acknowledged.
+    pub(super) fn forget_acks(&mut self) {
+        self.acked = 0;
     }
 }

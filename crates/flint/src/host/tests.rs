@@ -1,6 +1,6 @@
 //! Launch, destroy and the conversation, over small made-up seams.
 
-use super::{Error, Host, LaunchOrder, Layout, Options};
+use super::{Error, Host, LaunchOrder, Layout, Options, Told};
 use crate::images::{self, Bundle, Images, Source};
 use crate::net::{self, Attached, Net};
 use crate::vmm::{self, Boot, Channel, Console, Inventory, Nic, Vmm};
@@ -112,13 +112,22 @@ struct Bench {
     calls: Calls,
     guests: mpsc::UnboundedReceiver<UnixStream>,
     end: watch::Sender<Option<GuestEnd>>,
-    events: mpsc::Receiver<Event>,
+    events: mpsc::Receiver<Told>,
     dir: tempfile::TempDir,
 }
 
 impl Bench {
     fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Bench::at(tempfile::tempdir().unwrap())
+    }
+
+    /// The next daemon over the same directory. What the first one held is given back: it ends with the test.
+    fn next_daemon(self) -> (Self, impl Sized) {
+        let Bench { dir, host, calls, guests, end, events } = self;
+        (Bench::at(dir), (host, calls, guests, end, events))
+    }
+
+    fn at(dir: tempfile::TempDir) -> Self {
         let calls = Calls::default();
         let (to_guests, guests) = mpsc::unbounded_channel();
         let (end, _) = watch::channel(None);
@@ -159,14 +168,19 @@ impl Bench {
     }
 
     async fn fact(&mut self) -> GuestEvent {
-        match self.events.recv().await.unwrap() {
+        match self.told().await.settle() {
             Event::Guest { vm: VM, said } => said,
             other => panic!("no guest's fact: {other:?}"),
         }
     }
 
+    /// A fact that nobody has kept yet.
+    async fn told(&mut self) -> Told {
+        self.events.recv().await.unwrap()
+    }
+
     async fn exit(&mut self) -> GuestEnd {
-        match self.events.recv().await.unwrap() {
+        match self.told().await.event {
             Event::Host(HostEvent::Exited { vm: VM, end }) => end,
             other => panic!("not the end: {other:?}"),
         }
@@ -291,11 +305,11 @@ async fn work_waits_until_the_guest_is_configured_and_comes_once() {
         agent.greet(false).await;
         let configure = agent.read().await;
         agent.say(r#"{"seq":1,"say":"ready","kernel_ms":1,"agent_ms":1}"#).await;
-        (configure, agent.read().await, agent.read().await, agent)
+        (configure, agent.read().await, agent)
     };
     let (said, armed) = tokio::join!(agent, bench.host.arm(VM, work()));
     armed.unwrap();
-    assert!(said.0.contains("configure") && said.1.contains("ack") && said.2.contains("command"));
+    assert!(said.0.contains("configure") && said.1.contains("command"));
     let second = bench.host.arm(VM, work());
     let third = bench.host.arm(VM, work());
     let (second, third) = tokio::join!(biased_timeout(second), third);
@@ -361,8 +375,135 @@ async fn an_adopted_guest_goes_on_where_it_was() {
     let mut agent = bench.guest().await;
     agent.greet(true).await;
     agent.say(r#"{"seq":17,"say":"job_done"}"#).await;
-    assert_eq!(agent.read().await, r#"{"say":"ack","seq":17}"#);
+    assert_eq!(agent.read().await, r#"{"say":"ack","seq":16}"#);
     assert_eq!(bench.fact().await, GuestEvent::JobDone);
+    assert_eq!(agent.read().await, r#"{"say":"ack","seq":17}"#);
+}
+
+#[tokio::test]
+async fn a_fact_is_acknowledged_when_it_is_kept_and_what_follows_it_not_before() {
+    let (mut bench, mut agent) = Bench::ready().await;
+    agent.say(r#"{"seq":2,"say":"listening"}"#).await;
+    agent.say(r#"{"seq":3,"say":"log","stream":"out","text":"after it"}"#).await;
+    let listening = bench.told().await;
+    agent.say(r#"{"seq":4,"say":"job_started"}"#).await;
+    let started = bench.told().await;
+    // All is heard, and nothing can be said of it.
+    assert_eq!(biased_timeout(agent.read()).await, None);
+    listening.settle();
+    assert_eq!(agent.read().await, r#"{"say":"ack","seq":3}"#);
+    started.settle();
+    assert_eq!(agent.read().await, r#"{"say":"ack","seq":4}"#);
+}
+
+#[tokio::test]
+async fn a_daemon_that_died_before_its_commit_leaves_the_fact_to_the_next_one() {
+    let (mut bench, mut agent) = Bench::ready().await;
+    agent.say(r#"{"seq":2,"say":"listening"}"#).await;
+    agent.say(r#"{"seq":3,"say":"log","stream":"out","text":"once"}"#).await;
+    drop(bench.told().await);
+    let (mut next, _first) = bench.next_daemon();
+    next.host.adopt(VM, SLOT);
+    let mut agent = next.guest().await;
+    agent.greet(true).await;
+    agent.say(r#"{"seq":2,"say":"listening"}"#).await;
+    agent.say(r#"{"seq":3,"say":"log","stream":"out","text":"once"}"#).await;
+    agent.say(r#"{"seq":4,"say":"log","stream":"out","text":"and more"}"#).await;
+    assert_eq!(agent.read().await, r#"{"say":"ack","seq":1}"#);
+    assert_eq!(next.fact().await, GuestEvent::Listening);
+    assert_eq!(agent.read().await, r#"{"say":"ack","seq":4}"#);
+    let log = String::from_utf8(next.host.kept_log(VM, 10_000)).unwrap();
+    let texts: Vec<_> =
+        log.lines().filter_map(|line| line.split_once(" out ")).map(|(_, t)| t).collect();
+    assert_eq!(texts, ["once", "and more"]);
+    let shown: Vec<_> = next.host.log(VM).unwrap().past.into_iter().map(|line| line.text).collect();
+    assert_eq!(shown, ["once", "and more"]);
+}
+
+#[tokio::test]
+async fn an_acknowledgement_that_was_lost_with_its_connection_is_given_again() {
+    let (mut bench, agent) = Bench::ready().await;
+    drop(agent);
+    let mut agent = bench.guest().await;
+    agent.greet(true).await;
+    agent.say(r#"{"seq":1,"say":"ready","kernel_ms":900,"agent_ms":100}"#).await;
+    assert_eq!(agent.read().await, r#"{"say":"ack","seq":1}"#);
+}
+
+#[tokio::test]
+async fn a_whole_conversation_with_an_agent_of_the_oldest_version_has_not_changed_by_a_byte() {
+    let golden = include_str!("../../../wire/tests/golden/conversation-1.txt");
+    let mut bench = Bench::new();
+    bench.host.launch(Bench::order()).await.unwrap();
+    let mut agent = bench.guest().await;
+    let mut nonce = String::new();
+    for line in golden.lines() {
+        if let Some(host) = line.strip_prefix("> ") {
+            if host.contains("jit_config") {
+                let work = Work::Runner { jit_config: Secret::new("e30=".to_owned()) };
+                bench.host.arm(VM, work).await.unwrap();
+            }
+            let said = agent.read().await;
+            if host.contains("{nonce}") {
+                nonce = field(&said, "nonce");
+            }
+            let random = [
+                ("{nonce}", &nonce),
+                ("{entropy}", &field(&said, "entropy")),
+                ("{time}", &field(&said, "time_unix_ns")),
+            ];
+            let expected = random
+                .iter()
+                .fold(host.to_owned(), |line, (name, value)| line.replace(name, value));
+            assert_eq!(said, expected);
+        } else if let Some(guest) = line.strip_prefix("< ") {
+            agent.say(&guest.replace("{nonce}", &nonce)).await;
+            if ["ready", "listening", "job_started", "job_done", "exited"]
+                .iter()
+                .any(|say| guest.contains(&format!(r#""say":"{say}""#)))
+            {
+                bench.fact().await;
+            }
+        }
+    }
+    let log = String::from_utf8(bench.host.kept_log(VM, 10_000)).unwrap();
+    for text in [
+        "2 out √ Connected to GitHub",
+        "5 err a line that was longer",
+        "6 agent 9 lines were lost here",
+    ] {
+        assert!(log.contains(text), "{log}");
+    }
+}
+
+/// A field of a line as text, without its quotes; empty when it has none.
+fn field(line: &str, name: &str) -> String {
+    let fields: BTreeMap<String, serde_json::Value> = serde_json::from_str(line).unwrap();
+    fields
+        .get(name)
+        .map_or_else(String::new, |value| value.to_string().trim_matches('"').to_owned())
+}
+
+#[tokio::test]
+async fn an_agent_of_a_newer_version_or_with_a_garbled_hello_fails_with_the_reason() {
+    for (protocol, why) in [
+        ("2", "speaks version 2, this flint version 1"),
+        ("0", "version 0"),
+        ("\"two\"", "message `hello`"),
+    ] {
+        let mut bench = Bench::new();
+        bench.host.launch(Bench::order()).await.unwrap();
+        let mut agent = bench.guest().await;
+        let nonce = field(&agent.read().await, "nonce");
+        let rest = r#""agent":"t","boot_id":"b","kernel":"k","configured":false"#;
+        agent
+            .say(&format!(
+                r#"{{"seq":0,"say":"hello","protocol":{protocol},"nonce":"{nonce}",{rest}}}"#
+            ))
+            .await;
+        let GuestEvent::Failed { why: said } = bench.fact().await else { panic!("no failure") };
+        assert!(said.contains(why), "{said}");
+    }
 }
 
 #[tokio::test]
@@ -398,8 +539,7 @@ async fn a_run_prints_the_commands_lines_and_gives_its_code() {
         agent.greet(false).await;
         agent.read().await;
         agent.say(r#"{"seq":1,"say":"ready","kernel_ms":1,"agent_ms":1}"#).await;
-        agent.read().await;
-        agent.read().await;
+        assert!(agent.read().await.contains("command"));
         for n in 2..200 {
             agent.say(&format!(r#"{{"seq":{n},"say":"log","stream":"out","text":"{n}"}}"#)).await;
         }

@@ -25,6 +25,37 @@ impl Bounded {
         Ok(Bounded { path: path.to_owned(), file, size, bound })
     }
 
+    /// As [`Bounded::open`], without what an earlier use of the name left.
+    ///
+    /// # Errors
+    /// When that cannot be removed, or the file not be made.
+    pub fn anew(path: &Path, bound: u64) -> io::Result<Bounded> {
+        for left in [old(path), path.to_owned()] {
+            match fs::remove_file(left) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Bounded::open(path, bound)
+    }
+
+    /// As [`Bounded::open`], for a file of lines whose writer may have been killed in the middle of one: what stands
+    /// after the last newline goes. No line is longer than `longest`.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, read or cut.
+    pub fn resume(path: &Path, bound: u64, longest: u64) -> io::Result<Bounded> {
+        let mut opened = Bounded::open(path, bound)?;
+        let end = last(path, longest)?;
+        let whole = end.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let cut = (end.len() - whole) as u64;
+        if cut > 0 {
+            opened.size -= cut;
+            opened.file.set_len(opened.size)?;
+        }
+        Ok(opened)
+    }
+
     /// Appends. One write may be cut in two by the bound, never lost.
     ///
     /// # Errors

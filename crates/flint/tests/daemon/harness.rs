@@ -4,7 +4,7 @@ use flint::daemon::clock::Clock;
 use flint::daemon::controller::{Controller, Ends};
 use flint::daemon::dispatch::{Dispatcher, Hands, Recipe};
 use flint::daemon::door::{Door, View, Window};
-use flint::host::{Host, Layout, Options};
+use flint::host::{self, Host, Layout, Options};
 use flint::images::Source;
 use flint::store::{self, Change, History, Query, Sqlite, Store};
 use flint_core::audit::audit;
@@ -219,8 +219,8 @@ impl Bench {
         tasks.spawn(hands.run(orders));
         let facts = door.clone();
         tasks.spawn(async move {
-            while let Some(event) = told.recv().await {
-                facts.tell(event).await;
+            while let Some(host::Told { event, kept }) = told.recv().await {
+                facts.keep(event, kept).await;
             }
         });
         tasks.spawn(carry(Arc::clone(&self.webhooks), door.clone(), Arc::clone(&clock)));
@@ -246,7 +246,7 @@ impl Bench {
         all
     }
 
-    pub(super) fn host(&self, tell: mpsc::Sender<Event>) -> FakeHost {
+    pub(super) fn host(&self, tell: mpsc::Sender<host::Told>) -> FakeHost {
         let options = Options { id: HOST, layout: Layout::new(self.dir.path()), uid_base: 100_000 };
         let outside = || self.outside.clone();
         let (vmm, net, images) = (FakeVmm(outside()), FakeNet(outside()), FakeImages(outside()));

@@ -21,7 +21,7 @@ struct Hands {
     facts: mpsc::Receiver<Knock>,
     _window: watch::Sender<View>,
     _tasks: JoinSet<()>,
-    _guests: mpsc::Receiver<Event>,
+    _guests: mpsc::Receiver<flint::host::Told>,
 }
 
 impl Hands {
@@ -50,7 +50,7 @@ impl Hands {
     async fn end(&mut self) -> Option<(OrderNumber, Vec<Event>)> {
         let hour = Duration::from_secs(3_600);
         match tokio::time::timeout(hour, self.facts.recv()).await {
-            Ok(Some(Knock::Facts { events, ended: Some(order) })) => Some((order, events)),
+            Ok(Some(Knock::Facts { events, ended: Some(order), .. })) => Some((order, events)),
             Ok(Some(_)) => panic!("a fact that belongs to no order"),
             Ok(None) | Err(_) => None,
         }

@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 /// A daemon's hands on the lab's host, and the facts they report.
 struct Daemon {
     host: Host<Firecracker, HostNet, LocalImages>,
-    facts: mpsc::Receiver<Event>,
+    facts: mpsc::Receiver<host::Told>,
 }
 
 impl Daemon {
@@ -43,7 +43,7 @@ impl Daemon {
 
     /// The next fact about [`VM`]'s guest.
     async fn guest_says(&mut self) -> GuestEvent {
-        match within("reporting a fact", self.facts.recv()).await {
+        match within("reporting a fact", self.facts.recv()).await.map(host::Told::settle) {
             Some(Event::Guest { vm: VM, said }) => said,
             other => panic!("no word of the guest: {other:?}"),
         }
@@ -51,7 +51,7 @@ impl Daemon {
 
     /// The last fact about [`VM`].
     async fn end(&mut self) -> GuestEnd {
-        match within("reporting the end", self.facts.recv()).await {
+        match within("reporting the end", self.facts.recv()).await.map(host::Told::settle) {
             Some(Event::Host(HostEvent::Exited { vm: VM, end })) => end,
             other => panic!("no end: {other:?}"),
         }
@@ -171,7 +171,7 @@ fn the_next_daemon_takes_over_a_job_and_hears_its_end() {
         lab.press_ctrl_alt_del().await;
         // What the last daemon had not acknowledged comes again before the end.
         let end = loop {
-            match within("reporting the end", next.facts.recv()).await {
+            match within("reporting the end", next.facts.recv()).await.map(host::Told::settle) {
                 Some(Event::Host(HostEvent::Exited { vm: VM, end })) => break end,
                 Some(Event::Guest { .. }) => {}
                 other => panic!("{other:?}"),
