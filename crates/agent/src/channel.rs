@@ -83,6 +83,7 @@ fn hear_port(port: OwnedFd, heard: &Sender<Input>) {
         let mut fds = [PollFd::new(&*ear.link, PollFlags::IN)];
         let here = poll(&mut fds, None).is_ok() && fds[0].revents().contains(PollFlags::IN);
         if !here || !ear.read(heard) {
+            ear.gone(heard);
             thread::sleep(HOST_AWAY);
         }
     }
@@ -101,6 +102,7 @@ fn hear_vsock(listener: &OwnedFd, heard: &Sender<Input>) {
         let (knocked, spoke) =
             (!fds[0].revents().is_empty(), fds.get(1).is_some_and(|fd| !fd.revents().is_empty()));
         if spoke && !current.as_mut().is_some_and(|ear| ear.read(heard)) {
+            current.iter_mut().for_each(|ear| ear.gone(heard));
             hang_up(current.take());
         }
         if knocked && let Ok(Some(stream)) = sys::vsock_accept(listener) {
@@ -128,6 +130,14 @@ struct Ear {
 impl Ear {
     fn new(link: Arc<OwnedFd>) -> Self {
         Ear { link, decoder: Decoder::new(), greeted: false }
+    }
+
+    /// Nobody is at the other end. Whoever comes next says hello first.
+    fn gone(&mut self, heard: &Sender<Input>) {
+        if std::mem::take(&mut self.greeted) {
+            // The talk takes inputs until the power goes off.
+            let _sent = heard.send(Input::Away);
+        }
     }
 
     /// Reads once; `false` if there is nobody at the other end.

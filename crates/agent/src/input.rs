@@ -14,6 +14,8 @@ pub(crate) enum Input {
         /// Where to answer.
         link: Arc<OwnedFd>,
     },
+    /// The host is gone. Another one may come.
+    Away,
     /// The host said something else.
     Host(ToGuest),
     /// The host said something that is no message.

@@ -118,6 +118,12 @@ impl Outbox {
         self.changed.notify_all();
     }
 
+    /// The host is gone: what it did not acknowledge counts as never written.
+    pub(crate) fn disconnect(&self) {
+        self.lock().link = None;
+        self.changed.notify_all();
+    }
+
     /// The host has everything up to this number.
     pub(crate) fn forget(&self, seq: u64) {
         let mut state = self.lock();
@@ -228,7 +234,7 @@ pub(crate) fn write_on_a_thread(outbox: &Arc<Outbox>) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::Outbox;
+    use super::{Outbox, Rest};
     use flint_wire::guest::Stream;
     use flint_wire::{FromGuest, Said};
     use std::fs::File;
@@ -301,5 +307,20 @@ mod tests {
         assert!(outbox.lock().next().is_none());
         outbox.connect(nowhere(), &hello());
         assert_eq!(written(&outbox).len(), 2);
+    }
+
+    #[test]
+    fn what_a_host_that_went_away_had_not_acknowledged_waits_for_the_next_one() {
+        let outbox = Outbox::new();
+        outbox.connect(nowhere(), &hello());
+        outbox.say(FromGuest::Exited { code: 0 });
+        written(&outbox);
+        assert_eq!(outbox.rest(), Rest::Unacknowledged);
+        outbox.disconnect();
+        assert_eq!(outbox.rest(), Rest::Unwritten);
+        outbox.connect(nowhere(), &hello());
+        assert_eq!(written(&outbox).len(), 2);
+        outbox.forget(1);
+        assert_eq!(outbox.rest(), Rest::Nothing);
     }
 }

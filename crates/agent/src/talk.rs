@@ -18,8 +18,9 @@ use std::time::{Duration, Instant};
 
 /// Written but not acknowledged: the host is there and had the time to read.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(2);
-/// Not written: the host may be on its way back.
-const UNWRITTEN: Duration = Duration::from_secs(10);
+/// The host is away, perhaps restarting: its service manager takes seconds for that, and it looks at its host then.
+/// Nobody else can use this guest's place meanwhile.
+const UNWRITTEN: Duration = Duration::from_secs(120);
 
 /// Whether the life goes on.
 #[derive(PartialEq, Eq)]
@@ -109,6 +110,7 @@ impl Talk {
                 Ok(Input::Hello { nonce, link }) => {
                     self.outbox.connect(link, &self.hello(nonce));
                 }
+                Ok(Input::Away) => self.outbox.disconnect(),
                 Ok(Input::Host(ToGuest::Ack { seq })) => self.outbox.forget(seq),
                 Ok(_) | Err(_) => {}
             }
@@ -118,6 +120,7 @@ impl Talk {
     fn take(&mut self, input: Input) -> Result<Life, Error> {
         match input {
             Input::Hello { nonce, link } => self.outbox.connect(link, &self.hello(nonce)),
+            Input::Away => self.outbox.disconnect(),
             Input::Host(message) => return self.obey(message),
             Input::Garbled(error) => self.remark(error.to_string()),
             Input::Listening if !self.told.listening && !self.told.started => {

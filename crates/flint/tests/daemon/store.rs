@@ -3,8 +3,8 @@
 use super::harness::{Bench, request};
 use flint::daemon::door::{NotStored, Taken};
 use flint::store::{Error, Sqlite};
-use flint_core::event::{Event, ForgeEvent};
-use flint_core::id::JobKey;
+use flint_core::event::{Event, ForgeEvent, GuestEvent};
+use flint_core::id::{JobKey, VmId};
 use tokio::task::JoinSet;
 
 #[tokio::test(start_paused = true)]
@@ -44,6 +44,20 @@ async fn no_fact_of_the_host_is_lost_while_the_store_refuses() {
             view.world.vms.is_empty() && outside.leftovers().is_empty()
         })
         .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_tells_a_fact_hears_that_it_is_kept_when_it_is_on_disk_and_not_before() {
+    let bench = Bench::new(&["small"]);
+    let mut daemon = bench.start().await;
+    bench.books.refuse(|events| matches!(events, [.., Event::Guest { .. }]));
+    let (kept, mut told) = tokio::sync::oneshot::channel();
+    let fact = Event::Guest { vm: VmId(1), said: GuestEvent::Listening };
+    daemon.door.keep(fact, Some(kept)).await;
+    daemon.until("the disk refused", |_, _| bench.books.open().refused > 1).await;
+    assert!(told.try_recv().is_err());
+    bench.books.accept();
+    assert_eq!(told.await, Ok(()));
 }
 
 #[tokio::test(start_paused = true)]
