@@ -21,6 +21,7 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
             "error",
             "forge",
             "host",
+            "steps",
             "store",
             "images::Error",
             "images::Images",
@@ -32,7 +33,7 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
             "vmm::Vmm",
         ],
     ),
-    ("host", &["vmm", "net", "images", "sys"]),
+    ("host", &["vmm", "net", "images", "steps", "sys"]),
     ("vmm", &["error", "sys"]),
     ("net", &["sys", "vmm::Nic"]),
     ("images", &["sys"]),
@@ -46,6 +47,8 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
     // Two rooms of plain words: what the API socket says, and how a chain of causes is told.
     ("api", &[]),
     ("error", &[]),
+    // The steps at which a test may kill the daemon: names, and one call that is nothing without its feature.
+    ("steps", &["sys::kill_point"]),
     ("sys", &[]),
 ];
 

@@ -76,6 +76,25 @@ pub enum FromGuest {
     Bye,
 }
 
+impl FromGuest {
+    /// Whether a guest can only say this with its work in hand.
+    #[must_use]
+    pub fn shows_work(&self) -> bool {
+        match self {
+            FromGuest::Listening
+            | FromGuest::JobStarted
+            | FromGuest::JobDone
+            | FromGuest::Exited { .. } => true,
+            FromGuest::Log { stream, .. } => matches!(stream, Stream::Out | Stream::Err),
+            FromGuest::Hello { .. }
+            | FromGuest::Ready { .. }
+            | FromGuest::LogLost { .. }
+            | FromGuest::Failed { .. }
+            | FromGuest::Bye => false,
+        }
+    }
+}
+
 /// Where a log line came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

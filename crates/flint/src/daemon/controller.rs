@@ -5,6 +5,7 @@
 use super::clock::Clock;
 use super::dispatch::Batch;
 use super::door::{Knock, NotStored, OrderNumber, Taken, View};
+use crate::steps::{self, Step};
 use crate::store::{Change, Store};
 use flint_core::audit::audit;
 use flint_core::event::Event;
@@ -158,8 +159,16 @@ impl<S: Store, C: Clock> Controller<S, C> {
         }
         let Plan { world, actions, waits, wake_at } = plan(&folded, now);
         let change = Change { at: now, events: &events, deliveries: &guids, records: &records };
+        match waiting.is_empty() {
+            true => steps::before(Step::PlanCommit),
+            false => steps::before(Step::DeliveryCommit),
+        }
         match self.store.commit(&self.world, &world, change) {
             Ok(()) => {
+                match waiting.is_empty() {
+                    true => steps::after(Step::PlanCommit),
+                    false => steps::after(Step::DeliveryCommit),
+                }
                 log_changes(&self.world, &world);
                 self.world = Arc::new(world);
                 self.wake_at = wake_at;

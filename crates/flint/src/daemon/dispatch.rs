@@ -140,11 +140,11 @@ impl<F: Forge, V: Vmm, N: Net, I: Images, C: Clock> Dispatcher<F, V, N, I, C> {
                 let (host, asked) = (Arc::clone(&self.hands.host), self.hands.clock.now());
                 let world = Arc::clone(&self.window.borrow().world);
                 let owned = world.vms.values().map(|vm| vm.slot).collect();
-                self.running.spawn(orders::scan(host, id, owned, asked))
+                self.running.spawn(super::asks::host(host, id, owned, asked))
             }
             Action::Ask { question } => {
                 let (forge, asked) = (Arc::clone(&self.hands.forge), self.hands.clock.now());
-                self.running.spawn(orders::ask(forge, self.door.clone(), question, asked))
+                self.running.spawn(super::asks::forge(forge, self.door.clone(), question, asked))
             }
         };
         self.next.0 += 1;
@@ -165,7 +165,7 @@ impl<F: Forge, V: Vmm, N: Net, I: Images, C: Clock> Dispatcher<F, V, N, I, C> {
         let order = self.in_flight.remove(&id);
         if let Some(secret) = outcome.hand_over {
             let (host, window) = (Arc::clone(&self.hands.host), self.window.clone());
-            self.running.spawn(orders::hand_over(host, window, secret));
+            self.running.spawn(super::hand_over::hand_over(host, window, secret));
         }
         match order {
             // A launch that went well ends with nothing to tell: the guest does that.

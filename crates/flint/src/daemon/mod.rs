@@ -4,11 +4,13 @@
 //! [`api`] face the outside. It knows the seams, and not what is behind them.
 
 pub mod api;
+mod asks;
 pub mod clock;
 pub mod controller;
 pub mod dispatch;
 pub mod door;
 pub mod front;
+mod hand_over;
 mod logs;
 pub mod metrics;
 mod orders;

@@ -9,13 +9,12 @@ use crate::host::follow::Follower;
 use crate::host::greet::{Break, Opened, configure, greet};
 use crate::host::pace::Pace;
 use crate::host::told::{Told, Unkept};
+use crate::steps::{self, Step};
 use crate::sys::{bounded, clock};
 use crate::vmm::{Channel, Vmm};
 use flint_core::event::{Event, GuestEvent};
 use flint_core::units::Timestamp;
-use flint_wire::guest::Stream;
 use flint_wire::{FromGuest, Said, ToGuest, frame};
-use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -39,7 +38,6 @@ pub(super) struct Talk<'a, V> {
     heard: u64,
     unkept: Unkept,
     ready: bool,
-    told: Vec<Discriminant<GuestEvent>>,
     /// Work was taken for this guest; it gets no other.
     armed: bool,
     /// Work that was written but that nothing shows to have arrived: written again after a reconnect, else gone.
@@ -49,8 +47,8 @@ pub(super) struct Talk<'a, V> {
 
 impl<'a, V: Vmm> Talk<'a, V> {
     pub(super) fn new(with: Follower<V>, ended: &'a AtomicBool) -> Self {
-        let (told, pace, unkept) = (Vec::new(), Pace::new(), Unkept::default());
-        Talk { with, ended, heard: 0, unkept, ready: false, told, armed: false, work: None, pace }
+        let (pace, unkept) = (Pace::new(), Unkept::default());
+        Talk { with, ended, heard: 0, unkept, ready: false, armed: false, work: None, pace }
     }
 
     pub(super) async fn all(&mut self) {
@@ -149,7 +147,9 @@ impl<'a, V: Vmm> Talk<'a, V> {
                 Some(order) = self.with.orders.recv(), if self.ready && !self.armed => {
                     self.armed = true;
                     let line = self.work.insert(order.line);
+                    steps::before(Step::Secret);
                     to.write_all(line).await?;
+                    steps::after(Step::Secret);
                     // Whoever asked may have given up waiting.
                     let _ = order.taken.send(());
                 }
@@ -163,7 +163,7 @@ impl<'a, V: Vmm> Talk<'a, V> {
             return Ok(());
         }
         self.heard = said.seq;
-        if shows_work(&said.message) {
+        if said.message.shows_work() {
             // Overwritten as it goes.
             self.work = None;
         }
@@ -179,13 +179,8 @@ impl<'a, V: Vmm> Talk<'a, V> {
             FromGuest::Listening => self.tell(seq, GuestEvent::Listening).await,
             FromGuest::JobStarted => self.tell(seq, GuestEvent::Busy).await,
             FromGuest::JobDone => self.tell(seq, GuestEvent::JobDone).await,
-            FromGuest::Log { stream, text, cut } => {
-                let lines = [(stream, text.as_str()), (Stream::Agent, "the line above was longer")];
-                log.push(seq, if cut { &lines } else { &lines[..1] });
-            }
-            FromGuest::LogLost { lines } => {
-                log.push(seq, &[(Stream::Agent, &format!("{lines} lines were lost here"))]);
-            }
+            FromGuest::Log { stream, text, cut } => log.said(seq, (stream, &text), cut),
+            FromGuest::LogLost { lines } => log.lost(seq, lines),
             FromGuest::Exited { code } => {
                 self.with.progress.send_modify(|p| p.exited = Some(code));
                 self.tell(seq, GuestEvent::RunnerExited { code }).await;
@@ -197,16 +192,12 @@ impl<'a, V: Vmm> Talk<'a, V> {
         Ok(())
     }
 
-    /// Reports a fact, each kind once: a guest cannot flood the daemon with them.
+    /// Reports a fact, each kind once.
     async fn tell(&mut self, seq: u64, said: GuestEvent) {
-        let kind = discriminant(&said);
-        if self.told.contains(&kind) {
-            return;
-        }
-        self.told.push(kind);
-        let (event, kept) = (Event::Guest { vm: self.with.vm, said }, Some(self.unkept.push(seq)));
+        let Some(kept) = self.unkept.push(seq, said.clone()) else { return };
+        let event = Event::Guest { vm: self.with.vm, said };
         // The daemon that ends takes no more facts.
-        let _ = self.with.events.send(Told { event, kept }).await;
+        let _ = self.with.events.send(Told { event, kept: Some(kept) }).await;
     }
 
     async fn fail(&mut self, why: String) {
@@ -219,21 +210,5 @@ impl<'a, V: Vmm> Talk<'a, V> {
         self.with.progress.send_modify(|p| p.failed = Some(why.clone()));
         let event = Event::Guest { vm: self.with.vm, said: GuestEvent::Failed { why } };
         let _ = self.with.events.send(Told { event, kept: None }).await;
-    }
-}
-
-/// Whether a guest can only say this with its work in hand.
-fn shows_work(message: &FromGuest) -> bool {
-    match message {
-        FromGuest::Listening
-        | FromGuest::JobStarted
-        | FromGuest::JobDone
-        | FromGuest::Exited { .. } => true,
-        FromGuest::Log { stream, .. } => matches!(stream, Stream::Out | Stream::Err),
-        FromGuest::Hello { .. }
-        | FromGuest::Ready { .. }
-        | FromGuest::LogLost { .. }
-        | FromGuest::Failed { .. }
-        | FromGuest::Bye => false,
     }
 }

@@ -97,9 +97,20 @@ impl Log {
         Log { kept: Mutex::new(kept) }
     }
 
+    /// Takes a line, and a remark if the guest had to cut it.
+    pub(super) fn said(&self, seq: u64, line: (Stream, &str), cut: bool) {
+        let lines = [line, (Stream::Agent, "the line above was longer")];
+        self.push(seq, if cut { &lines } else { &lines[..1] });
+    }
+
+    /// Takes the guest's word that it had to drop lines.
+    pub(super) fn lost(&self, seq: u64, lines: u64) {
+        self.push(seq, &[(Stream::Agent, &format!("{lines} lines were lost here"))]);
+    }
+
     /// Takes what was said under one number, unless it was taken before. On return it outlives this process, though
     /// not this machine.
-    pub(super) fn push(&self, seq: u64, lines: &[(Stream, &str)]) {
+    fn push(&self, seq: u64, lines: &[(Stream, &str)]) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if seq <= kept.last {
             return;
@@ -226,7 +237,7 @@ mod tests {
         let path = dir.path().join("log");
         let log = Log::begin(&path);
         out(&log, 3, "three");
-        log.push(4, &[(Stream::Out, "four"), (Stream::Agent, "the line above was longer")]);
+        log.said(4, (Stream::Out, "four"), true);
         drop(log);
         let log = Log::resume(&path);
         let past: Vec<String> = log.view().past.into_iter().map(|line| line.text).collect();

@@ -28,6 +28,7 @@ pub use crate::vmm::Console;
 
 use crate::images::{Images, Source};
 use crate::net::Net;
+use crate::steps::{self, Step};
 use crate::vmm::{Boot, Drive, Vmm};
 use flint_core::id::{HostId, Slot, VmId};
 use flint_core::units::Resources;
@@ -126,11 +127,15 @@ impl<V: Vmm, N: Net, I: Images> Host<V, N, I> {
         self.known().slots.insert(slot, vm);
         let disks = |source| Error::Images { vm, source };
         let bundle = self.images.ensure(&order.source).await.map_err(disks)?;
+        steps::before(Step::Disk);
         let scratch = self.images.scratch_for(vm, order.shape.disk).await.map_err(disks)?;
+        steps::after(Step::Disk);
         self.not_destroyed(vm)?;
         let uid = self.options.uid_base + u32::from(slot.0);
+        steps::before(Step::Network);
         let attached = self.net.attach(slot, uid).await;
         let attached = attached.map_err(|source| Error::Net { vm, source })?;
+        steps::after(Step::Network);
         self.not_destroyed(vm)?;
         let read_only = |path| Drive { path, writable: false };
         let mut drives = vec![read_only(bundle.base), Drive { path: scratch, writable: true }];
@@ -146,7 +151,9 @@ impl<V: Vmm, N: Net, I: Images> Host<V, N, I> {
             console: order.console,
         };
         self.make_room_for_logs();
+        steps::before(Step::Vmm);
         self.vmm.boot(boot).await.map_err(|source| Error::Vmm { vm, source })?;
+        steps::after(Step::Vmm);
         self.follow(vm, Some(Setup { network: Some(attached.guest) }), order.boot_timeout);
         Ok(())
     }

@@ -9,6 +9,8 @@ pub mod cgroup;
 pub mod clock;
 pub mod fs;
 pub mod host_facts;
+#[cfg(feature = "kill-points")]
+pub mod kill_point;
 pub mod kvm;
 pub mod netns;
 pub mod process;
