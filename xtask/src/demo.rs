@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: makes what the demo needs, then runs it.
+//! `cargo xtask demo` and `cargo xtask kill-matrix`: make what the made-up GitHub's jobs need, then run them.
 
 use crate::cargo::{cargo, run};
 use crate::guest::{self, FilesystemArgs, KernelArgs};
@@ -19,9 +19,22 @@ pub(crate) fn demo(arguments: &[String]) -> Result<bool> {
     Ok(demo.args(arguments).status()?.success())
 }
 
+/// Builds what is missing, and says whether every kill was survived.
+pub(crate) fn kill_matrix(arguments: &[String]) -> Result<bool> {
+    let with = ["--package", "flint-sim", "--features", "kill-points", "--bin"];
+    run(&mut cargo(&[&["build"], &with[..], &["killable"]].concat()))?;
+    guests()?;
+    let mut matrix = cargo(&[&["run", "--quiet"], &with[..], &["kill-matrix", "--"]].concat());
+    Ok(matrix.args(arguments).status()?.success())
+}
+
 /// Programs, kernel and image; what is up to date stays as it is.
 pub(crate) fn prepare() -> Result<()> {
     run(&mut cargo(&["build", "--package", "flint", "--package", "flint-sim", "--bins"]))?;
+    guests()
+}
+
+fn guests() -> Result<()> {
     guest::kernel(&KernelArgs::into(Path::new(KERNEL)))?;
     let runner = runner()?;
     guest::filesystem(&FilesystemArgs::with_runner(Path::new(IMAGE), &runner))

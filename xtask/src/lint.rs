@@ -19,7 +19,11 @@ pub(crate) fn lint() -> anyhow::Result<()> {
 fn commands(by_name: impl Iterator<Item = String>) -> Vec<Vec<String>> {
     let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
     let named: Vec<_> = by_name.flat_map(|name| ["--test".to_owned(), name]).collect();
-    let mut commands = vec![words("clippy --workspace --all-targets")];
+    let mut commands = vec![
+        words("clippy --workspace --all-targets"),
+        // What only this feature compiles.
+        words("clippy --package flint-sim --features kill-points --lib --bins"),
+    ];
     if !named.is_empty() {
         commands.push([words("clippy --workspace"), named].concat());
     }
@@ -38,8 +42,9 @@ mod tests {
             commands.into_iter().map(|command| command.join(" ")).collect::<Vec<_>>()
         };
         let all = "clippy --workspace --all-targets -- -D warnings";
-        assert_eq!(told(&[]), [all]);
+        let kills = "clippy --package flint-sim --features kill-points --lib --bins -- -D warnings";
+        assert_eq!(told(&[]), [all, kills]);
         let named = "clippy --workspace --test net --test vm -- -D warnings";
-        assert_eq!(told(&["net", "vm"]), [all, named]);
+        assert_eq!(told(&["net", "vm"]), [all, kills, named]);
     }
 }

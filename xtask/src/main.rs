@@ -44,6 +44,12 @@ enum Command {
     Kernel(guest::KernelArgs),
     /// Build the guests' default image.
     Filesystem(guest::FilesystemArgs),
+    /// Kill the daemon at every step of a job's life, and look at what comes of it. Needs root.
+    KillMatrix {
+        /// For the matrix: `--point LABEL`, `--list`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Run the offline demo.
     Demo {
         /// Only make what it needs: programs, kernel, an image with the fake runner.
@@ -78,6 +84,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
         }
         Command::Kernel(args) => guest::kernel(&args).map(|()| true),
         Command::Filesystem(args) => guest::filesystem(&args).map(|()| true),
+        Command::KillMatrix { arguments } => demo::kill_matrix(&arguments),
         Command::Demo { prepare: true, .. } => demo::prepare().map(|()| true),
         Command::Demo { arguments, .. } => demo::demo(&arguments),
     }

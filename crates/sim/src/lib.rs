@@ -1,4 +1,4 @@
-//! The made-up outside of Flint: a fake GitHub, a fake runner, fakes of the seams, lives of the core, the demo.
+//! The made-up outside of Flint: a fake GitHub, a fake runner, fakes of the seams, lives of the core, the demo, the kills.
 
 #[cfg(feature = "full")]
 pub mod demo;
@@ -6,6 +6,8 @@ pub mod demo;
 pub mod fakes;
 #[cfg(feature = "full")]
 pub mod github;
+#[cfg(feature = "full")]
+pub mod kills;
 #[cfg(feature = "full")]
 pub mod lives;
 #[cfg(feature = "full")]

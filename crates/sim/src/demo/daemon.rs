@@ -5,14 +5,15 @@ use super::{Options, SECRET};
 use anyhow::{Context, Result, bail};
 use flint::api::{SOCKET, Status};
 use flint::cli::client::Client;
+use flint::steps;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 /// Where it takes webhooks.
-pub(super) const PORT: u16 = 9198;
+pub(crate) const PORT: u16 = 9198;
 
 /// How long it may take to look at its host; a canary that does not fly takes 20 s.
 const START_MAX: Duration = Duration::from_secs(90);
@@ -27,20 +28,42 @@ const GLANCE: Duration = Duration::from_millis(50);
 const LAST_LINES: usize = 40;
 
 /// The daemon's process.
-pub(super) struct Daemon {
+pub(crate) struct Daemon {
     child: Child,
+    start: Start,
     state: PathBuf,
-    log: PathBuf,
     socket: PathBuf,
+}
+
+/// How it is started, any number of times.
+struct Start {
+    program: PathBuf,
+    netns: String,
+    config: PathBuf,
+    log: PathBuf,
+}
+
+impl Start {
+    /// `aim`: where it is to die, for a program with kill points.
+    fn run(&self, aim: Option<&str>) -> Result<Child> {
+        let output = File::options().create(true).append(true).open(&self.log)?;
+        // `ip netns exec` would also give it mounts of its own, in which namespaces it makes would hide.
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net={}", self.netns)).arg(&self.program);
+        command.args(["serve", "--config"]).arg(&self.config);
+        command.env_remove(steps::VARIABLE).envs(aim.map(|aim| (steps::VARIABLE, aim)));
+        let child = command.stderr(output.try_clone()?).stdout(output).spawn();
+        child.context("cannot run `nsenter` (package util-linux)")
+    }
 }
 
 impl Daemon {
     /// Starts it.
-    pub(super) fn start(
+    pub(crate) fn start(
         options: &Options,
         places: &Places,
         folder: &Path,
-        pem: &str,
+        (pem, aim): (&str, Option<&str>),
     ) -> Result<Daemon> {
         // Jailed microVMs walk through it.
         fs::set_permissions(folder, fs::Permissions::from_mode(0o711))?;
@@ -50,38 +73,52 @@ impl Daemon {
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600))?;
         let config = folder.join("flint.toml");
         fs::write(&config, configuration(options, &state, &run, &key)?)?;
-        let log = folder.join("daemon.log");
-        let output = File::create(&log)?;
-        // `ip netns exec` would also give it mounts of its own, in which namespaces it makes would hide.
-        let child = Command::new("nsenter")
-            .arg(format!("--net=/run/netns/{}", places.host()))
-            .arg(&options.flint)
-            .args(["serve", "--config"])
-            .arg(&config)
-            .stderr(output.try_clone()?)
-            .stdout(output)
-            .spawn()
-            .context("cannot run `nsenter` (package util-linux)")?;
-        Ok(Daemon { child, state, log, socket: run.join(SOCKET) })
+        let (program, log) = (options.flint.clone(), folder.join("daemon.log"));
+        let netns = format!("/run/netns/{}", places.host());
+        let start = Start { program, netns, config, log };
+        Ok(Daemon { child: start.run(aim)?, start, state, socket: run.join(SOCKET) })
+    }
+
+    /// Ends it as a crash does, and returns when it has ended.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
+    /// Starts it again, with the same configuration, after it has ended.
+    pub(crate) fn start_again(&mut self) -> Result<()> {
+        self.child = self.start.run(None)?;
+        Ok(())
     }
 
     /// A client of its API.
-    pub(super) fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::new(self.socket.clone())
     }
 
     /// Its process.
-    pub(super) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
+    /// Its log.
+    pub(crate) fn log(&self) -> &Path {
+        &self.start.log
+    }
+
     /// Its state directory.
-    pub(super) fn state_dir(&self) -> PathBuf {
+    pub(crate) fn state_dir(&self) -> PathBuf {
         self.state.clone()
     }
 
     /// Waits until it serves.
-    pub(super) async fn ready(&mut self) -> Result<Status> {
+    pub(crate) async fn ready(&mut self) -> Result<Status> {
         let began = Instant::now();
         while began.elapsed() < START_MAX {
             if let Ok(status) = self.client().get("/v1/status").await {
@@ -96,7 +133,7 @@ impl Daemon {
     }
 
     /// Tells it to end, and waits; at the limit it is killed.
-    pub(super) fn stop(&mut self) -> Result<()> {
+    pub(crate) fn stop(&mut self) -> Result<()> {
         if let Some(pid) = rustix::process::Pid::from_raw(self.child.id().cast_signed()) {
             // It may have ended by itself.
             rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
@@ -115,8 +152,8 @@ impl Daemon {
     }
 
     /// The end of its log.
-    pub(super) fn last_words(&self) -> String {
-        let log = fs::read_to_string(&self.log).unwrap_or_default();
+    pub(crate) fn last_words(&self) -> String {
+        let log = fs::read_to_string(&self.start.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         let from = lines.len().saturating_sub(LAST_LINES);
         format!("the daemon's last words:\n{}", lines[from..].join("\n"))

@@ -19,7 +19,7 @@ pub fn resident(options: &Options) -> Result<u64> {
     let places = Places::make(&options.name)?;
     let pem = generate_pem()?;
     let _github = Github::start(&places, pem.clone())?;
-    let mut daemon = Daemon::start(options, &places, folder.path(), &pem)?;
+    let mut daemon = Daemon::start(options, &places, folder.path(), (&pem, None))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let resident = runtime.block_on(async {
         daemon.ready().await?;

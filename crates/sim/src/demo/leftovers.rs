@@ -5,18 +5,18 @@ use std::path::Path;
 use std::process::Command;
 
 /// Where to look, and for what.
-pub(super) struct Search<'a> {
+pub(crate) struct Search<'a> {
     /// The prefix of the slots' namespaces and devices.
-    pub(super) prefix: &'a str,
+    pub(crate) prefix: &'a str,
     /// The daemon's state directory.
-    pub(super) state_dir: &'a Path,
+    pub(crate) state_dir: &'a Path,
     /// The namespace whose devices and rules are looked at.
-    pub(super) uplink: &'a str,
+    pub(crate) uplink: &'a str,
 }
 
 impl Search<'_> {
     /// Everything found, in words; empty when nothing is left.
-    pub(super) fn leftovers(&self) -> Vec<String> {
+    pub(crate) fn leftovers(&self) -> Vec<String> {
         let mut found = self.processes();
         let namespaces = names_in(Path::new("/run/netns"));
         let slots = namespaces.into_iter().filter(|name| self.is_slot(name));
@@ -39,20 +39,23 @@ impl Search<'_> {
         number.is_some_and(|number| number.parse::<u16>().is_ok())
     }
 
-    /// Any process that was started with a path of this state directory.
     fn processes(&self) -> Vec<String> {
+        let shown = |pid: &u32| format!("process {pid}: {}", command(*pid));
+        self.pids().iter().map(shown).collect()
+    }
+
+    /// Any process that was started with a path of this state directory, or that stands in it.
+    pub(crate) fn pids(&self) -> Vec<u32> {
         let state = self.state_dir.to_string_lossy().into_owned();
-        let me = std::process::id().to_string();
-        let pids = names_in(Path::new("/proc"));
-        let others = pids.into_iter().filter(|pid| pid.parse::<u32>().is_ok() && *pid != me);
-        let uses = |pid: &String| {
-            let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let command = String::from_utf8_lossy(&command).replace('\0', " ");
-            let root = fs::read_link(format!("/proc/{pid}/root")).unwrap_or_default();
-            (command.contains(&state) || root.starts_with(self.state_dir))
-                .then(|| format!("process {pid}: {}", command.trim()))
+        let pids = names_in(Path::new("/proc")).into_iter().filter_map(|pid| pid.parse().ok());
+        let stands = |pid: u32, what: &str| {
+            let place = fs::read_link(format!("/proc/{pid}/{what}")).unwrap_or_default();
+            place.starts_with(self.state_dir)
         };
-        others.filter_map(|pid| uses(&pid)).collect()
+        let uses = |pid: &u32| {
+            command(*pid).contains(&state) || stands(*pid, "root") || stands(*pid, "cwd")
+        };
+        pids.filter(|pid| *pid != std::process::id()).filter(uses).collect()
     }
 
     fn devices(&self) -> Vec<String> {
@@ -79,6 +82,11 @@ impl Search<'_> {
         let inside = points.filter(|point| Path::new(point).starts_with(self.state_dir));
         inside.map(|point| format!("mount {point}")).collect()
     }
+}
+
+fn command(pid: u32) -> String {
+    let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&command).replace('\0', " ").trim().to_owned()
 }
 
 /// `flv3@if2` is the device `flv3`.

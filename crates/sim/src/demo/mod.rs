@@ -3,10 +3,10 @@
 //! GitHub is made up and lives in a network namespace of its own, as does the host's uplink. Everything between
 //! them is the real thing: webhook, registration, microVM, runner protocol, log.
 
-mod daemon;
+pub(crate) mod daemon;
 pub mod idle;
-mod leftovers;
-mod places;
+pub(crate) mod leftovers;
+pub(crate) mod places;
 mod proof;
 pub mod show;
 mod watch;
@@ -27,7 +27,7 @@ use tokio::net::TcpListener;
 const WORKFLOW: &str = include_str!("workflow.yml");
 
 /// Between signed webhooks and the daemon. It protects nothing: both ends are in the demo.
-const SECRET: &str = "the demo's webhook secret";
+pub(crate) const SECRET: &str = "the demo's webhook secret";
 
 /// A machine with two slow cores and no KVM needs a minute; a hang should not last for ever.
 const PATIENCE: Duration = Duration::from_mins(8);
@@ -74,7 +74,7 @@ pub fn run(options: &Options, say: &(dyn Fn(&str) + Sync)) -> Result<Summary> {
     let pem = generate_pem()?;
     say("demo: a made-up GitHub in a network namespace of its own");
     let github = Github::start(&places, pem.clone())?;
-    let mut daemon = Daemon::start(options, &places, folder.path(), &pem)?;
+    let mut daemon = Daemon::start(options, &places, folder.path(), (&pem, None))?;
     let outcome = jobs(&mut daemon, &github, say);
     let stopped = daemon.stop();
     let seen = outcome.with_context(|| daemon.last_words())?;
@@ -119,10 +119,10 @@ fn jobs(daemon: &mut Daemon, github: &Github, say: &(dyn Fn(&str) + Sync)) -> Re
 }
 
 /// The fake GitHub, on a thread that lives in its namespace.
-struct Github(Arc<FakeGithub>, Option<tokio::sync::oneshot::Sender<()>>);
+pub(crate) struct Github(pub(crate) Arc<FakeGithub>, Option<tokio::sync::oneshot::Sender<()>>);
 
 impl Github {
-    fn start(places: &Places, pem: String) -> Result<Github> {
+    pub(crate) fn start(places: &Places, pem: String) -> Result<Github> {
         let mut config = Config::new(pem);
         config.public_url = format!("http://{GITHUB}");
         let url = format!("http://{HOST}:{}/webhook", daemon::PORT);

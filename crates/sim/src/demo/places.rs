@@ -8,13 +8,13 @@ use std::net::Ipv4Addr;
 use std::process::Command;
 
 /// The host's address on its uplink (RFC 5737: for examples, routed nowhere).
-pub(super) const HOST: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+pub(crate) const HOST: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 
 /// The fake GitHub's address.
-pub(super) const GITHUB: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
+pub(crate) const GITHUB: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
 
 /// The namespaces, while the demo runs.
-pub(super) struct Places {
+pub(crate) struct Places {
     host: String,
     github: String,
 }
@@ -24,7 +24,7 @@ impl Places {
     ///
     /// # Errors
     /// When `ip` is missing or refuses: not root, most often.
-    pub(super) fn make(name: &str) -> Result<Places> {
+    pub(crate) fn make(name: &str) -> Result<Places> {
         let places = Places { host: format!("{name}-host"), github: format!("{name}-github") };
         places.remove();
         let (host, github) = (places.host.as_str(), places.github.as_str());
@@ -44,12 +44,12 @@ impl Places {
     }
 
     /// The name of the host's namespace.
-    pub(super) fn host(&self) -> &str {
+    pub(crate) fn host(&self) -> &str {
         &self.host
     }
 
     /// The file of the namespace that GitHub is in.
-    pub(super) fn github_file(&self) -> std::path::PathBuf {
+    pub(crate) fn github_file(&self) -> std::path::PathBuf {
         std::path::Path::new("/run/netns").join(&self.github)
     }
 

@@ -96,6 +96,19 @@ impl FakeGithub {
         self.shared.hooks.sent()
     }
 
+    /// Everything that was handed out and proves who somebody is: registrations and installation tokens.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<String> {
+        self.shared.look(|state| state.secrets.clone())
+    }
+
+    /// Sends a delivery again, as the button in the App's settings does. False: there is none of this number.
+    #[must_use]
+    pub fn redeliver(&self, delivery: u64) -> bool {
+        let sent = self.shared.hooks.sent().into_iter().find(|sent| sent.id == delivery);
+        sent.map(|sent| self.shared.send(hooks::Outgoing::again(&sent))).is_some()
+    }
+
     /// Makes calls go wrong from now on.
     pub fn fault(&self, route: &str, times: u32, kind: FaultKind) {
         self.shared.add_fault(Fault { route: route.to_owned(), times, kind });

@@ -46,7 +46,10 @@ async fn access_token(State(shared): App, Path(id): Path<u64>, headers: HeaderMa
         }
         let life = u64::try_from(shared.config.token_life.as_millis()).unwrap_or(u64::MAX / 2);
         let (token, expires) = (format!("ghs_{}", random_id().replace('-', "")), now() + life);
-        shared.change(|state, _| state.tokens.insert(token.clone(), expires));
+        shared.change(|state, _| {
+            state.secrets.push(token.clone());
+            state.tokens.insert(token.clone(), expires)
+        });
         let expires_at = super::hooks::rfc3339(expires);
         let permissions = json!({ "organization_self_hosted_runners": "write", "actions": "read", "metadata": "read" });
         Ok((StatusCode::CREATED, json!({ "token": token, "expires_at": expires_at, "permissions": permissions,
@@ -101,6 +104,7 @@ fn try_generate(
         let work_folder = body["work_folder"].as_str().unwrap_or("_work");
         let config = jit::encode(shared, &runner, work_folder);
         let shown = show(&runner);
+        state.secrets.push(config.clone());
         state.runners.insert(runner.id, runner);
         Some(json!({ "runner": shown, "encoded_jit_config": config }))
     });

@@ -106,6 +106,8 @@ pub(super) struct State {
     pub(super) tokens: BTreeMap<String, Millis>,
     /// Access tokens of runners.
     pub(super) access: BTreeMap<String, u64>,
+    /// What was ever handed out to a daemon.
+    pub(super) secrets: Vec<String>,
     pub(super) outbox: Vec<Told>,
 }
 
