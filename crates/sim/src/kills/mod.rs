@@ -4,10 +4,13 @@
 //! ended by the kill, and nothing may be left.
 
 mod aim;
+mod counter;
 mod point;
+mod redeliver;
 mod secrets;
 
 pub use aim::{Aim, aims};
+pub use counter::{Counted, count};
 pub use point::Row;
 
 use crate::demo::Options;

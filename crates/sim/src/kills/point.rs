@@ -1,6 +1,7 @@
 //! One point: three jobs come, the daemon dies at its label, is started again, and all is looked at.
 
 use super::Aim;
+use super::redeliver::tell_again;
 use super::secrets::Secrets;
 use crate::demo::daemon::Daemon;
 use crate::demo::leftovers::Search;
@@ -211,25 +212,6 @@ impl Scene<'_> {
 fn secrets(github: &FakeGithub, given: &[&str]) -> Secrets {
     let handed_out = github.secrets();
     Secrets::of(handed_out.iter().map(String::as_str).chain(given.iter().copied()))
-}
-
-/// Sends again what was answered by nobody, as an operator would who reads GitHub's list of failed deliveries.
-fn tell_again(github: &FakeGithub) {
-    let mut last: BTreeMap<String, HookView> = BTreeMap::new();
-    for sent in github.deliveries() {
-        let known = last.get(&sent.guid).is_some_and(answered);
-        if !known {
-            last.insert(sent.guid.clone(), sent);
-        }
-    }
-    for failed in last.values().filter(|sent| !answered(sent)) {
-        // The list is the one it was taken from.
-        let _there = github.redeliver(failed.id);
-    }
-}
-
-fn answered(sent: &HookView) -> bool {
-    (200..300).contains(&sent.status_code)
 }
 
 /// How many times each job began, by GitHub's own word.
