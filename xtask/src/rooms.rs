@@ -38,7 +38,8 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
     ("net", &["sys", "vmm::Nic"]),
     ("images", &["sys"]),
     ("forge", &[]),
-    ("store", &[]),
+    // `error`: what it cannot do besides a commit is only logged.
+    ("store", &["error"]),
     // Configuration names the plain options of a room, never its doers.
     (
         "config",

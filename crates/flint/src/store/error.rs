@@ -1,7 +1,9 @@
 //! What can go wrong with the store.
 
+use super::schema::{MIGRATIONS, backup_path};
+use rusqlite::ErrorCode;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A store that could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -37,9 +39,9 @@ pub enum Error {
         /// Which.
         path: PathBuf,
     },
-    /// The file was written by a newer flint.
+    /// The file was written by a newer flint; or by an older one, for those who only read.
     #[error("cannot read `{path}`: its schema is version {found}, this flint knows up to {known}")]
-    Newer {
+    Version {
         /// Which.
         path: PathBuf,
         /// The file's schema version.
@@ -54,6 +56,20 @@ pub enum Error {
         path: PathBuf,
         /// SQLite's first finding.
         finding: String,
+    },
+    /// The write-ahead log beside the file was written for another.
+    #[error("cannot use `{path}` with `{of}`: it belongs to another store")]
+    Wal {
+        /// The log.
+        path: PathBuf,
+        /// The file.
+        of: PathBuf,
+    },
+    /// No world from which facts could be folded.
+    #[error("cannot export from `{path}`: there is no snapshot of the world in it")]
+    NoSnapshot {
+        /// Which.
+        path: PathBuf,
     },
     /// The copy before a change of the schema could not be made.
     #[error("cannot back the store up to `{path}` before changing its schema")]
@@ -75,13 +91,13 @@ pub enum Error {
         /// Why.
         source: rusqlite::Error,
     },
-    /// The file cannot be opened or set up.
+    /// The file cannot be opened or set up, as when it is read-only.
     #[error("cannot open the store `{path}`")]
     Open {
         /// Which.
         path: PathBuf,
         /// Why.
-        source: rusqlite::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A query failed.
     #[error("cannot read {what} from the store")]
@@ -127,23 +143,70 @@ impl Error {
                 "one daemon per state directory: stop the other, or give this one another `--state-dir`"
                     .to_owned()
             }
-            Error::Lock { .. } | Error::Directory { .. } => {
-                "flint must be able to write there: run it as root, or set `[host] state_dir`".to_owned()
-            }
+            Error::Lock { .. } | Error::Directory { .. } | Error::Open { .. } => CANNOT_WRITE.to_owned(),
             Error::Foreign { path } => format!("move `{}` away, or set `[host] state_dir`", path.display()),
-            Error::Newer { path, known, .. } => format!(
-                "run the newer flint again, or stop it and put `{}.bak-v{known}` back in place",
+            Error::Version { path, known, found } if found > known => format!(
+                "run the newer flint again, or stop it and put `{}.bak-v{known}` back in place, without -wal and -shm",
                 path.display()
             ),
-            Error::Damaged { path, .. } => format!(
-                "move `{}` (with its -wal and -shm) away; flint starts anew and destroys what nobody owns",
-                path.display()
+            Error::Version { .. } | Error::NoSnapshot { .. } => {
+                "a start of this flint's daemon brings it up to date and keeps a snapshot".to_owned()
+            }
+            Error::Damaged { path, .. } => mend(path),
+            Error::Wal { path, of } => format!(
+                "move `{}` (and the -shm beside it) away if `{}` was put there by hand; else move all three away",
+                path.display(),
+                of.display()
             ),
-            Error::Backup { .. } => "is the disk full?".to_owned(),
+            Error::Backup { .. } => "is the disk full? The copy is as large as the store".to_owned(),
+            Error::Read { source, .. } | Error::Write { source, .. } => of_sqlite(source)?.to_owned(),
+            Error::Migrate { source, .. } => of_sqlite(source)?.to_owned(),
             _ => return None,
         };
         Some(text)
     }
+}
+
+/// For a file or a directory that does not let itself be written.
+const CANNOT_WRITE: &str = "flint must be able to write there: run it as root, mount it writable, or set `[host] state_dir`";
+
+/// What SQLite's refusals of a single step ask for.
+fn of_sqlite(error: &rusqlite::Error) -> Option<&'static str> {
+    match error.sqlite_error_code()? {
+        ErrorCode::DiskFull => {
+            Some("make room on the state directory's disk; flint goes on by itself then")
+        }
+        ErrorCode::ReadOnly => Some(CANNOT_WRITE),
+        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
+            Some("`flint doctor` says what can be done")
+        }
+        ErrorCode::SystemIoFailure => {
+            Some("look for errors of the disk in the kernel's log (`dmesg`)")
+        }
+        _ => None,
+    }
+}
+
+/// How to go on without a damaged file, and what that costs.
+fn mend(path: &Path) -> String {
+    let shown = path.display();
+    let copy = (1u32..)
+        .zip(MIGRATIONS)
+        .map(|(version, _)| backup_path(path, version))
+        .filter(|copy| copy.is_file())
+        .last();
+    let copy = match copy {
+        Some(copy) => format!(
+            " An older copy is `{}`: put it in its place to keep its history.",
+            copy.display()
+        ),
+        None => String::new(),
+    };
+    format!(
+        "stop flint and move `{shown}` (with its -wal and -shm) away. Lost are history, the log of facts and the jobs \
+         that wait; running microVMs are destroyed as strays, and their jobs fail. Images, kernels and the \
+         configuration stay.{copy}"
+    )
 }
 
 fn holder(pid: Option<u32>) -> String {

@@ -1,30 +1,13 @@
-//! What has left the world: written with the commit that removed it, read newest first, pruned.
+//! What has left the world: written with the commit that removed it, read newest first by an index.
 
 use super::error::Error;
 use super::rows::{execute, from_json, integer, to_json};
 use super::{History, Query};
 use flint_core::id::VmId;
 use flint_core::record::{JobRecord, Record, VmRecord};
-use flint_core::units::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Transaction, params_from_iter};
 use serde::de::DeserializeOwned;
-use std::time::Duration;
-
-/// GitHub redelivers for three days at most; a fourth is for clocks and queues.
-pub(super) const DELIVERIES_KEPT: Duration = Duration::from_hours(4 * 24);
-
-/// Long enough to look into last week's incident, short enough that facts of strangers do not pile up.
-pub(super) const EVENTS_KEPT: Duration = Duration::from_hours(14 * 24);
-
-/// About 100 MiB at the size of a `workflow_job` fact: a flood of webhooks must not fill the disk.
-pub(super) const EVENTS_MAX: u64 = 200_000;
-
-/// GitHub shows a run's own page for 90 days by default; ours need not outlive it.
-pub(super) const RECORDS_KEPT: Duration = Duration::from_hours(90 * 24);
-
-/// A busy host's 90 days; about 100 MiB.
-pub(super) const RECORDS_MAX: u64 = 100_000;
 
 /// Adds what left the world. A record that comes twice replaces itself.
 ///
@@ -71,8 +54,9 @@ pub(super) fn read(connection: &Connection, query: &Query) -> Result<History, Er
         Query::Newest(count) => {
             let limit = || vec![integer(count.into())];
             Ok(History {
-                jobs: jobs(connection, "order by completed desc, id desc limit ?", limit())?,
-                vms: vms(connection, "order by gone desc, id desc limit ?", limit())?,
+                // As the indexes are ordered: by any other second key, each question would sort all of history.
+                jobs: jobs(connection, "order by completed desc, rowid desc limit ?", limit())?,
+                vms: vms(connection, "order by gone desc, rowid desc limit ?", limit())?,
             })
         }
         Query::Job(id) => job_and_its_vms(connection, id),
@@ -123,39 +107,4 @@ pub(super) fn bodies<V: DeserializeOwned>(
         .query_map(params_from_iter(values), |row| row.get::<_, String>(0))
         .map_err(failed)?;
     texts.map(|text| from_json(table, &text.map_err(failed)?)).collect()
-}
-
-/// Removes what is older or more than it may be.
-///
-/// # Errors
-/// [`Error::Write`].
-pub(super) fn prune(transaction: &Transaction<'_>, now: Timestamp) -> Result<(), Error> {
-    let before = |kept: Duration| {
-        let millis = u64::try_from(kept.as_millis()).unwrap_or(u64::MAX);
-        vec![integer(now.0.saturating_sub(millis))]
-    };
-    execute(
-        transaction,
-        "deliveries",
-        "delete from deliveries where at < ?",
-        before(DELIVERIES_KEPT),
-    )?;
-    execute(transaction, "events", "delete from events where at < ?", before(EVENTS_KEPT))?;
-    execute(
-        transaction,
-        "jobs_done",
-        "delete from jobs_done where completed < ?",
-        before(RECORDS_KEPT),
-    )?;
-    execute(transaction, "vms_done", "delete from vms_done where gone < ?", before(RECORDS_KEPT))?;
-    let newest = "delete from events where seq <= (select max(seq) from events) - ?";
-    execute(transaction, "events", newest, vec![integer(EVENTS_MAX)])?;
-    for (table, time) in [("jobs_done", "completed"), ("vms_done", "gone")] {
-        let sql = format!(
-            "delete from {table} where rowid in \
-             (select rowid from {table} order by {time} desc limit -1 offset ?)"
-        );
-        execute(transaction, table, &sql, vec![integer(RECORDS_MAX)])?;
-    }
-    Ok(())
 }

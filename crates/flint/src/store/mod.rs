@@ -6,14 +6,19 @@ use flint_core::record::{JobRecord, Record, VmRecord};
 use flint_core::units::Timestamp;
 use flint_core::world::World;
 
+mod connect;
 pub mod error;
 mod history;
 mod lock;
+mod prune;
 mod rows;
 mod schema;
+mod snapshot;
 pub mod sqlite;
 #[cfg(test)]
 mod tests;
+mod whole;
+mod world;
 
 pub use error::Error;
 pub use sqlite::Sqlite;

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 pub(super) const APPLICATION_ID: i32 = 0x464c_4e54;
 
 /// Version n of the schema is the first n of these, applied in order.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("schema/001.sql")];
+pub(super) const MIGRATIONS: &[&str] =
+    &[include_str!("schema/001.sql"), include_str!("schema/002.sql")];
 
 /// Brings the file from its version to the newest of `migrations`, with a copy of it beside it before each change.
 ///
@@ -25,7 +26,7 @@ pub(super) fn migrate(
     let known_version = u32::try_from(known).expect("there are fewer migrations than u32::MAX");
     let found = version(connection, path)?;
     if found > known_version {
-        return Err(Error::Newer { path: path.to_owned(), found, known: known_version });
+        return Err(Error::Version { path: path.to_owned(), found, known: known_version });
     }
     for (from, sql) in (0u32..).zip(migrations).skip(found as usize) {
         if from > 0 {
@@ -66,15 +67,18 @@ pub(super) fn check_owner(connection: &Connection, path: &Path) -> Result<(), Er
             Some(ErrorCode::DatabaseCorrupt) => {
                 Error::Damaged { path: path.to_owned(), finding: source.to_string() }
             }
-            _ => Error::Open { path: path.to_owned(), source },
+            _ => Error::Open { path: path.to_owned(), source: Box::new(source) },
         }),
     }
 }
 
-fn version(connection: &Connection, path: &Path) -> Result<u32, Error> {
-    connection
-        .pragma_query_value(None, "user_version", |row| row.get(0))
-        .map_err(|source| Error::Open { path: path.to_owned(), source })
+/// The version of the file's schema; 0 of a new file.
+///
+/// # Errors
+/// [`Error::Open`].
+pub(super) fn version(connection: &Connection, path: &Path) -> Result<u32, Error> {
+    let version = connection.pragma_query_value(None, "user_version", |row| row.get(0));
+    version.map_err(|source| Error::Open { path: path.to_owned(), source: Box::new(source) })
 }
 
 /// One migration and its version number, or neither.

@@ -2,25 +2,19 @@
 //!
 //! WAL with `synchronous=FULL`: what `commit` returned from is on disk, and a crash in it leaves the world before.
 
+use super::connect::{connect, set_up, trust};
 use super::error::Error;
 use super::lock::Lock;
-use super::rows::{
-    StrayRunner, execute, integer, keys_of, read_map, to_json, write_map, write_rows,
-};
-use super::{Change, History, Query, Store, history, schema};
+use super::rows::{execute, from_json, integer, to_json};
+use super::{Change, History, Query, Store, history, prune, schema, snapshot, whole, world};
+use crate::error::chain;
 use flint_core::event::Event;
-use flint_core::id::{HostId, VmId};
 use flint_core::units::Timestamp;
 use flint_core::world::World;
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 /// The store's file in the state directory.
 pub const FILE: &str = "flint.db";
@@ -31,14 +25,15 @@ pub const LOCK_FILE: &str = "flint.lock";
 /// Commits between two prunings: rare enough to cost nothing, often enough that a flood stays bounded.
 const PRUNE_EVERY: u32 = 512;
 
-/// How long to wait for someone's `sqlite3` on the file. We are the only writer; a reader is done in less.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// The store in a state directory.
 #[derive(Debug)]
 pub struct Sqlite {
     connection: Connection,
     commits: u32,
+    /// More is to be pruned than the last step did.
+    behind: bool,
+    /// Facts since the last snapshot.
+    unkept: usize,
     /// Dropped last: the file is closed before another may open it.
     _lock: Lock,
 }
@@ -58,12 +53,17 @@ impl Sqlite {
             .map_err(|source| Error::Directory { path: directory.to_owned(), source })?;
         let lock = Lock::take(&directory.join(LOCK_FILE))?;
         let path = directory.join(FILE);
+        let alone = whole::instance_without_wal(&path);
         let mut connection = connect(&path)?;
         schema::check_owner(&connection, &path)?;
-        set_up(&connection).map_err(|source| Error::Open { path: path.clone(), source })?;
-        check_whole(&connection, &path)?;
+        whole::check_wal(&connection, &path, alone.as_deref())?;
+        set_up(&connection)
+            .map_err(|source| Error::Open { path: path.clone(), source: Box::new(source) })?;
+        whole::check(&connection, &path)?;
         schema::migrate(&mut connection, &path, migrations)?;
-        let mut store = Sqlite { connection, commits: 0, _lock: lock };
+        trust(&connection)
+            .map_err(|source| Error::Open { path: path.clone(), source: Box::new(source) })?;
+        let mut store = Sqlite { connection, commits: 0, behind: false, unkept: 0, _lock: lock };
         store.name()?;
         Ok(store)
     }
@@ -82,7 +82,7 @@ impl Sqlite {
             let seq: i64 = row.get(0).map_err(failed)?;
             let at: i64 = row.get(1).map_err(failed)?;
             let body: String = row.get(2).map_err(failed)?;
-            let event = super::rows::from_json("events", &body)?;
+            let event = from_json("events", &body)?;
             found.push((seq.cast_unsigned(), Timestamp(at.cast_unsigned()), event));
         }
         Ok(found)
@@ -90,68 +90,54 @@ impl Sqlite {
 
     /// Gives a new store its instance; an old one keeps its own.
     fn name(&mut self) -> Result<(), Error> {
-        if self.meta("instance")?.is_some() {
+        if world::instance(&self.connection)?.is_some() {
             return Ok(());
         }
         let transaction = begin(&mut self.connection)?;
-        write_meta(&transaction, "instance", &draw_instance()?)?;
+        world::name(&transaction, &draw_instance()?)?;
         transaction.commit().map_err(|source| Error::Write { what: "the instance", source })
     }
 
-    fn meta(&self, key: &str) -> Result<Option<String>, Error> {
-        self.connection
-            .query_row("select value from meta where key = ?", [key], |row| row.get(0))
-            .optional()
-            .map_err(|source| Error::Read { what: "meta", source })
-    }
-
-    /// A small part of the world that is kept as one text.
-    fn whole<V: DeserializeOwned + Default>(&self, key: &str) -> Result<V, Error> {
-        match self.meta(key)? {
-            Some(text) => super::rows::from_json("meta", &text),
-            None => Ok(V::default()),
+    /// At each start, and after many facts. Without it facts can still be folded from an older one.
+    fn keep_snapshot(&mut self, world: &World, change: &Change<'_>) {
+        let starts = change.events.iter().any(|event| matches!(event, Event::Started { .. }));
+        self.unkept += change.events.len();
+        if !starts && self.unkept < snapshot::EVERY {
+            return;
+        }
+        self.unkept = 0;
+        if let Err(error) = snapshot::keep(&mut self.connection, world, change.at) {
+            tracing::warn!(error = %chain(&error), "cannot keep a snapshot of the world");
         }
     }
 
-    fn next_vm(&self) -> Result<u64, Error> {
-        match self.meta("next_vm")? {
-            Some(text) => super::rows::from_json("meta", &text),
-            None => Ok(1),
+    /// After the commit: what is damaged in history must not keep the world from being written.
+    fn prune(&mut self, now: Timestamp) {
+        if !self.behind && !self.commits.is_multiple_of(PRUNE_EVERY) {
+            return;
         }
+        self.behind = match prune::step(&mut self.connection, now) {
+            Ok(behind) => behind,
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "cannot prune the store's history");
+                false
+            }
+        };
     }
 }
 
 impl Store for Sqlite {
     fn load(&mut self) -> Result<World, Error> {
-        let stray_guests: BTreeMap<(HostId, VmId), ()> =
-            read_map(&self.connection, "stray_guests")?;
-        let stray_runners: BTreeMap<StrayRunner, ()> = read_map(&self.connection, "stray_runners")?;
-        Ok(World {
-            instance: self.meta("instance")?.unwrap_or_default(),
-            profiles: read_map(&self.connection, "profiles")?,
-            breakers: read_map(&self.connection, "breakers")?,
-            hosts: read_map(&self.connection, "hosts")?,
-            limits: self.whole("limits")?,
-            forge: self.whole("forge")?,
-            repositories: self.whole("repositories")?,
-            jobs: read_map(&self.connection, "jobs")?,
-            finished: read_map(&self.connection, "finished")?,
-            vms: read_map(&self.connection, "vms")?,
-            next_vm: self.next_vm()?,
-            stray_guests: stray_guests.into_keys().collect(),
-            stray_runners: stray_runners.into_keys().map(|key| key.0).collect(),
-        })
+        world::read(&self.connection)
     }
 
     fn commit(&mut self, before: &World, after: &World, change: Change<'_>) -> Result<(), Error> {
-        let prune = self.commits.is_multiple_of(PRUNE_EVERY);
+        self.keep_snapshot(before, &change);
         let transaction = begin(&mut self.connection)?;
-        write_world(&transaction, before, after)?;
+        world::write(&transaction, before, after)?;
         write_change(&transaction, &change)?;
-        if prune {
-            history::prune(&transaction, change.at)?;
-        }
         transaction.commit().map_err(|source| Error::Write { what: "a commit", source })?;
+        self.prune(change.at);
         self.commits = self.commits.wrapping_add(1);
         Ok(())
     }
@@ -171,63 +157,23 @@ impl Store for Sqlite {
     }
 }
 
-/// The file holds names of repositories and jobs: for its owner alone. SQLite gives -wal and -shm the same mode.
-fn connect(path: &Path) -> Result<Connection, Error> {
-    let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
-    made.map_err(|source| Error::Directory { path: path.to_owned(), source })?;
-    Connection::open(path).map_err(|source| Error::Open { path: path.to_owned(), source })
-}
-
-fn set_up(connection: &Connection) -> rusqlite::Result<()> {
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.pragma_update(None, "journal_mode", "wal")?;
-    connection.pragma_update(None, "synchronous", "full")?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    // One shape per table, a handful of queries: all statements stay prepared.
-    connection.set_prepared_statement_cache_capacity(64);
-    Ok(())
-}
-
-fn check_whole(connection: &Connection, path: &Path) -> Result<(), Error> {
-    let damaged = |finding: String| Error::Damaged { path: path.to_owned(), finding };
-    let answer = connection.query_row("pragma quick_check(1)", [], |row| row.get::<_, String>(0));
-    match answer {
-        Ok(answer) if answer == "ok" => Ok(()),
-        Ok(finding) => Err(damaged(finding)),
-        Err(error) => Err(damaged(error.to_string())),
-    }
-}
-
-fn begin(connection: &mut Connection) -> Result<Transaction<'_>, Error> {
+/// The one writer begins to write.
+///
+/// # Errors
+/// [`Error::Write`].
+pub(super) fn begin(connection: &mut Connection) -> Result<Transaction<'_>, Error> {
     connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(|source| Error::Write { what: "a commit", source })
 }
 
-fn write_world(transaction: &Transaction<'_>, before: &World, after: &World) -> Result<(), Error> {
-    write_map(transaction, "profiles", &before.profiles, &after.profiles)?;
-    write_map(transaction, "breakers", &before.breakers, &after.breakers)?;
-    write_map(transaction, "hosts", &before.hosts, &after.hosts)?;
-    write_rows(transaction, "jobs", before.jobs.rows(), after.jobs.rows())?;
-    write_rows(transaction, "finished", &before.finished, &after.finished)?;
-    write_rows(transaction, "vms", &before.vms, &after.vms)?;
-    let guests = |world: &World| keys_of(&world.stray_guests, |key| key);
-    write_map(transaction, "stray_guests", &guests(before), &guests(after))?;
-    let runners = |world: &World| keys_of(&world.stray_runners, StrayRunner);
-    write_map(transaction, "stray_runners", &runners(before), &runners(after))?;
-    write_whole(transaction, "limits", &before.limits, &after.limits)?;
-    write_whole(transaction, "forge", &before.forge, &after.forge)?;
-    write_whole(transaction, "repositories", &before.repositories, &after.repositories)?;
-    if before.next_vm != after.next_vm {
-        write_meta(transaction, "next_vm", &after.next_vm.to_string())?;
-    }
-    Ok(())
-}
-
 fn write_change(transaction: &Transaction<'_>, change: &Change<'_>) -> Result<(), Error> {
+    let turn = last_fact(transaction)? + 1;
     for event in change.events {
-        let values = vec![integer(change.at.0), Value::Text(to_json("events", event)?)];
-        execute(transaction, "events", "insert into events (at, body) values (?, ?)", values)?;
+        let body = Value::Text(to_json("events", event)?);
+        let values = vec![integer(change.at.0), Value::Integer(turn), body];
+        let sql = "insert into events (at, turn, body) values (?, ?, ?)";
+        execute(transaction, "events", sql, values)?;
     }
     for delivery in change.deliveries {
         let values = vec![Value::Text((*delivery).to_owned()), integer(change.at.0)];
@@ -237,22 +183,14 @@ fn write_change(transaction: &Transaction<'_>, change: &Change<'_>) -> Result<()
     change.records.iter().try_for_each(|record| history::add(transaction, record))
 }
 
-fn write_whole<V: Serialize + PartialEq>(
-    transaction: &Transaction<'_>,
-    key: &str,
-    before: &V,
-    after: &V,
-) -> Result<(), Error> {
-    if before == after {
-        return Ok(());
-    }
-    write_meta(transaction, key, &to_json("meta", after)?)
-}
-
-fn write_meta(transaction: &Transaction<'_>, key: &str, value: &str) -> Result<(), Error> {
-    let values = vec![Value::Text(key.to_owned()), Value::Text(value.to_owned())];
-    let sql = "insert or replace into meta (key, value) values (?, ?)";
-    execute(transaction, "meta", sql, values)
+/// The number of the newest fact, also when it is pruned; 0 before the first.
+///
+/// # Errors
+/// [`Error::Read`].
+pub(super) fn last_fact(connection: &Connection) -> Result<i64, Error> {
+    let sql = "select coalesce(max(seq), 0) from sqlite_sequence where name = 'events'";
+    let last = connection.prepare_cached(sql).and_then(|mut ask| ask.query_row([], |r| r.get(0)));
+    last.map_err(|source| Error::Read { what: "events", source })
 }
 
 /// Six of `a-z 0-9`. 252 is the last multiple of 36 in a byte: higher bytes would favour the first letters.
