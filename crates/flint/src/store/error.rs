@@ -143,6 +143,9 @@ impl Error {
                 "one daemon per state directory: stop the other, or give this one another `--state-dir`"
                     .to_owned()
             }
+            Error::Open { source, .. } if is_missing(source.as_ref()) => {
+                "`--state-dir` (or `[host] state_dir`) names the directory of the daemon's store".to_owned()
+            }
             Error::Lock { .. } | Error::Directory { .. } | Error::Open { .. } => CANNOT_WRITE.to_owned(),
             Error::Foreign { path } => format!("move `{}` away, or set `[host] state_dir`", path.display()),
             Error::Version { path, known, found } if found > known => format!(
@@ -185,6 +188,10 @@ fn of_sqlite(error: &rusqlite::Error) -> Option<&'static str> {
         }
         _ => None,
     }
+}
+
+fn is_missing(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// How to go on without a damaged file, and what that costs.

@@ -11,6 +11,7 @@ pub mod error;
 mod history;
 mod lock;
 mod prune;
+mod reader;
 mod rows;
 mod schema;
 mod snapshot;
@@ -21,6 +22,7 @@ mod whole;
 mod world;
 
 pub use error::Error;
+pub use reader::{Entry, Reader, look};
 pub use sqlite::Sqlite;
 
 /// The seam to what must not be lost.

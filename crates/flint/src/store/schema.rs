@@ -42,6 +42,11 @@ pub(super) fn migrate(
     Ok(())
 }
 
+/// The version that this flint writes.
+pub(super) fn newest() -> u32 {
+    u32::try_from(MIGRATIONS.len()).expect("there are fewer migrations than u32::MAX")
+}
+
 /// `flint.db.bak-v<N>`, N being the version that it holds.
 pub(super) fn backup_path(path: &Path, version: u32) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

@@ -2,6 +2,8 @@
 
 #[path = "tests/long_history.rs"]
 mod long_history;
+#[path = "tests/reader.rs"]
+mod reader;
 #[path = "tests/snapshots.rs"]
 mod snapshots;
 

@@ -86,7 +86,7 @@ pub(super) fn check_wal(
 }
 
 /// The file alone, for SQLite: a log beside it is not looked at, and nothing is written.
-fn immutable(path: &Path) -> String {
+pub(super) fn immutable(path: &Path) -> String {
     let mut uri = String::from("file:");
     for byte in path.as_os_str().as_encoded_bytes() {
         match byte {
@@ -99,7 +99,8 @@ fn immutable(path: &Path) -> String {
     uri + "?immutable=1"
 }
 
-fn wal_path(path: &Path) -> PathBuf {
+/// The write-ahead log beside a file.
+pub(super) fn wal_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push("-wal");
     name.into()
