@@ -4,7 +4,7 @@
 /// What is not listed is forbidden; every room may use `flint_core` and `flint_wire`.
 pub(crate) const ROOMS: &[(&str, &[&str])] = &[
     // `host_facts`: what configuration's checks are told about the machine.
-    ("cli", &["api", "assemble", "config", "error", "sys::host_facts"]),
+    ("cli", &["api", "assemble", "config", "error", "replay", "sys::host_facts"]),
     // The one place where the real rooms are plugged into the seams; it decides nothing.
     (
         "assemble",
@@ -40,6 +40,8 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
     ("forge", &[]),
     // `error`: what it cannot do besides a commit is only logged.
     ("store", &["error"]),
+    // It knows the words of the store's log, and opens none: an exported file is all it reads.
+    ("replay", &["error", "store::Entry"]),
     // Configuration names the plain options of a room, never its doers.
     (
         "config",
@@ -63,6 +65,8 @@ pub(crate) struct Exception {
 
 /// The few files that look where their room does not.
 pub(crate) const EXCEPTIONS: &[Exception] = &[
+    // `flint export` reads the store of a daemon that may be down.
+    Exception { module: &["cli", "export"], may: &["store"] },
     // `flint doctor` looks at everything a daemon would need.
     Exception {
         module: &["cli", "doctor"],

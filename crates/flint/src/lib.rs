@@ -11,6 +11,7 @@ pub mod forge;
 pub mod host;
 pub mod images;
 pub mod net;
+pub mod replay;
 pub mod steps;
 pub mod store;
 pub mod sys;

@@ -11,6 +11,7 @@ mod daemon {
     mod jobs;
     mod orders;
     mod registration;
+    mod replay;
     mod restart;
     mod store;
     mod warm;

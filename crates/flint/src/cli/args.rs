@@ -3,6 +3,7 @@
 use crate::config::Flags;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The last words of `--help`.
 const AFTER_HELP: &str = "\
@@ -98,6 +99,35 @@ pub(super) enum Command {
         #[command(subcommand)]
         what: Files,
     },
+    /// Write the facts that the daemon took in to a file, for `flint replay`; names get stand-ins
+    Export {
+        /// At least so far back, such as 2h [default: all that is kept]
+        #[arg(long, value_name = "TIME", value_parser = back)]
+        since: Option<Duration>,
+        /// Keep names of repositories, jobs, labels and profiles, and error texts
+        #[arg(long)]
+        raw: bool,
+        /// Where to [default: standard output]
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// The configuration's flags.
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Decide again what a daemon decided, from the facts that `flint export` wrote
+    Replay {
+        /// The file; - is standard input
+        events: PathBuf,
+        /// Show from this fact on
+        #[arg(long, value_name = "SEQ")]
+        from: Option<u64>,
+        /// Show up to this fact
+        #[arg(long, value_name = "SEQ")]
+        to: Option<u64>,
+        /// Show the whole world after this fact instead of the steps
+        #[arg(long, value_name = "SEQ", conflicts_with_all = ["from", "to"])]
+        at: Option<u64>,
+    },
     /// Look at this machine and the configuration
     Doctor {
         /// Also ask GitHub whether it knows the App
@@ -126,4 +156,16 @@ pub(super) enum Files {
         #[command(flatten)]
         flags: Flags,
     },
+}
+
+/// A time to go back.
+fn back(text: &str) -> Result<Duration, String> {
+    let wanted = || format!("`{text}` is no time to go back, such as `2h`, `90m` or `3d`");
+    // A week's clock change is nobody's question here: a day has 24 hours.
+    let text = match text.strip_suffix('d').and_then(|days| days.parse::<u64>().ok()) {
+        Some(days) => format!("{}h", days.saturating_mul(24)),
+        None => text.to_owned(),
+    };
+    let parsed: jiff::SignedDuration = text.parse().map_err(|_| wanted())?;
+    Duration::try_from(parsed).map_err(|_| wanted())
 }

@@ -1,15 +1,18 @@
 //! The command line: what a person types, and what they read.
 //!
-//! It talks to the daemon over the API socket. `serve`, `run`, `--interactive` and `doctor` need no daemon.
+//! It talks to the daemon over the API socket. `serve`, `run`, `--interactive`, `doctor`, `export` and `replay` need no
+//! daemon.
 
 mod args;
 mod ask;
 pub mod client;
 mod doctor;
 pub mod error;
+mod export;
 mod files;
 mod journal;
 mod output;
+mod replay;
 mod run;
 mod tables;
 #[cfg(test)]
@@ -68,6 +71,13 @@ fn carry_out(cli: Cli) -> Result<Exit, Problem> {
         Command::Doctor { github, flags } => {
             let sources = gather(flags.or(top), config)?;
             doctor::run(out, &sources, &machine(), github)
+        }
+        Command::Export { since, raw, output, flags } => {
+            let directory = gather(flags.or(top), config)?.state_dir();
+            export::run(out, &directory, &export::Wish { since, raw, output })
+        }
+        Command::Replay { events, from, to, at } => {
+            replay::run(out, &events, replay::Part { from, to, at })
         }
         Command::Version => version(out),
         Command::Ps

@@ -114,6 +114,29 @@ fn what_makes_no_sense_is_refused_with_code_2() {
 }
 
 #[test]
+fn an_export_goes_back_by_a_time_and_a_replay_shows_a_part_or_one_world() {
+    let command = typed("export --since 2h --raw -o log --state-dir /x").command;
+    let Some(Command::Export { since, raw, output, flags }) = command else {
+        panic!("it is export")
+    };
+    assert_eq!((since, raw), (Some(Duration::from_secs(7200)), true));
+    assert_eq!(output, Some(PathBuf::from("log")));
+    assert_eq!(flags.get("host.state_dir"), Some("/x"));
+    let Some(Command::Export { since, .. }) = typed("export --since 3d").command else {
+        panic!("it is export")
+    };
+    assert_eq!(since, Some(Duration::from_secs(3 * 86_400)));
+    assert!(wrong("export --since soon").contains("`soon` is no time to go back, such as `2h`"));
+    assert!(wrong("export --since=-2h").contains("-2h"));
+    let Some(Command::Replay { from, to, at, .. }) = typed("replay log --from 3 --to 9").command
+    else {
+        panic!("it is replay")
+    };
+    assert_eq!((from, to, at), (Some(3), Some(9), None));
+    assert!(wrong("replay log --at 3 --to 9").contains("--to"));
+}
+
+#[test]
 fn times_are_short() {
     let times = [
         (0, "0 ms"),

@@ -52,13 +52,23 @@ impl Sources {
     /// configuration keeps them from looking.
     #[must_use]
     pub fn run_dir(&self) -> PathBuf {
-        let given = self.flags.get("host.run_dir").map(str::to_owned);
-        let given = given.or_else(|| self.variables.get("FLINT_RUN_DIR").map(|v| v.to_string()));
+        self.place("run_dir", "FLINT_RUN_DIR", defaults::RUN_DIR)
+    }
+
+    /// The state directory, for the same reason: the store must be readable where a configuration is not.
+    #[must_use]
+    pub fn state_dir(&self) -> PathBuf {
+        self.place("state_dir", "FLINT_STATE_DIR", defaults::STATE_DIR)
+    }
+
+    fn place(&self, key: &str, variable: &str, default: &str) -> PathBuf {
+        let given = self.flags.get(&format!("host.{key}")).map(str::to_owned);
+        let given = given.or_else(|| self.variables.get(variable).map(|v| v.to_string()));
         let given = given.or_else(|| {
             let table: toml::Table = self.file.as_ref()?.text.parse().ok()?;
-            table.get("host")?.get("run_dir")?.as_str().map(str::to_owned)
+            table.get("host")?.get(key)?.as_str().map(str::to_owned)
         });
-        given.map_or_else(|| PathBuf::from(defaults::RUN_DIR), PathBuf::from)
+        given.map_or_else(|| PathBuf::from(default), PathBuf::from)
     }
 
     /// Variables that look like one of ours, misspelt. Others are none of our business.
