@@ -221,6 +221,16 @@ mod tests {
     }
 
     #[test]
+    fn a_full_disk_costs_the_file_and_no_line_in_memory() {
+        let log = Log::open(Path::new("/dev/full"));
+        let mut view = log.view();
+        log.push(Stream::Out, "one");
+        log.push(Stream::Out, "two");
+        assert_eq!(view.live.try_recv().unwrap().text, "one");
+        assert_eq!(log.view().past.len(), 2);
+    }
+
+    #[test]
     fn memory_holds_the_last_lines_only() {
         let dir = tempfile::tempdir().unwrap();
         let log = Log::begin(&dir.path().join("log"));

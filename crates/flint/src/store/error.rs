@@ -146,7 +146,15 @@ impl Error {
             Error::Open { source, .. } if is_missing(source.as_ref()) => {
                 "`--state-dir` (or `[host] state_dir`) names the directory of the daemon's store".to_owned()
             }
-            Error::Lock { .. } | Error::Directory { .. } | Error::Open { .. } => CANNOT_WRITE.to_owned(),
+            Error::Open { source, .. } if is_full(source.as_ref()) => MAKE_ROOM.to_owned(),
+            Error::Lock { source, .. } | Error::Directory { source, .. } if is_full(source) => {
+                MAKE_ROOM.to_owned()
+            }
+            Error::Open { source, .. } => {
+                let sqlite = source.downcast_ref::<rusqlite::Error>();
+                sqlite.and_then(of_sqlite).unwrap_or(CANNOT_WRITE).to_owned()
+            }
+            Error::Lock { .. } | Error::Directory { .. } => CANNOT_WRITE.to_owned(),
             Error::Foreign { path } => format!("move `{}` away, or set `[host] state_dir`", path.display()),
             Error::Version { path, known, found } if found > known => format!(
                 "run the newer flint again, or stop it and put `{}.bak-v{known}` back in place, without -wal and -shm",
@@ -173,6 +181,9 @@ impl Error {
 /// For a file or a directory that does not let itself be written.
 const CANNOT_WRITE: &str = "flint must be able to write there: run it as root, mount it writable, or set `[host] state_dir`";
 
+const MAKE_ROOM: &str =
+    "make room on the state directory's disk; a flint that runs goes on by itself then";
+
 /// What SQLite's refusals of a single step ask for.
 fn of_sqlite(error: &rusqlite::Error) -> Option<&'static str> {
     match error.sqlite_error_code()? {
@@ -183,11 +194,19 @@ fn of_sqlite(error: &rusqlite::Error) -> Option<&'static str> {
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
             Some("`flint doctor` says what can be done")
         }
-        ErrorCode::SystemIoFailure => {
-            Some("look for errors of the disk in the kernel's log (`dmesg`)")
-        }
+        ErrorCode::SystemIoFailure => Some(
+            "if the state directory's disk is full (`df`) make room; if it fails (`dmesg`) replace it",
+        ),
         _ => None,
     }
+}
+
+fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    let sqlite =
+        error.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
+    let io = error.downcast_ref::<io::Error>().map(io::Error::kind);
+    sqlite == Some(ErrorCode::DiskFull)
+        || matches!(io, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
 }
 
 fn is_missing(error: &(dyn std::error::Error + 'static)) -> bool {

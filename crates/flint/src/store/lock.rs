@@ -15,7 +15,7 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock and writes this process's number into the file, for the error of the next one who tries.
+    /// Takes the lock and writes this process's number into the file if it can, for the error of the next one who tries.
     ///
     /// # Errors
     /// [`Error::Held`] when another process has it, [`Error::Lock`] when the file cannot be used.
@@ -29,7 +29,8 @@ impl Lock {
             }
             Err(errno) => return Err(failed(errno.into())),
         }
-        write_pid(&mut file).map_err(failed)?;
+        // The lock holds without the number: a full disk must not keep a daemon from starting.
+        drop(write_pid(&mut file));
         Ok(Lock { _file: file })
     }
 }

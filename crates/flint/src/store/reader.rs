@@ -149,8 +149,8 @@ pub fn look(directory: &Path) -> Result<Option<String>, Error> {
     drop(OpenOptions::new().write(true).open(&path).map_err(failed)?);
     let alone = whole::instance_without_wal(&path);
     let connection = connect(&path)?;
-    schema::check_owner(&connection, &path)?;
     whole::check_wal(&connection, &path, alone.as_deref())?;
+    schema::check_owner(&connection, &path)?;
     whole::check(&connection, &path)?;
     let (found, known) = (schema::version(&connection, &path)?, schema::newest());
     if found > known {

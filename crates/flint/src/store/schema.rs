@@ -29,7 +29,8 @@ pub(super) fn migrate(
         return Err(Error::Version { path: path.to_owned(), found, known: known_version });
     }
     for (from, sql) in (0u32..).zip(migrations).skip(found as usize) {
-        if from > 0 {
+        // A new file has nothing to lose.
+        if found > 0 {
             back_up(connection, &backup_path(path, from))?;
         }
         apply(connection, sql, from + 1).map_err(|source| Error::Migrate {

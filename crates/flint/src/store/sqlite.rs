@@ -55,8 +55,8 @@ impl Sqlite {
         let path = directory.join(FILE);
         let alone = whole::instance_without_wal(&path);
         let mut connection = connect(&path)?;
-        schema::check_owner(&connection, &path)?;
         whole::check_wal(&connection, &path, alone.as_deref())?;
+        schema::check_owner(&connection, &path)?;
         set_up(&connection)
             .map_err(|source| Error::Open { path: path.clone(), source: Box::new(source) })?;
         whole::check(&connection, &path)?;
@@ -86,6 +86,12 @@ impl Sqlite {
             found.push((seq.cast_unsigned(), Timestamp(at.cast_unsigned()), event));
         }
         Ok(found)
+    }
+
+    /// For tests that make the file's life hard.
+    #[cfg(test)]
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
     }
 
     /// Gives a new store its instance; an old one keeps its own.

@@ -1,5 +1,9 @@
 //! What the store promises: nothing lost, nothing half, nobody else's file.
 
+#[path = "tests/broken.rs"]
+mod broken;
+#[path = "tests/full_disk.rs"]
+mod full_disk;
 #[path = "tests/long_history.rs"]
 mod long_history;
 #[path = "tests/reader.rs"]
@@ -208,6 +212,7 @@ fn a_new_store_has_a_name_of_its_own_and_keeps_it() {
     assert_eq!(open(one.path()).load().unwrap().instance, name);
     assert_ne!(open(two.path()).load().unwrap().instance, name);
     assert_eq!(open(two.path()).load().unwrap().next_vm, 1);
+    assert!(!backup_path(&one.path().join(FILE), 1).exists(), "a new store has nothing to copy");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use super::error::Error;
 use super::world;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::path::{Path, PathBuf};
 
 /// Read whole at each start, so checked whole.
@@ -37,12 +37,20 @@ const ENDS: [(&str, &str); 7] = [
 /// [`Error::Damaged`] with the first finding.
 pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), Error> {
     let damaged = |finding: String| Error::Damaged { path: path.to_owned(), finding };
-    let told = |error: rusqlite::Error| damaged(error.to_string());
-    let tables = tables(connection).map_err(told)?;
+    // A disk that is full or fails is no damage: whoever threw the file away for it would lose it.
+    let told = |error: rusqlite::Error, place: &str| match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            damaged(format!("{place}{error}"))
+        }
+        _ => Error::Open { path: path.to_owned(), source: Box::new(error) },
+    };
+    let tables = tables(connection).map_err(|error| told(error, ""))?;
     let is_there = |name: &str| tables.iter().any(|table| table == name);
     for table in WORLD.into_iter().filter(|table| is_there(table)) {
         let sql = format!("pragma quick_check({table})");
-        let answer: String = connection.query_row(&sql, [], |row| row.get(0)).map_err(told)?;
+        let answer: String = connection
+            .query_row(&sql, [], |row| row.get(0))
+            .map_err(|error| told(error, &format!("in table `{table}`: ")))?;
         if answer != "ok" {
             return Err(damaged(format!("in table `{table}`: {answer}")));
         }
@@ -50,7 +58,7 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), Error> {
     for (table, column) in ENDS.into_iter().filter(|(table, _)| is_there(table)) {
         let sql = format!("select max({column}) from {table}");
         let end = connection.query_row(&sql, [], |_| Ok(()));
-        end.map_err(|error| damaged(format!("in table `{table}`: {error}")))?;
+        end.map_err(|error| told(error, &format!("in table `{table}`: ")))?;
     }
     Ok(())
 }

@@ -77,3 +77,17 @@ pub(super) fn join(stream: tokio::net::UnixStream) -> JoinHandle<()> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_disk_costs_the_file_and_does_not_hold_the_guest_up() {
+        let (mut guest, console) = tokio::io::duplex(4_096);
+        let kept = keep(console, Path::new("/dev/full"));
+        guest.write_all(&[b'x'; 1 << 20]).await.unwrap();
+        drop(guest);
+        kept.await.unwrap();
+    }
+}

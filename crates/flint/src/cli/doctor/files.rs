@@ -25,6 +25,7 @@ pub(super) fn look(config: &Config) -> Vec<Line> {
         lines.extend(qemu(&config.host.qemu));
     }
     lines.extend(state_dir(&config.host.state_dir));
+    lines.push(store(&config.host.state_dir));
     lines.push(ids(&config.host, &std::fs::read_to_string("/etc/passwd").unwrap_or_default()));
     for (item, role) in [("kernel file", Role::Kernel), ("image", Role::Image)] {
         lines.extend(
@@ -157,6 +158,19 @@ fn state_dir(directory: &Path) -> Vec<Line> {
     vec![line, disk]
 }
 
+/// As a start would find it, but nothing is written and a running daemon is left alone.
+fn store(directory: &Path) -> Line {
+    match crate::store::look(directory) {
+        Ok(Some(reading)) => Line::ok("store", reading),
+        Ok(None) => Line::ok("store", "none yet: the first start makes it"),
+        Err(error) => {
+            let fix =
+                error.help().unwrap_or_else(|| "`flint serve` would refuse it too".to_owned());
+            Line::bad("store", crate::error::chain(&error), &fix)
+        }
+    }
+}
+
 /// A user of the host with a microVM's uid could read its disk and signal its process.
 fn ids(host: &HostOptions, passwd: &str) -> Line {
     let range = host.uid_base..=host.uid_base.saturating_add(u32::from(host.slots) - 1);
@@ -231,6 +245,22 @@ mod tests {
         let passwd = "root:x:0:0::/root:/bin/sh\nsomeone:x:125:125::/:/bin/sh\nlater:x:187:1::/:\n";
         assert_eq!(ids(&host, passwd).reading, "123 to 186, among them someone");
         assert_eq!(ids(&host, "root:x:0:0::/root:/bin/sh\n").reading, "123 to 186");
+    }
+
+    #[test]
+    fn a_store_that_no_daemon_would_take_is_bad_and_says_what_to_do() {
+        let directory = tempfile::tempdir().unwrap();
+        let verdict = || store(directory.path());
+        assert_eq!(verdict().reading, "none yet: the first start makes it");
+        drop(crate::store::Sqlite::open(directory.path()).unwrap());
+        assert!(verdict().reading.ends_with("schema 2"), "{}", verdict().reading);
+        let path = directory.path().join("flint.db");
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+        let bad = verdict();
+        assert_eq!(bad.verdict, crate::cli::doctor::Verdict::Bad);
+        assert!(bad.reading.contains("cannot trust the store"), "{}", bad.reading);
+        assert!(bad.fix.unwrap().contains("destroyed as strays"));
     }
 
     #[test]
