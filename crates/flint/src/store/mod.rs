@@ -22,7 +22,7 @@ mod whole;
 mod world;
 
 pub use error::Error;
-pub use reader::{Entry, Reader, look};
+pub use reader::{Entry, Health, Reader, look};
 pub use sqlite::Sqlite;
 
 /// The seam to what must not be lost.

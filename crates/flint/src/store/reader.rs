@@ -136,29 +136,47 @@ impl Reader {
     }
 }
 
-/// Whether a daemon could start with the store in `directory`, and what it is; `None`: there is none yet.
+/// A file up to this size is read whole by [`look`]: some seconds.
+const LOOK_WHOLE: u64 = 1 << 30;
+
+/// A store that a daemon could start with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Which file, how big, which schema.
+    pub reading: String,
+    /// Damage in its history, which keeps no daemon from running.
+    pub damage: Option<String>,
+}
+
+/// Whether a daemon could start with the store in `directory`; `None`: there is none yet.
 ///
 /// # Errors
 /// [`Error`], as a start would say it.
-pub fn look(directory: &Path) -> Result<Option<String>, Error> {
+pub fn look(directory: &Path) -> Result<Option<Health>, Error> {
     let path = directory.join(FILE);
     if !path.exists() {
         return Ok(None);
     }
     let failed = |source| Error::Open { path: path.clone(), source: Box::new(source) };
     drop(OpenOptions::new().write(true).open(&path).map_err(failed)?);
-    let alone = whole::instance_without_wal(&path);
+    let alone = whole::alone(&path);
     let connection = connect(&path)?;
-    whole::check_wal(&connection, &path, alone.as_deref())?;
+    whole::check_wal(&connection, &path, alone.as_ref())?;
     schema::check_owner(&connection, &path)?;
     whole::check(&connection, &path)?;
     let (found, known) = (schema::version(&connection, &path)?, schema::newest());
     if found > known {
         return Err(Error::Version { path, found, known });
     }
-    let size = fs::metadata(&path).map_or(0, |file| file.len()) >> 20;
+    let size = fs::metadata(&path).map_or(0, |file| file.len());
+    let damage = match size {
+        0..=LOOK_WHOLE => whole::find(&connection)
+            .map_err(|source| Error::Open { path: path.clone(), source: Box::new(source) })?,
+        _ => None,
+    };
     let next = if found < known { ", which the next start renews" } else { "" };
-    Ok(Some(format!("{}, {size} MiB, schema {found}{next}", path.display())))
+    let reading = format!("{}, {} MiB, schema {found}{next}", path.display(), size >> 20);
+    Ok(Some(Health { reading, damage }))
 }
 
 /// Without a log beside it nobody writes the file: it is read as it lies there, and nothing appears beside it.

@@ -53,9 +53,9 @@ impl Sqlite {
             .map_err(|source| Error::Directory { path: directory.to_owned(), source })?;
         let lock = Lock::take(&directory.join(LOCK_FILE))?;
         let path = directory.join(FILE);
-        let alone = whole::instance_without_wal(&path);
+        let alone = whole::alone(&path);
         let mut connection = connect(&path)?;
-        whole::check_wal(&connection, &path, alone.as_deref())?;
+        whole::check_wal(&connection, &path, alone.as_ref())?;
         schema::check_owner(&connection, &path)?;
         set_up(&connection)
             .map_err(|source| Error::Open { path: path.clone(), source: Box::new(source) })?;

@@ -2,6 +2,7 @@
 //! many GiB.
 
 use super::error::Error;
+use super::sqlite::last_fact;
 use super::world;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::path::{Path, PathBuf};
@@ -69,27 +70,66 @@ fn tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     statement.query_map([], |row| row.get(0))?.collect()
 }
 
-/// The name in the file alone, without what its write-ahead log adds. `None` where there is nothing to compare.
-pub(super) fn instance_without_wal(path: &Path) -> Option<String> {
-    let has_wal = std::fs::metadata(wal_path(path)).is_ok_and(|wal| wal.len() > 0);
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-    let alone = has_wal.then(|| Connection::open_with_flags(immutable(path), flags))?.ok()?;
-    world::instance(&alone).ok()?
+/// What a file says of itself without the write-ahead log beside it.
+pub(super) struct Alone {
+    instance: String,
+    /// The number of its newest fact.
+    last: i64,
 }
 
-/// Refuses a write-ahead log that makes another store of the file: one that was left beside a file put in its place.
+/// The file alone; `None` where there is no log beside it, or nothing to compare.
+pub(super) fn alone(path: &Path) -> Option<Alone> {
+    let has_wal = std::fs::metadata(wal_path(path)).is_ok_and(|wal| wal.len() > 0);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    let file = has_wal.then(|| Connection::open_with_flags(immutable(path), flags))?.ok()?;
+    Some(Alone { instance: world::instance(&file).ok()??, last: last_fact(&file).ok()? })
+}
+
+/// Refuses a write-ahead log that was written for another file: one that was left beside a file put in its place. It
+/// makes another store of it, or facts of another time, with a hole between them and the file's own.
 ///
 /// # Errors
 /// [`Error::Wal`].
 pub(super) fn check_wal(
     connection: &Connection,
     path: &Path,
-    alone: Option<&str>,
+    alone: Option<&Alone>,
 ) -> Result<(), Error> {
     let Some(alone) = alone else { return Ok(()) };
-    match world::instance(connection) {
-        Ok(Some(both)) if both == alone => Ok(()),
-        Ok(_) | Err(_) => Err(Error::Wal { path: wal_path(path), of: path.to_owned() }),
+    let fits = || -> Result<bool, Error> {
+        let failed = |source| Error::Read { what: "events", source };
+        let last = last_fact(connection)?;
+        if world::instance(connection)?.as_ref() != Some(&alone.instance) {
+            return Ok(false);
+        }
+        let next = "select min(seq) from events where seq > ?";
+        let next: Option<i64> =
+            connection.query_row(next, [alone.last], |row| row.get(0)).map_err(failed)?;
+        let first = "select min(seq) from events";
+        let first: Option<i64> =
+            connection.query_row(first, [], |row| row.get(0)).map_err(failed)?;
+        // Pruning may have taken all up to there, and then the log begins later.
+        let follows = next == Some(alone.last + 1) || next == first;
+        Ok(last == alone.last || (last > alone.last && follows))
+    };
+    match fits() {
+        Ok(true) => Ok(()),
+        Ok(false) | Err(_) => Err(Error::Wal { path: wal_path(path), of: path.to_owned() }),
+    }
+}
+
+/// The first damage of all that is there; reads the whole file.
+///
+/// # Errors
+/// SQLite's.
+pub(super) fn find(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    let answer = connection.query_row("pragma quick_check(1)", [], |row| row.get::<_, String>(0));
+    match answer {
+        Ok(answer) => Ok(Some(answer).filter(|answer| answer != "ok")),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
+            Ok(Some(error.to_string()))
+        }
+        Err(error) => Err(error),
     }
 }
 

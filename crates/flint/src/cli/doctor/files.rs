@@ -3,6 +3,7 @@
 use super::Line;
 use crate::cli::files::{Looked, Role, look as look_at};
 use crate::config::{Config, HostOptions, VmmChoice};
+use crate::store::{self, Health};
 use crate::sys::host_facts;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -25,7 +26,7 @@ pub(super) fn look(config: &Config) -> Vec<Line> {
         lines.extend(qemu(&config.host.qemu));
     }
     lines.extend(state_dir(&config.host.state_dir));
-    lines.push(store(&config.host.state_dir));
+    lines.push(store_in(&config.host.state_dir));
     lines.push(ids(&config.host, &std::fs::read_to_string("/etc/passwd").unwrap_or_default()));
     for (item, role) in [("kernel file", Role::Kernel), ("image", Role::Image)] {
         lines.extend(
@@ -159,9 +160,14 @@ fn state_dir(directory: &Path) -> Vec<Line> {
 }
 
 /// As a start would find it, but nothing is written and a running daemon is left alone.
-fn store(directory: &Path) -> Line {
-    match crate::store::look(directory) {
-        Ok(Some(reading)) => Line::ok("store", reading),
+fn store_in(directory: &Path) -> Line {
+    match store::look(directory) {
+        Ok(Some(Health { reading, damage: None })) => Line::ok("store", reading),
+        Ok(Some(Health { reading, damage: Some(damage) })) => {
+            let fix =
+                "the world is whole and flint goes on; what it cannot read of its history is lost";
+            Line::warn("store", format!("{reading}, with damage in its history: {damage}"), fix)
+        }
         Ok(None) => Line::ok("store", "none yet: the first start makes it"),
         Err(error) => {
             let fix =
@@ -250,9 +256,9 @@ mod tests {
     #[test]
     fn a_store_that_no_daemon_would_take_is_bad_and_says_what_to_do() {
         let directory = tempfile::tempdir().unwrap();
-        let verdict = || store(directory.path());
+        let verdict = || store_in(directory.path());
         assert_eq!(verdict().reading, "none yet: the first start makes it");
-        drop(crate::store::Sqlite::open(directory.path()).unwrap());
+        drop(store::Sqlite::open(directory.path()).unwrap());
         assert!(verdict().reading.ends_with("schema 2"), "{}", verdict().reading);
         let path = directory.path().join("flint.db");
         let whole = std::fs::read(&path).unwrap();

@@ -108,6 +108,50 @@ fn a_write_ahead_log_of_another_store_is_refused_and_the_file_is_good_without_it
 }
 
 #[test]
+fn a_newer_write_ahead_log_beside_an_older_copy_of_the_same_store_is_refused() {
+    let (directory, world) = closed();
+    let copy = fs::read(directory.path().join(FILE)).unwrap();
+    let mut store = open(directory.path());
+    // Much is written after the copy was made, and is in the file when the daemon dies.
+    let many = vec![Event::Tick; 500];
+    let facts = |events| Change { at: NOW, events, ..Change::default() };
+    store.commit(&world, &world, facts(&many)).unwrap();
+    drop(store);
+    let mut store = open(directory.path());
+    store.commit(&world, &world, facts(&many[..3])).unwrap();
+    let newer = fs::read(wal(directory.path())).unwrap();
+    drop(store);
+    // No table that both know of differs: only the facts between are missing.
+    fs::write(directory.path().join(FILE), copy).unwrap();
+    fs::write(wal(directory.path()), newer).unwrap();
+    assert_told(directory.path(), &["flint.db-wal", "belongs to another store", "-shm", "move"]);
+    fs::remove_file(wal(directory.path())).unwrap();
+    drop(fs::remove_file(directory.path().join("flint.db-shm")));
+    assert_eq!(open(directory.path()).load().unwrap(), world);
+}
+
+#[test]
+fn the_doctor_finds_damage_in_history_that_no_start_looks_for() {
+    let (directory, world) = closed();
+    let mut store = open(directory.path());
+    let records = [job_record(1, Some(1), NOW)];
+    store.commit(&world, &world, change(NOW, &records)).unwrap();
+    drop(store);
+    let path = directory.path().join(FILE);
+    let raw = Connection::open(&path).unwrap();
+    let sql = "select rootpage from sqlite_schema where name = 'jobs_done_by_vm'";
+    let page: i64 = raw.query_row(sql, [], |row| row.get(0)).unwrap();
+    drop(raw);
+    let mut bytes = fs::read(&path).unwrap();
+    let end = usize::try_from(page).unwrap() * 4096;
+    bytes[end - 4096..end].fill(0xA5);
+    fs::write(&path, bytes).unwrap();
+    let looked = look(directory.path()).unwrap().expect("it is there");
+    assert!(looked.damage.is_some(), "{looked:?}");
+    assert_eq!(open(directory.path()).load().unwrap(), world);
+}
+
+#[test]
 fn a_write_ahead_log_of_another_program_is_refused_and_the_file_is_good_without_it() {
     let (directory, world) = closed();
     let other = tempfile::tempdir().unwrap();
