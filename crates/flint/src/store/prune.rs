@@ -27,16 +27,16 @@ pub(super) const RECORDS_KEPT: Duration = Duration::from_hours(90 * 24);
 pub(super) const RECORDS_MAX: u64 = 100_000;
 
 /// Rows of one table that one step removes. A commit brings 256 facts at most, so a step after each commit gains.
-pub(super) const STEP_ROWS: u32 = 2_000;
+pub(super) const STEP_ROWS: u32 = 500;
 
 /// And their bytes: a row may be large, and the controller waits for the step.
-const STEP_BYTES: i64 = 4 << 20;
+const STEP_BYTES: i64 = 1 << 20;
 
 /// Free pages that are left for the next rows; beyond it, and beyond a quarter of the file, they go back.
 const SPARE_PAGES: i64 = 1_024;
 
 /// Pages that one step gives back.
-const STEP_PAGES: i64 = 1_024;
+const STEP_PAGES: i64 = 256;
 
 /// One step, in a transaction of its own; whether more is left to do.
 ///
@@ -51,8 +51,8 @@ pub(super) fn step(connection: &mut Connection, now: Timestamp) -> Result<bool, 
     }
     let written = |source| Error::Write { what: "the end of a pruning", source };
     transaction.commit().map_err(written)?;
-    let returned = give_back(connection).map_err(written)?;
-    Ok(left | returned)
+    // One after the other: each alone is a few MiB for the disk.
+    if left { Ok(true) } else { give_back(connection).map_err(written) }
 }
 
 /// From the old end of the log, so that it never lacks its middle: those too old, and those too many. A clock that
