@@ -1,9 +1,9 @@
 //! What is believed of GitHub itself: how many calls it takes, and when it is asked what.
 
 use crate::ask::{AskFailure, Budget, Question, Quota};
+use crate::breaker::Breaker;
 use crate::units::Timestamp;
 use crate::vm::back_off;
-use crate::world::Breaker;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;

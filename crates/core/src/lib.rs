@@ -8,6 +8,7 @@
 
 pub mod ask;
 pub mod audit;
+pub mod breaker;
 pub mod event;
 pub mod fold;
 pub mod forge;

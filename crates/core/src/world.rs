@@ -3,6 +3,7 @@
 //! A `World` is what the store holds. It is never the truth: hosts and GitHub are the truth, and tell us
 //! about it late, twice or not at all.
 
+use crate::breaker::Breaker;
 use crate::forge::{Forge, Repository};
 use crate::host::Host;
 use crate::id::{HostId, JobKey, ProfileId, RunnerName, VmId};
@@ -11,16 +12,9 @@ use crate::limits::Limits;
 use crate::profile::{LAST_RESORT, Profile, Timeouts};
 use crate::rows::Rows;
 use crate::units::Timestamp;
-use crate::vm::{Phase, Registration, Vm, back_off};
+use crate::vm::{Phase, Registration, Vm};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
-
-/// This many failures in a row open a breaker.
-pub const BREAKER_FAILURES: u32 = 5;
-
-/// An open breaker lets one microVM be tried after this long.
-pub const BREAKER_OPEN: Duration = Duration::from_secs(5 * 60);
 
 /// What the daemon believes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,19 +49,6 @@ pub struct World {
     pub stray_guests: BTreeSet<(HostId, VmId)>,
     /// Registered in our name, owned by no row.
     pub stray_runners: BTreeSet<VmId>,
-}
-
-/// A profile's failures in a row, and until when nothing new is started for it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Breaker {
-    /// MicroVMs that failed in a row, without one success.
-    pub failures: u32,
-    /// Nothing is started for it before this.
-    pub closed_until: Timestamp,
-    /// Whether it is open (many failures, or a refusal), not only backing off.
-    pub open: bool,
-    /// The last failure, for people.
-    pub why: String,
 }
 
 impl World {
@@ -143,22 +124,5 @@ impl World {
             breaker.open = false;
             breaker.closed_until = Timestamp::default();
         }
-    }
-}
-
-impl Breaker {
-    /// One more failure in a row.
-    pub(crate) fn failed(&mut self, now: Timestamp, why: String) {
-        self.failures = self.failures.saturating_add(1);
-        self.open = self.open || self.failures >= BREAKER_FAILURES;
-        let pause = if self.open { BREAKER_OPEN } else { back_off(self.failures) };
-        self.closed_until = now.after(pause);
-        self.why = why;
-    }
-
-    /// A failure that no second try will help.
-    pub(crate) fn refused(&mut self, now: Timestamp, why: String) {
-        self.open = true;
-        self.failed(now, why);
     }
 }

@@ -2,11 +2,12 @@
 
 use super::{ask, lost};
 use crate::ask::Question;
+use crate::breaker::Breaker;
 use crate::event::RegisterFailure;
 use crate::id::{RunnerId, VmId};
 use crate::units::Timestamp;
 use crate::vm::{Phase, Reason, Registration, Vm};
-use crate::world::{Breaker, World};
+use crate::world::World;
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -3,11 +3,12 @@
 use super::room::Room;
 use super::timeout::Deadlines;
 use super::wait::Because;
+use crate::breaker::Breaker;
 use crate::id::{HostId, ProfileId, VmId};
 use crate::profile::Profile;
 use crate::units::Timestamp;
 use crate::vm::{Phase, Registration, Times, Vm};
-use crate::world::{Breaker, World};
+use crate::world::World;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 

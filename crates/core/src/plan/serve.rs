@@ -59,29 +59,22 @@ pub(super) fn serve(draft: &mut Draft) -> Served {
     // What stands in the way of a whole profile stands there for the rest of this plan.
     let mut blocked: BTreeMap<ProfileId, Because> = BTreeMap::new();
     while let Some(next) = line.next() {
-        let because = match blocked.get(next.profile) {
-            Some(because) => Err(because.clone()),
-            None => match over_quota(&world, &line, &next) {
-                Some(because) => Err(because),
-                None => {
-                    let supply = served.supply.entry(next.profile.clone()).or_default();
-                    let result = serve_one(draft, next.profile, supply);
-                    if let Err(because) = &result {
-                        blocked.insert(next.profile.clone(), because.clone());
-                    }
-                    if let Err(Because::HostFull { .. }) = result {
-                        starve(draft, &mut served, &world, next.profile);
-                    }
-                    result
-                }
-            },
-        };
-        match because {
+        let in_the_way = blocked.get(next.profile).cloned();
+        if let Some(because) = in_the_way.or_else(|| over_quota(&world, &line, &next)) {
+            served.waits.because_of(Some(next.profile), next.repository, because);
+            continue;
+        }
+        let supply = served.supply.entry(next.profile.clone()).or_default();
+        match serve_one(draft, next.profile, supply) {
             Ok(vm) => {
                 served.waits.comes(next.job, vm);
                 line.served(&next);
             }
             Err(because) => {
+                if let Because::HostFull { .. } = because {
+                    starve(draft, &mut served, &world, next.profile);
+                }
+                blocked.insert(next.profile.clone(), because.clone());
                 served.waits.because_of(Some(next.profile), next.repository, because);
             }
         }

@@ -4,29 +4,20 @@
 
 use super::clock::Clock;
 use super::door::{Door, OrderNumber, Window};
+pub use super::hands::{Hands, Recipe};
 use super::orders::{self, Outcome};
 use crate::forge::{Forge, Request};
-use crate::host::{Console, Host, LaunchOrder};
-use crate::images::{Images, Source};
+use crate::host::{Console, LaunchOrder};
+use crate::images::Images;
 use crate::net::Net;
 use crate::vmm::Vmm;
 use flint_core::id::ProfileId;
 use flint_core::plan::Action;
-use flint_core::profile::Profile;
 use flint_core::units::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinSet};
-
-/// What the configuration says of a profile beyond what the core decides with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recipe {
-    /// As the core sees it.
-    pub profile: Profile,
-    /// Its kernel and image.
-    pub source: Source,
-}
 
 /// All orders that are due after one commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,16 +28,6 @@ pub struct Batch {
     pub ended: Vec<OrderNumber>,
     /// When the plan that holds them was on disk.
     pub committed: Timestamp,
-}
-
-/// What orders are carried out with.
-pub struct Hands<F, V, N, I, C> {
-    /// GitHub.
-    pub forge: Arc<F>,
-    /// The host.
-    pub host: Arc<Host<V, N, I>>,
-    /// Tells when a question was asked.
-    pub clock: Arc<C>,
 }
 
 /// Carries orders out: one task an order; all are owned here.

@@ -11,6 +11,7 @@ pub mod dispatch;
 pub mod door;
 pub mod front;
 mod hand_over;
+mod hands;
 mod logs;
 pub mod metrics;
 mod orders;

@@ -151,7 +151,7 @@ pub fn profiles(world: &World) -> Vec<ProfileRow> {
 #[must_use]
 pub fn breakers(world: &World) -> Vec<BreakerRow> {
     let failing = world.breakers.iter().filter(|(_, breaker)| breaker.failures > 0);
-    let row = |(profile, breaker): (&flint_core::id::ProfileId, &flint_core::world::Breaker)| {
+    let row = |(profile, breaker): (&flint_core::id::ProfileId, &flint_core::breaker::Breaker)| {
         BreakerRow {
             profile: profile.to_string(),
             failures: breaker.failures,

@@ -222,10 +222,10 @@ mod tests {
 
     #[test]
     fn a_full_disk_costs_the_file_and_no_line_in_memory() {
-        let log = Log::open(Path::new("/dev/full"));
+        let log = Log::begin(Path::new("/dev/full"));
         let mut view = log.view();
-        log.push(Stream::Out, "one");
-        log.push(Stream::Out, "two");
+        log.push(1, &[(Stream::Out, "one")]);
+        log.push(2, &[(Stream::Out, "two")]);
         assert_eq!(view.live.try_recv().unwrap().text, "one");
         assert_eq!(log.view().past.len(), 2);
     }

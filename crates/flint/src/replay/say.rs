@@ -1,6 +1,7 @@
 //! How facts, orders and rows of the world look in a replay: one line each.
 
 use flint_core::ask::{Question, Quota};
+use flint_core::breaker::Breaker;
 use flint_core::event::{Event, ForgeEvent, GuestEvent, HostEvent, OperatorEvent};
 use flint_core::forge::Forge;
 use flint_core::host::Host;
@@ -11,7 +12,6 @@ use flint_core::plan::Action;
 use flint_core::profile::Profile;
 use flint_core::units::Timestamp;
 use flint_core::vm::{Phase, Registration, Vm};
-use flint_core::world::Breaker;
 use std::collections::BTreeSet;
 
 /// To the millisecond: many facts share a second.

@@ -3,6 +3,7 @@
 use super::*;
 use crate::store::Entry;
 use flint_core::ask::{AskFailure, Budget, Found, Question, Quota};
+use flint_core::breaker::Breaker;
 use flint_core::event::{
     Event, ForgeEvent, GuestEnd, GuestEvent, HostEvent, OperatorEvent, RegisterFailure,
 };
@@ -14,7 +15,7 @@ use flint_core::limits::Limits;
 use flint_core::plan::Action;
 use flint_core::profile::{Profile, Timeouts};
 use flint_core::units::{MiB, Resources, Timestamp};
-use flint_core::world::{Breaker, World};
+use flint_core::world::World;
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::time::Duration;

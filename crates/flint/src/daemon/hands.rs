@@ -1,0 +1,25 @@
+//! What orders are carried out with: GitHub, the host, the clock, and what the configuration says of each profile.
+
+use crate::host::Host;
+use crate::images::Source;
+use flint_core::profile::Profile;
+use std::sync::Arc;
+
+/// What the configuration says of a profile beyond what the core decides with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recipe {
+    /// As the core sees it.
+    pub profile: Profile,
+    /// Its kernel and image.
+    pub source: Source,
+}
+
+/// What orders are carried out with.
+pub struct Hands<F, V, N, I, C> {
+    /// GitHub.
+    pub forge: Arc<F>,
+    /// The host.
+    pub host: Arc<Host<V, N, I>>,
+    /// Tells when a question was asked.
+    pub clock: Arc<C>,
+}
