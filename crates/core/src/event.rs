@@ -287,7 +287,7 @@ pub enum OperatorEvent {
         /// Which.
         vm: VmId,
     },
-    /// Close a profile's breaker.
+    /// Close a profile's breaker, and the one for GitHub as a whole: what stood in the way is mended.
     Reset {
         /// Which.
         profile: ProfileId,

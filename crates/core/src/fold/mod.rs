@@ -10,6 +10,7 @@ mod sweep;
 
 pub(crate) use sweep::row_expires;
 
+use crate::breaker::Breaker;
 use crate::event::{Event, ForgeEvent, GuestEvent, HostEvent, OperatorEvent};
 use crate::id::VmId;
 use crate::record::Record;
@@ -118,6 +119,7 @@ fn operator(world: &mut World, now: Timestamp, event: OperatorEvent) {
         }
         OperatorEvent::Reset { profile } => {
             world.breakers.remove(&profile);
+            world.forge.breaker = Breaker::default();
         }
     }
 }

@@ -163,7 +163,10 @@ impl<S: Store, C: Clock> Controller<S, C> {
             true => steps::before(Step::PlanCommit),
             false => steps::before(Step::DeliveryCommit),
         }
-        match self.store.commit(&self.world, &world, change) {
+        // A look at the clock that changed nothing is worth no write: whatever is due was due before.
+        let idle = events == [Event::Tick] && world == *self.world;
+        let committed = if idle { Ok(()) } else { self.store.commit(&self.world, &world, change) };
+        match committed {
             Ok(()) => {
                 match waiting.is_empty() {
                     true => steps::after(Step::PlanCommit),

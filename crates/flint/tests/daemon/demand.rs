@@ -99,7 +99,7 @@ async fn three_hundred_jobs_at_once_each_run_once_within_the_room_there_is() {
 #[tokio::test(start_paused = true)]
 async fn a_job_that_waits_costs_no_more_than_the_scans() {
     let bench = Bench::new(&["small"]);
-    bench.outside.faults(|faults| faults.register.push_back(403));
+    bench.outside.faults(|faults| faults.register.push_back(422));
     let mut daemon = bench.start().await;
     bench.outside.queue(1, &["small"]);
     bench.outside.queue(2, &["nobody-s"]);

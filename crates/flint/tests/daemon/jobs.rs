@@ -139,7 +139,7 @@ async fn a_job_with_labels_of_others_gets_no_microvm_and_is_told_why() {
     daemon.until("the job is known", |view, _| view.waits.iter(&view.world).count() == 1).await;
     assert_eq!(
         daemon.why(job),
-        "no-profile: job 1 waits: no profile has all the labels it asks for: `small`, `gpu`"
+        "no-profile: job 1 waits: no profile has all the labels it asks for: `small`, `gpu`; `small` lacks `gpu`"
     );
     assert_eq!(bench.outside.launches(), 0);
 }
