@@ -229,9 +229,9 @@ fn mend(path: &Path) -> String {
         None => String::new(),
     };
     format!(
-        "stop flint and move `{shown}` (with its -wal and -shm) away. Lost are history, the log of facts and the jobs \
-         that wait; running microVMs are destroyed as strays, and their jobs fail. Images, kernels and the \
-         configuration stay.{copy}"
+        "stop flint and move `{shown}` (with its -wal and -shm) away. Lost are the history and \
+         the log of facts; running microVMs are destroyed as strays, and their jobs fail. GitHub is asked for jobs \
+         that wait; images, kernels and the configuration stay.{copy}"
     )
 }
 
