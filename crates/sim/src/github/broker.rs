@@ -1,9 +1,10 @@
 //! The runner's V2 protocol: token, session, messages, and the life of a job at the run service.
 
+use super::clock::millis;
 use super::jit;
 use super::rest::bearer;
-use super::server::{Reply, Shared, now, random_id};
-use super::state::{Message, Stage};
+use super::server::{Reply, Shared, random_id};
+use super::state::Message;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
@@ -11,7 +12,6 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 type App = State<Arc<Shared>>;
 type Answer = (StatusCode, Reply);
@@ -43,14 +43,15 @@ async fn token(State(shared): App, body: String) -> Answer {
     let Ok(claims) = shared.runner_key.verified_claims(assertion) else {
         return invalid("the assertion is not signed by a registered runner");
     };
-    let now_s = now() / 1000;
+    let now = shared.clock.now();
+    let now_s = now / 1000;
     // As the real one: 5 minutes to either side of the server's clock.
     if claims["nbf"].as_u64().is_none_or(|nbf| nbf > now_s + 300)
         || claims["exp"].as_u64().is_none_or(|exp| exp <= now_s)
     {
         let why = format!(
             "the assertion is not valid now; the server's time is {}",
-            super::hooks::rfc3339(now())
+            super::payload::rfc3339(now)
         );
         return (
             StatusCode::UNAUTHORIZED,
@@ -61,7 +62,7 @@ async fn token(State(shared): App, body: String) -> Answer {
     let made = shared.change(|state, _| {
         let runner =
             state.runners.values().find(|runner| runner.client_id == client && !runner.spent)?.id;
-        let token = jit::token(&client);
+        let token = jit::token(&client, now);
         state.access.insert(token.clone(), runner);
         Some(token)
     });
@@ -80,10 +81,11 @@ async fn open(State(shared): App, headers: HeaderMap, Json(body): Json<Value>) -
     let Some(id) = runner_of(&shared, &headers) else {
         return broker_error(404, "RunnerNotFound");
     };
-    let made = shared.change(|state, _| {
+    let made = shared.change(|state, now| {
         let runner = state.runners.get_mut(&id).filter(|runner| runner.session.is_none())?;
         let session = random_id();
         runner.session = Some(session.clone());
+        runner.idle = runner.job.is_none().then_some(now);
         Some(session)
     });
     match made {
@@ -101,6 +103,7 @@ async fn close(State(shared): App, headers: HeaderMap) -> StatusCode {
         shared.change(|state, _| {
             if let Some(runner) = state.runners.get_mut(&id) {
                 runner.session = None;
+                runner.idle = None;
             }
             state.runners.retain(|_, runner| runner.id != id || !runner.spent);
         });
@@ -137,7 +140,7 @@ fn next_message(
     let found = shared.look(|state| {
         let runner = state.runners.get(&runner)?;
         let open = runner.session.is_some() && runner.session.as_ref() == session;
-        let work = state.jobs.values().any(|job| job.stage == Stage::Queued);
+        let work = !state.queued.is_empty();
         Some((open, !runner.messages.is_empty() || (online && runner.job.is_none() && work)))
     });
     match found {
@@ -177,7 +180,7 @@ async fn acquire(State(shared): App, Path(job): Path<u64>, headers: HeaderMap) -
     let Some(runner) = runner_of(&shared, &headers) else {
         return run_error(401, "the token is not known");
     };
-    let token = jit::token(&format!("job-{job}"));
+    let token = jit::token(&format!("job-{job}"), shared.clock.now());
     let acquired = shared.change(|state, now| {
         let acquired = state.acquire(runner, job, now);
         if acquired {
@@ -194,18 +197,12 @@ async fn acquire(State(shared): App, Path(job): Path<u64>, headers: HeaderMap) -
 
 async fn renew(State(shared): App, Path(job): Path<u64>, headers: HeaderMap) -> Answer {
     let runner = runner_of(&shared, &headers);
-    let renewed = shared.change(|state, now| {
-        let job = state.jobs.get_mut(&job)?;
-        let mine = job.runner.as_ref().map(|(id, _)| *id) == runner
-            && matches!(job.stage, Stage::InProgress { .. });
-        mine.then(|| job.stage = Stage::InProgress { renewed: now })
-    });
-    match renewed {
-        Some(()) => {
-            let until = now() + u64::try_from(Duration::from_secs(600).as_millis()).unwrap_or(0);
-            (StatusCode::OK, Reply(json!({ "lockedUntil": super::hooks::rfc3339(until) })))
-        }
-        None => run_error(404, "the job is not this runner's"),
+    let renewed = shared.change(|state, now| runner.is_some_and(|id| state.renew(id, job, now)));
+    if renewed {
+        let until = shared.clock.now() + millis(shared.config.lock);
+        (StatusCode::OK, Reply(json!({ "lockedUntil": super::payload::rfc3339(until) })))
+    } else {
+        run_error(404, "the job is not this runner's")
     }
 }
 
@@ -224,7 +221,7 @@ async fn complete(
             _ => "failure",
         };
     let completed = shared.change(|state, now| {
-        let holder = state.jobs.get(&id)?.runner.as_ref().map(|(id, _)| *id);
+        let holder = state.jobs.get(&id)?.runner.as_ref().map(|taker| taker.id);
         (holder.is_some() && holder == runner).then(|| state.complete(id, conclusion, now))
     });
     match completed {

@@ -1,18 +1,27 @@
-//! Builds, signs and sends webhooks, in order, once; or, when told so, wrongly.
+//! Signs and sends webhooks, in order, once; or, when told so, wrongly.
+//!
+//! They are sent one after the other, so an honest server's receiver sees them in the order of the events. GitHub sends
+//! them at once and promises no order: that is asked for by [`HookRates`].
 
-use super::server::{Config, now};
-use super::state::{Job, Told};
+use super::clock::millis;
+use super::deliveries::{Attempt, HookView, Log};
+use super::dice::Dice;
+use super::payload::{self, rfc3339};
+use super::server::{Config, Shared, random_id};
+use super::state::{Millis, Told};
 use ring::hmac;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
-/// The shape: validated against GitHub's published schema.
-const TEMPLATE: &str = include_str!("workflow_job.queued.json");
-/// As GitHub waits.
-const ANSWER_WAIT: Duration = Duration::from_secs(10);
+/// A delivery that is held back behind later ones goes out after this, though none followed.
+const HELD: Duration = Duration::from_secs(1);
+/// So much of a receiver's answer is kept.
+const ANSWER_KEPT: usize = 64 * 1024;
 
 /// What happens to the next deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,32 +33,30 @@ pub enum HookFault {
     Reorder,
     /// Signed with another secret.
     WrongSignature,
-    /// Never sent.
+    /// Never sent, and listed nowhere.
     Lose,
+    /// Never sent, and listed as failed.
+    Fail,
 }
 
-/// One delivery, as GitHub's App settings show it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct HookView {
-    /// Its number.
-    pub id: u64,
-    /// The event's id: the same in a redelivery.
-    pub guid: String,
-    /// RFC 3339.
-    pub delivered_at: String,
-    /// Whether somebody asked for it again.
-    pub redelivery: bool,
-    /// In words.
-    pub status: String,
-    /// What the receiver answered; 0: nothing.
-    pub status_code: u16,
-    /// `workflow_job`.
-    pub event: String,
-    /// Its action.
-    pub action: Option<String>,
-    /// What was sent.
-    #[serde(skip)]
-    pub payload: String,
+/// How many deliveries in a thousand go wrong, for as long as this holds. Redeliveries are left alone.
+///
+/// The chances are drawn anew for each delivery from [`Config::seed`]: the same events fare the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HookRates {
+    /// Never sent, and listed as failed: with 502, or with no status at all.
+    pub failed: u32,
+    /// Never sent, and listed nowhere.
+    pub vanished: u32,
+    /// Sent twice with one GUID.
+    pub twice: u32,
+    /// Held back behind one to four later ones; behind none when none follows for a second.
+    pub reordered: u32,
+    /// Sent late, by anything up to `delay_ms`, while others go on.
+    pub delayed: u32,
+    /// Milliseconds.
+    pub delay_ms: u64,
 }
 
 /// On its way.
@@ -57,148 +64,317 @@ pub struct HookView {
 pub(super) struct Outgoing {
     guid: String,
     event: String,
-    body: String,
+    action: Option<String>,
+    body: Arc<str>,
+    installation: Option<u64>,
+    repository: Option<u64>,
     redelivery: bool,
     wrong: bool,
+    /// When it was handed over to be sent.
+    at: Millis,
 }
 
-#[derive(Default)]
+/// What becomes of one that was handed over.
+enum Fate {
+    Send(Outgoing),
+    /// Listed as failed, with this status.
+    Fail(Outgoing, u16),
+    Later(Outgoing, Millis),
+}
+
+/// How webhooks go wrong, and what was sent.
 pub(super) struct Hooks {
-    faults: Mutex<VecDeque<HookFault>>,
-    sent: Mutex<Vec<HookView>>,
+    bent: Mutex<Bent>,
+    pub(super) log: Mutex<Log>,
+}
+
+struct Bent {
+    faults: VecDeque<HookFault>,
+    rates: HookRates,
+    dice: Dice,
+}
+
+/// Deliveries that are held back, each with how many must pass it.
+#[derive(Default)]
+struct Held(Vec<(Outgoing, u64)>);
+
+impl Hooks {
+    pub(super) fn new(seed: u64) -> Self {
+        let bent = Bent {
+            faults: VecDeque::new(),
+            rates: HookRates::default(),
+            dice: Dice::new(seed ^ 0x6b00_0c5d),
+        };
+        Hooks { bent: Mutex::new(bent), log: Mutex::default() }
+    }
+
+    pub(super) fn fault(&self, fault: HookFault, times: u32) {
+        let mut bent = self.bent.lock().unwrap_or_else(PoisonError::into_inner);
+        bent.faults.extend((0..times).map(|_| fault));
+    }
+
+    pub(super) fn set_rates(&self, rates: HookRates) {
+        self.bent.lock().unwrap_or_else(PoisonError::into_inner).rates = rates;
+    }
+
+    pub(super) fn log<R>(&self, how: impl FnOnce(&mut Log) -> R) -> R {
+        how(&mut self.log.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Sends what comes through the queue until nobody can hand anything over any more.
+pub(super) async fn send(
+    shared: Arc<Shared>,
+    http: reqwest::Client,
+    mut queue: mpsc::UnboundedReceiver<Outgoing>,
+) {
+    let mut held = Held::default();
+    let mut late = JoinSet::new();
+    loop {
+        let flush = held.flush_at();
+        let next = tokio::select! {
+            biased;
+            next = queue.recv() => match next {
+                None => return,
+                Some(next) => Some(next),
+            },
+            () = shared.clock.until(flush.unwrap_or_default()), if flush.is_some() => None,
+        };
+        let fates = match next {
+            Some(next) => shared.hooks.fates(next, &mut held),
+            None => held.flush(),
+        };
+        for fate in fates {
+            match fate {
+                Fate::Send(out) => out.deliver(&shared, &http).await,
+                Fate::Fail(out, code) => out.record(&shared, Outcome::failed(code)),
+                Fate::Later(out, at) => {
+                    let (shared, http) = (Arc::clone(&shared), http.clone());
+                    late.spawn(async move {
+                        shared.clock.until(at).await;
+                        out.deliver(&shared, &http).await;
+                    });
+                }
+            }
+            shared.wake();
+        }
+        while late.try_join_next().is_some() {}
+    }
 }
 
 impl Hooks {
-    pub(super) fn fault(&self, fault: HookFault, times: u32) {
-        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        faults.extend((0..times).map(|_| fault));
-    }
-
-    pub(super) fn sent(&self) -> Vec<HookView> {
-        self.sent.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// The deliveries that one outgoing becomes. `held`: one that waits for its successor.
-    pub(super) fn bend(&self, mut out: Outgoing, held: &mut Vec<Outgoing>) -> Vec<Outgoing> {
-        let fault = self.faults.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        let mut now = match fault {
-            Some(HookFault::Lose) => Vec::new(),
-            Some(HookFault::Duplicate) => vec![out.clone(), out],
-            Some(HookFault::Reorder) => {
-                held.push(out);
-                return Vec::new();
-            }
-            Some(HookFault::WrongSignature) => {
-                out.wrong = true;
-                vec![out]
-            }
-            None => vec![out],
+    /// What becomes of this one, and of those that it passes.
+    fn fates(&self, out: Outgoing, held: &mut Held) -> Vec<Fate> {
+        let mut bent = self.bent.lock().unwrap_or_else(PoisonError::into_inner);
+        let passed = held.passed();
+        let mut fates = match bent.faults.pop_front() {
+            Some(fault) => bend(out, fault, held),
+            None if out.redelivery => vec![Fate::Send(out)],
+            None => bent.draw(out, held),
         };
-        now.append(held);
-        now
+        fates.extend(passed.into_iter().map(Fate::Send));
+        fates
+    }
+}
+
+fn bend(mut out: Outgoing, fault: HookFault, held: &mut Held) -> Vec<Fate> {
+    match fault {
+        HookFault::Lose => Vec::new(),
+        HookFault::Fail => vec![Fate::Fail(out, 502)],
+        HookFault::Duplicate => vec![Fate::Send(out.clone()), Fate::Send(out)],
+        HookFault::Reorder => {
+            held.0.push((out, 1));
+            Vec::new()
+        }
+        HookFault::WrongSignature => {
+            out.wrong = true;
+            vec![Fate::Send(out)]
+        }
+    }
+}
+
+impl Bent {
+    fn draw(&mut self, out: Outgoing, held: &mut Held) -> Vec<Fate> {
+        let rates = self.rates;
+        if rates == HookRates::default() {
+            return vec![Fate::Send(out)];
+        }
+        if self.dice.chance(rates.failed) {
+            let code = if self.dice.chance(500) { 502 } else { 0 };
+            return vec![Fate::Fail(out, code)];
+        }
+        if self.dice.chance(rates.vanished) {
+            return Vec::new();
+        }
+        let copies = if self.dice.chance(rates.twice) { 2 } else { 1 };
+        let mut fates = Vec::new();
+        for out in std::iter::repeat_n(out, copies) {
+            if self.dice.chance(rates.reordered) {
+                held.0.push((out, 1 + self.dice.below(4)));
+            } else if self.dice.chance(rates.delayed) {
+                let at = out.at + self.dice.below(rates.delay_ms) + 1;
+                fates.push(Fate::Later(out, at));
+            } else {
+                fates.push(Fate::Send(out));
+            }
+        }
+        fates
+    }
+}
+
+impl Held {
+    /// One passes all that are held. Gives those that were passed often enough.
+    fn passed(&mut self) -> Vec<Outgoing> {
+        self.0.iter_mut().for_each(|(_, left)| *left = left.saturating_sub(1));
+        self.0.extract_if(.., |(_, left)| *left == 0).map(|(out, _)| out).collect()
     }
 
-    pub(super) async fn deliver(&self, http: &reqwest::Client, config: &Config, out: Outgoing) {
-        let Some(target) = &config.webhook else {
-            return;
+    fn flush_at(&self) -> Option<Millis> {
+        self.0.iter().map(|(out, _)| out.at + millis(HELD)).max()
+    }
+
+    /// All, the youngest first.
+    fn flush(&mut self) -> Vec<Fate> {
+        self.0.drain(..).rev().map(|(out, _)| Fate::Send(out)).collect()
+    }
+}
+
+/// How an attempt went.
+struct Outcome {
+    status: String,
+    code: u16,
+    headers: Value,
+    body: String,
+    took: Duration,
+}
+
+impl Outcome {
+    fn failed(code: u16) -> Self {
+        let status = match code {
+            0 => "failed to connect to host".to_owned(),
+            code => format!("Invalid HTTP Response: {code}"),
         };
-        let secret = if out.wrong { "not the secret" } else { target.secret.as_str() };
-        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-        let tag: String = hmac::sign(&key, out.body.as_bytes())
-            .as_ref()
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect();
-        let request = http
-            .post(&target.url)
-            .timeout(ANSWER_WAIT)
-            .header("content-type", "application/json")
-            .header("user-agent", "GitHub-Hookshot/0000000")
-            .header("x-github-event", &out.event)
-            .header("x-github-delivery", &out.guid)
-            .header("x-github-hook-id", "1")
-            .header("x-github-hook-installation-target-id", &config.app)
-            .header("x-github-hook-installation-target-type", "integration")
-            .header("x-hub-signature-256", format!("sha256={tag}"))
-            .body(out.body.clone());
-        let status_code = request.send().await.map_or(0, |response| response.status().as_u16());
-        let action = serde_json::from_str::<Value>(&out.body).ok();
-        let action = action.and_then(|body| body["action"].as_str().map(str::to_owned));
-        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        let id = sent.len() as u64 + 1;
-        sent.push(HookView {
-            id,
-            guid: out.guid,
-            delivered_at: rfc3339(now()),
-            redelivery: out.redelivery,
-            status: if (200..300).contains(&status_code) { "OK" } else { "failed" }.to_owned(),
-            status_code,
-            event: out.event,
-            action,
-            payload: out.body,
-        });
+        let (headers, body) = (json!({}), String::new());
+        Outcome { status, code, headers, body, took: Duration::ZERO }
+    }
+
+    async fn of(sent: Result<reqwest::Response, reqwest::Error>) -> Self {
+        let mut response = match sent {
+            Ok(response) => response,
+            Err(error) if error.is_timeout() => {
+                return Outcome { status: "timed out".to_owned(), ..Outcome::failed(0) };
+            }
+            Err(_) => return Outcome::failed(0),
+        };
+        let code = response.status().as_u16();
+        let text = |value: &reqwest::header::HeaderValue| {
+            Value::from(String::from_utf8_lossy(value.as_bytes()))
+        };
+        let headers =
+            response.headers().iter().map(|(name, value)| (name.to_string(), text(value)));
+        let headers = Value::Object(headers.collect());
+        let mut body = Vec::new();
+        // What the answer says is for people to read; a cut one is as good.
+        while let Ok(Some(chunk)) = response.chunk().await {
+            body.extend_from_slice(&chunk);
+            if body.len() > ANSWER_KEPT {
+                break;
+            }
+        }
+        body.truncate(ANSWER_KEPT);
+        let body = String::from_utf8_lossy(&body).into_owned();
+        let good = (200..300).contains(&code);
+        let status = if good { "OK".to_owned() } else { Outcome::failed(code).status };
+        Outcome { status, code, headers, body, took: Duration::ZERO }
     }
 }
 
 impl Outgoing {
-    pub(super) fn job(config: &Config, told: &Told) -> Self {
-        let body = body(config, told.action, &told.job).to_string();
+    pub(super) fn job(config: &Config, told: &Told, at: Millis) -> Self {
         Outgoing {
-            guid: super::server::random_id(),
+            guid: random_id(),
             event: "workflow_job".to_owned(),
-            body,
+            action: Some(told.action.to_owned()),
+            body: payload::webhook(config, told).to_string().into(),
+            installation: Some(config.installation),
+            repository: Some(told.job.repo.id),
             redelivery: false,
             wrong: false,
+            at,
         }
     }
 
-    pub(super) fn again(sent: &HookView) -> Self {
-        let (guid, event, body) = (sent.guid.clone(), sent.event.clone(), sent.payload.clone());
-        Outgoing { guid, event, body, redelivery: true, wrong: false }
-    }
-}
-
-fn body(config: &Config, action: &str, job: &Job) -> Value {
-    let mut body: Value = serde_json::from_str(TEMPLATE).unwrap_or_default();
-    let repository = format!("{}/{}", config.organization, config.repository);
-    let html =
-        format!("{}/{repository}/actions/runs/{}/job/{}", config.public_url, job.run_id, job.id);
-    let view = job.view();
-    let null_or = |at: Option<u64>| at.map_or(Value::Null, |at| rfc3339(at).into());
-    body["action"] = action.into();
-    let changes = json!({
-        "id": job.id, "run_id": job.run_id, "run_attempt": 1, "name": job.spec.name,
-        "workflow_name": job.spec.workflow, "labels": job.spec.labels, "html_url": html,
-        "status": view.status, "conclusion": job.conclusion,
-        "created_at": rfc3339(job.queued), "started_at": rfc3339(job.started.unwrap_or(job.queued)),
-        "completed_at": null_or(job.completed),
-    });
-    merge(&mut body["workflow_job"], &changes);
-    match (&job.runner, action) {
-        (Some((id, name)), "in_progress" | "completed") => {
-            let runner = json!({ "runner_id": id, "runner_name": name, "runner_group_id": 1, "runner_group_name": "Default" });
-            merge(&mut body["workflow_job"], &runner);
+    pub(super) fn again(sent: &HookView, at: Millis) -> Self {
+        Outgoing {
+            guid: sent.guid.clone(),
+            event: sent.event.clone(),
+            action: sent.action.clone(),
+            body: Arc::clone(&sent.payload),
+            installation: sent.installation_id,
+            repository: sent.repository_id,
+            redelivery: true,
+            wrong: false,
+            at,
         }
-        // Cancelled before anyone had it: GitHub sends zeros and empty texts here.
-        (None, "completed") => {
-            merge(&mut body["workflow_job"], &json!({ "runner_id": 0, "runner_name": "" }))
+    }
+
+    async fn deliver(self, shared: &Shared, http: &reqwest::Client) {
+        let Some(target) = &shared.config.webhook else {
+            return;
+        };
+        let begun = tokio::time::Instant::now();
+        let mut request =
+            http.post(&target.url).timeout(shared.config.answer_wait).body(self.body.to_string());
+        for (name, value) in self.headers(shared) {
+            request = request.header(name, value);
         }
-        _ => {}
+        let outcome = Outcome::of(request.send().await).await;
+        self.record(shared, Outcome { took: begun.elapsed(), ..outcome });
     }
-    merge(&mut body["repository"], &json!({ "name": config.repository, "full_name": repository }));
-    body["repository"]["owner"]["login"] = config.organization.clone().into();
-    body["organization"]["login"] = config.organization.clone().into();
-    body["installation"]["id"] = config.installation.into();
-    body
-}
 
-fn merge(into: &mut Value, from: &Value) {
-    if let (Some(into), Some(from)) = (into.as_object_mut(), from.as_object()) {
-        into.extend(from.clone());
+    /// What goes with the body.
+    fn headers(&self, shared: &Shared) -> Vec<(&'static str, String)> {
+        let target = shared.config.webhook.as_ref();
+        let secret = target.map(|target| target.secret.as_str()).unwrap_or_default();
+        let secret = if self.wrong { "not the secret" } else { secret };
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+        let tag = hmac::sign(&key, self.body.as_bytes());
+        let tag: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        vec![
+            ("content-type", "application/json".to_owned()),
+            ("user-agent", "GitHub-Hookshot/0000000".to_owned()),
+            ("x-github-event", self.event.clone()),
+            ("x-github-delivery", self.guid.clone()),
+            ("x-github-hook-id", "1".to_owned()),
+            ("x-github-hook-installation-target-id", shared.config.app.clone()),
+            ("x-github-hook-installation-target-type", "integration".to_owned()),
+            ("x-hub-signature-256", format!("sha256={tag}")),
+        ]
     }
-}
 
-pub(super) fn rfc3339(at: u64) -> String {
-    let at = i64::try_from(at / 1000).ok().and_then(|s| jiff::Timestamp::from_second(s).ok());
-    at.map_or_else(String::new, |at| at.to_string())
+    /// Lists an attempt, by the time at which it is over.
+    fn record(self, shared: &Shared, outcome: Outcome) {
+        let headers = self.headers(shared).into_iter();
+        let headers = headers.map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
+        let at = shared.clock.now();
+        let view = HookView {
+            id: 0,
+            guid: self.guid,
+            delivered_at: rfc3339(at),
+            redelivery: self.redelivery,
+            duration: (outcome.took.as_secs_f64() * 100.0).round() / 100.0,
+            status: outcome.status,
+            status_code: outcome.code,
+            event: self.event,
+            action: self.action,
+            installation_id: self.installation,
+            repository_id: self.repository,
+            throttled_at: None,
+            payload: self.body,
+        };
+        let response = json!({ "headers": outcome.headers, "payload": outcome.body });
+        let attempt =
+            Attempt { view, at, headers: Value::Object(headers), response, vanished: false };
+        shared.hooks.log(|log| log.add(attempt));
+    }
 }

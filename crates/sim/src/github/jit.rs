@@ -29,10 +29,9 @@ pub(super) fn encode(shared: &Shared, runner: &Runner, work_folder: &str) -> Str
 }
 
 /// A token with the shape of a JWT; it is only ever looked up, never verified.
-pub(super) fn token(what: &str) -> String {
+pub(super) fn token(what: &str, now: u64) -> String {
     let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let claims =
-        json!({ "sub": what, "jti": random_id(), "exp": super::server::now() / 1000 + 86_400 });
+    let claims = json!({ "sub": what, "jti": random_id(), "exp": now / 1000 + 86_400 });
     format!(
         "{}.{}.{}",
         part(json!({ "alg": "RS256", "typ": "JWT" })),
@@ -49,13 +48,13 @@ pub(super) fn job_uuid(job: u64, what: u16) -> String {
 /// The answer to `acquirejob`.
 pub(super) fn job_message(shared: &Shared, job: &Job, token: &str) -> Value {
     let url = &shared.config.public_url;
-    let repository = format!("{}/{}", shared.config.organization, shared.config.repository);
+    let repository = format!("{}/{}", shared.config.organization, job.repo.name);
     let github = [
         ("repository", repository.clone()),
         ("repository_owner", shared.config.organization.clone()),
         ("run_id", job.run_id.to_string()),
         ("run_number", "1".to_owned()),
-        ("run_attempt", "1".to_owned()),
+        ("run_attempt", job.attempt.to_string()),
         ("workflow", job.spec.workflow.clone()),
         ("job", job.spec.key.clone()),
         ("actor", "dev-ana".to_owned()),
@@ -73,7 +72,7 @@ pub(super) fn job_message(shared: &Shared, job: &Job, token: &str) -> Value {
     json!({
         "messageType": "RunnerJobRequest", "jobId": job_uuid(job.id, 0x8001), "jobDisplayName": job.spec.name,
         "jobName": job.spec.key, "requestId": job.id,
-        "lockedUntil": super::hooks::rfc3339(super::server::now() + 600_000),
+        "lockedUntil": super::payload::rfc3339(shared.clock.now() + 600_000),
         "plan": { "planId": job_uuid(job.id, 0x8002), "scopeIdentifier": job_uuid(1, 0x8003), "planType": "free", "version": 12 },
         "timeline": { "id": job_uuid(job.id, 0x8004), "changeId": 1, "location": null },
         "resources": { "endpoints": [{ "name": "SystemVssConnection", "url": format!("{url}/run/{}/", job.id), "data": {},

@@ -4,25 +4,42 @@
 //! nobody fetches goes back to the queue. The vices (lost, doubled, late) are asked for by [`Fault`] and [`HookFault`].
 //! GitHub's own runner should work with it unchanged; this was not tried in development, for want of that runner.
 
+mod actions;
 mod admin;
 mod broker;
+mod calls;
+mod clock;
+mod conditional;
+mod deliveries;
+mod dice;
 mod faults;
+mod gate;
 mod hooks;
 mod jit;
 mod key;
+mod limits;
+mod org;
+mod page;
+mod payload;
 mod rest;
 mod server;
 mod state;
 mod workflow;
 
+pub use clock::Clock;
+pub use deliveries::{HookView, Planted};
 pub use faults::{Fault, FaultKind};
-pub use hooks::{HookFault, HookView};
+pub use hooks::{HookFault, HookRates};
 pub use key::generate_pem;
+pub use limits::{Counters, Limit, Limits};
 pub use server::{Config, Webhook};
-pub use state::{JobView, RunnerView};
+pub use state::{JobView, RunnerView, Tally};
 
+use anyhow::Context as _;
+use faults::Faults;
 use server::Shared;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -48,13 +65,64 @@ impl FakeGithub {
         &self.shared.config.public_url
     }
 
-    /// Queues every job of a workflow text. Gives their ids.
+    /// Queues every job of a workflow text in the first repository. Gives their ids.
     ///
     /// # Errors
     /// When the text uses what this server does not do; the message says where.
     pub fn queue(&self, yaml: &str) -> anyhow::Result<Vec<u64>> {
-        let specs = workflow::parse(yaml)?;
-        Ok(self.shared.change(|state, now| state.queue(specs, now)))
+        self.shared.queue(&self.shared.config.repository, yaml)
+    }
+
+    /// The same in any repository.
+    ///
+    /// # Errors
+    /// As [`Self::queue`], and when there is no such repository.
+    pub fn queue_in(&self, repository: &str, yaml: &str) -> anyhow::Result<Vec<u64>> {
+        self.shared.queue(repository, yaml)
+    }
+
+    /// Adds a repository to the organization, unless it is there.
+    pub fn add_repository(&self, name: &str) {
+        self.shared.change(|state, now| state.org.add_repository(name, now));
+    }
+
+    /// Adds a runner group that admits only these repositories. Gives its id.
+    #[must_use]
+    pub fn add_group(&self, name: &str, repositories: &[&str]) -> u64 {
+        self.shared.change(|state, _| state.org.add_group(name, repositories))
+    }
+
+    /// Changes which repositories a runner group admits (none given: all). False: there is no such group.
+    #[must_use]
+    pub fn admit(&self, group: u64, repositories: Option<&[&str]>) -> bool {
+        self.shared.change(|state, _| state.org.admit(group, repositories))
+    }
+
+    /// Runs all jobs of a run that has ended again, under new ids. Gives them.
+    ///
+    /// # Errors
+    /// When the run has not ended, or there is none.
+    pub fn rerun(&self, run: u64) -> anyhow::Result<Vec<u64>> {
+        let ids = self.shared.change(|state, now| state.rerun(run, now));
+        ids.with_context(|| format!("run {run} has not ended, or there is no such run"))
+    }
+
+    /// Deletes a run with its jobs, of which no webhook tells. False: there is none, or a runner has one of its jobs.
+    #[must_use]
+    pub fn delete_run(&self, run: u64) -> bool {
+        self.shared.change(|state, _| state.delete_run(run))
+    }
+
+    /// Holds a queued job back, as the protection of an environment does. False: it is not queued.
+    #[must_use]
+    pub fn hold(&self, job: u64) -> bool {
+        self.shared.change(|state, _| state.hold(job))
+    }
+
+    /// Lets a job go that was held back. False: it was not.
+    #[must_use]
+    pub fn release(&self, job: u64) -> bool {
+        self.shared.change(|state, _| state.release(job))
     }
 
     /// Cancels a job. False: it had ended.
@@ -75,11 +143,16 @@ impl FakeGithub {
         self.shared.look(|state| state.jobs.values().map(state::Job::view).collect())
     }
 
+    /// How many jobs stand where. Costs nothing, however many there are.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        self.shared.look(state::State::tally)
+    }
+
     /// The log as far as the fake runner sent it.
     #[must_use]
     pub fn log(&self, job: u64) -> Vec<String> {
-        self.shared
-            .look(|state| state.jobs.get(&job).map(|job| job.log.clone()).unwrap_or_default())
+        self.shared.look(|state| state.logs.get(&job).cloned().unwrap_or_default())
     }
 
     /// All registrations.
@@ -90,10 +163,14 @@ impl FakeGithub {
         })
     }
 
-    /// All webhooks sent so far, oldest first.
+    /// Removes a registration, as GitHub does by itself with one that is idle. False: there is none, or it has a job.
     #[must_use]
-    pub fn deliveries(&self) -> Vec<HookView> {
-        self.shared.hooks.sent()
+    pub fn remove_runner(&self, name: &str) -> bool {
+        self.shared.change(|state, _| {
+            let found = state.runners.values().find(|r| r.name == name && r.job.is_none());
+            let id = found.map(|runner| runner.id);
+            id.and_then(|id| state.runners.remove(&id)).is_some()
+        })
     }
 
     /// Everything that was handed out and proves who somebody is: registrations and installation tokens.
@@ -102,21 +179,70 @@ impl FakeGithub {
         self.shared.look(|state| state.secrets.clone())
     }
 
-    /// Sends a delivery again, as the button in the App's settings does. False: there is none of this number.
+    /// All attempts to deliver a webhook so far, oldest first.
     #[must_use]
-    pub fn redeliver(&self, delivery: u64) -> bool {
-        let sent = self.shared.hooks.sent().into_iter().find(|sent| sent.id == delivery);
-        sent.map(|sent| self.shared.send(hooks::Outgoing::again(&sent))).is_some()
+    pub fn deliveries(&self) -> Vec<HookView> {
+        self.shared.hooks.log(|log| log.views().cloned().collect())
     }
 
-    /// Makes calls go wrong from now on.
+    /// How many that are.
+    #[must_use]
+    pub fn delivered(&self) -> usize {
+        self.shared.hooks.log(|log| log.len())
+    }
+
+    /// Puts a failed delivery of a job's `queued` event into the list that was never sent. Gives its number.
+    ///
+    /// # Errors
+    /// When there is no such job.
+    pub fn plant(&self, what: Planted, job: u64) -> anyhow::Result<u64> {
+        let job = self.shared.look(|state| state.jobs.get(&job).cloned());
+        Ok(deliveries::plant(&self.shared, what, job.context("there is no such job")?))
+    }
+
+    /// Makes the next calls of a route go wrong. See [`Fault::route`].
     pub fn fault(&self, route: &str, times: u32, kind: FaultKind) {
-        self.shared.add_fault(Fault { route: route.to_owned(), times, kind });
+        let (route, per_mille) = (route.to_owned(), 1000);
+        self.shared.faults(|faults| faults.add(Fault { route, times, per_mille, kind }));
+    }
+
+    /// Makes so many in a thousand calls of a route go wrong, until [`Self::no_faults`].
+    pub fn fault_rate(&self, route: &str, per_mille: u32, kind: FaultKind) {
+        let (route, times) = (route.to_owned(), u32::MAX);
+        self.shared.faults(|faults| faults.add(Fault { route, times, per_mille, kind }));
+    }
+
+    /// Forgets all faults of calls.
+    pub fn no_faults(&self) {
+        self.shared.faults(Faults::clear);
+    }
+
+    /// What was called and refused so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.shared.ledger(|ledger| ledger.counters.clone())
+    }
+
+    /// Changes how many calls are taken. What was called before still counts.
+    pub fn set_limits(&self, limits: Limits) {
+        self.shared.ledger(|ledger| ledger.limits = limits);
+    }
+
+    /// Moves a [`Clock::manual`] on, and lets the time that passed do its work.
+    pub fn advance(&self, by: Duration) {
+        self.shared.clock.advance(by);
+        self.shared.pass();
+        self.shared.wake();
     }
 
     /// Makes the next webhooks go wrong.
     pub fn hook_fault(&self, kind: HookFault, times: u32) {
         self.shared.hooks.fault(kind, times);
+    }
+
+    /// Makes webhooks go wrong by chance from now on.
+    pub fn hook_rates(&self, rates: HookRates) {
+        self.shared.hooks.set_rates(rates);
     }
 
     /// Forgets the installation tokens: whoever has one is answered 401.

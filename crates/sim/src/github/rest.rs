@@ -1,27 +1,29 @@
-//! GitHub's REST API, as far as a coordinator needs it: App, tokens, runners, deliveries.
+//! GitHub's REST API, as far as a coordinator needs it to have runners: the App, tokens, registrations.
 
-use super::hooks::Outgoing;
+use super::clock::millis;
 use super::jit;
-use super::server::{Reply, Shared, now, random_id};
+use super::page::{Asked, Listed, Page};
+use super::payload::rfc3339;
+use super::server::{Reply, Shared, random_id};
 use super::state::Runner;
 use axum::Router;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 type App = State<Arc<Shared>>;
-type Names = Path<BTreeMap<String, String>>;
-type Answer = (StatusCode, Reply);
+/// What the path of a call names.
+pub(super) type Names = BTreeMap<String, String>;
+/// What a call is answered with.
+pub(super) type Answer = (StatusCode, Reply);
 
 pub(super) fn routes() -> Router<Arc<Shared>> {
-    let mut routes = Router::new()
-        .route("/app/installations/{id}/access_tokens", post(access_token))
-        .route("/app/hook/deliveries", get(deliveries))
-        .route("/app/hook/deliveries/{id}", get(delivery))
-        .route("/app/hook/deliveries/{id}/attempts", post(redeliver));
+    let mut routes =
+        Router::new().route("/app/installations/{id}/access_tokens", post(access_token));
     for scope in ["/orgs/{owner}", "/repos/{owner}/{repo}"] {
         routes = routes
             .route(&format!("{scope}/installation"), get(installation))
@@ -32,7 +34,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
     routes
 }
 
-async fn installation(State(shared): App, Path(names): Names, headers: HeaderMap) -> Answer {
+async fn installation(State(shared): App, Path(names): Path<Names>, headers: HeaderMap) -> Answer {
     let found = as_app(&shared, &headers).and_then(|()| scope(&shared, &names));
     answer(found.map(|_| {
         (StatusCode::OK, json!({ "id": shared.config.installation, "app_id": shared.config.app, "suspended_at": null }))
@@ -44,13 +46,13 @@ async fn access_token(State(shared): App, Path(id): Path<u64>, headers: HeaderMa
         if id != shared.config.installation {
             return Err(refusal(404, "Not Found"));
         }
-        let life = u64::try_from(shared.config.token_life.as_millis()).unwrap_or(u64::MAX / 2);
-        let (token, expires) = (format!("ghs_{}", random_id().replace('-', "")), now() + life);
+        let expires = shared.clock.now() + millis(shared.config.token_life);
+        let token = format!("ghs_{}", random_id().replace('-', ""));
         shared.change(|state, _| {
             state.secrets.push(token.clone());
             state.tokens.insert(token.clone(), expires)
         });
-        let expires_at = super::hooks::rfc3339(expires);
+        let expires_at = rfc3339(expires);
         let permissions = json!({ "organization_self_hosted_runners": "write", "actions": "read", "metadata": "read" });
         Ok((StatusCode::CREATED, json!({ "token": token, "expires_at": expires_at, "permissions": permissions,
             "repository_selection": "all" })))
@@ -60,7 +62,7 @@ async fn access_token(State(shared): App, Path(id): Path<u64>, headers: HeaderMa
 
 async fn generate(
     State(shared): App,
-    Path(names): Names,
+    Path(names): Path<Names>,
     headers: HeaderMap,
     body: String,
 ) -> Answer {
@@ -69,7 +71,7 @@ async fn generate(
 
 fn try_generate(
     shared: &Shared,
-    names: &BTreeMap<String, String>,
+    names: &Names,
     headers: &HeaderMap,
     body: &str,
 ) -> Result<(StatusCode, Value), Answer> {
@@ -82,7 +84,12 @@ fn try_generate(
     if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
         return Err(refusal(422, "Validation Failed: name"));
     }
-    let group = body["runner_group_id"].as_u64().filter(|group| *group == 1);
+    // A repository has no groups but GitHub's own one.
+    let known = |group: &u64| match names.get("repo") {
+        Some(_) => *group == 1,
+        None => shared.look(|state| state.org.groups.contains_key(group)),
+    };
+    let group = body["runner_group_id"].as_u64().filter(known);
     let group = group.ok_or_else(|| refusal(422, "Validation Failed: runner_group_id"))?;
     let labels = labels(&body).ok_or_else(|| refusal(422, "Validation Failed: labels"))?;
     let made = shared.change(|state, _| {
@@ -97,6 +104,7 @@ fn try_generate(
             scope,
             client_id: random_id(),
             session: None,
+            idle: None,
             job: None,
             messages: VecDeque::new(),
             spent: false,
@@ -121,30 +129,28 @@ fn labels(body: &Value) -> Option<Vec<String>> {
 
 async fn list(
     State(shared): App,
-    Path(names): Names,
-    Query(query): Query<BTreeMap<String, String>>,
+    Path(names): Path<Names>,
+    Query(asked): Query<Asked>,
+    uri: Uri,
     headers: HeaderMap,
-) -> Answer {
-    let listed =
-        as_installation(&shared, &headers).and_then(|()| scope(&shared, &names)).map(|scope| {
-            let wanted = query.get("name");
-            let number = |key: &str, default: usize| {
-                query.get(key).and_then(|n| n.parse().ok()).unwrap_or(default)
+) -> Response {
+    let found = as_installation(&shared, &headers).and_then(|()| scope(&shared, &names));
+    let listed = found.map(|scope| {
+        let (wanted, page) = (asked.get("name"), Page::of(&asked));
+        let (total, (shown, more)) = shared.look(|state| {
+            let mine = |r: &&Runner| {
+                r.scope == scope && !r.spent && wanted.is_none_or(|name| *name == r.name)
             };
-            let (size, page) = (number("per_page", 30).clamp(1, 100), number("page", 1).max(1));
-            let all: Vec<Value> = shared.look(|state| {
-                let mine = |r: &&Runner| {
-                    r.scope == scope && !r.spent && wanted.is_none_or(|name| *name == r.name)
-                };
-                state.runners.values().filter(mine).map(show).collect()
-            });
-            let part: Vec<&Value> = all.iter().skip((page - 1) * size).take(size).collect();
-            (StatusCode::OK, json!({ "total_count": all.len(), "runners": part }))
+            let mine: Vec<&Runner> = state.runners.values().filter(mine).collect();
+            (mine.len(), page.cut(mine.iter().map(|runner| show(runner))))
         });
-    answer(listed)
+        let body = json!({ "total_count": total, "runners": shown });
+        Listed::new(&shared, uri.path(), &asked, body, more.then(|| page.next()))
+    });
+    listed.map_or_else(axum::response::IntoResponse::into_response, Listed::into_response)
 }
 
-async fn one(State(shared): App, Path(names): Names, headers: HeaderMap) -> Answer {
+async fn one(State(shared): App, Path(names): Path<Names>, headers: HeaderMap) -> Answer {
     let found = as_installation(&shared, &headers).and_then(|()| {
         let id = runner_id(&names)?;
         let shown = shared.look(|state| state.runners.get(&id).filter(|r| !r.spent).map(show));
@@ -153,7 +159,7 @@ async fn one(State(shared): App, Path(names): Names, headers: HeaderMap) -> Answ
     answer(found)
 }
 
-async fn delete(State(shared): App, Path(names): Names, headers: HeaderMap) -> Answer {
+async fn delete(State(shared): App, Path(names): Path<Names>, headers: HeaderMap) -> Answer {
     let deleted = as_installation(&shared, &headers).and_then(|()| {
         let id = runner_id(&names)?;
         shared.change(|state, _| match state.runners.get(&id).filter(|runner| !runner.spent) {
@@ -171,36 +177,6 @@ async fn delete(State(shared): App, Path(names): Names, headers: HeaderMap) -> A
     answer(deleted)
 }
 
-async fn deliveries(State(shared): App, headers: HeaderMap) -> Answer {
-    answer(as_app(&shared, &headers).map(|()| {
-        let mut sent = shared.hooks.sent();
-        sent.reverse();
-        (StatusCode::OK, json!(sent.into_iter().take(100).collect::<Vec<_>>()))
-    }))
-}
-
-async fn delivery(State(shared): App, Path(id): Path<u64>, headers: HeaderMap) -> Answer {
-    let found = as_app(&shared, &headers).and_then(|()| {
-        let sent = shared.hooks.sent().into_iter().find(|sent| sent.id == id);
-        let sent = sent.ok_or_else(|| refusal(404, "Not Found"))?;
-        let mut shown = json!(sent);
-        shown["request"] =
-            json!({ "headers": {}, "payload": serde_json::from_str::<Value>(&sent.payload).ok() });
-        Ok((StatusCode::OK, shown))
-    });
-    answer(found)
-}
-
-async fn redeliver(State(shared): App, Path(id): Path<u64>, headers: HeaderMap) -> Answer {
-    let asked = as_app(&shared, &headers).and_then(|()| {
-        let sent = shared.hooks.sent().into_iter().find(|sent| sent.id == id);
-        let sent = sent.ok_or_else(|| refusal(404, "Not Found"))?;
-        shared.send(Outgoing::again(&sent));
-        Ok((StatusCode::ACCEPTED, json!({})))
-    });
-    answer(asked)
-}
-
 fn show(runner: &Runner) -> Value {
     let label = |name: &String| json!({ "id": 0, "name": name, "type": "custom" });
     json!({
@@ -210,34 +186,30 @@ fn show(runner: &Runner) -> Value {
     })
 }
 
-fn runner_id(names: &BTreeMap<String, String>) -> Result<u64, Answer> {
+fn runner_id(names: &Names) -> Result<u64, Answer> {
     names.get("id").and_then(|id| id.parse().ok()).ok_or_else(|| refusal(404, "Not Found"))
 }
 
 /// The scope's name, if the App is installed there.
-fn scope(shared: &Shared, names: &BTreeMap<String, String>) -> Result<String, Answer> {
-    let same = |given: Option<&String>, own: &str| {
-        given.is_none_or(|given| given.eq_ignore_ascii_case(own))
+pub(super) fn scope(shared: &Shared, names: &Names) -> Result<String, Answer> {
+    let organization = &shared.config.organization;
+    let missing = || refusal(404, "Not Found");
+    names.get("owner").filter(|own| own.eq_ignore_ascii_case(organization)).ok_or_else(missing)?;
+    let Some(name) = names.get("repo") else {
+        return Ok(organization.clone());
     };
-    let config = &shared.config;
-    if !same(names.get("owner"), &config.organization)
-        || !same(names.get("repo"), &config.repository)
-    {
-        return Err(refusal(404, "Not Found"));
-    }
-    Ok(match names.get("repo") {
-        Some(_) => format!("{}/{}", config.organization, config.repository),
-        None => config.organization.clone(),
-    })
+    let own = |state: &super::state::State| state.org.repository(name).map(|r| r.repo.name.clone());
+    let own = shared.look(own).ok_or_else(missing)?;
+    Ok(format!("{organization}/{own}"))
 }
 
 /// Verifies the App's JWT, with GitHub's rules about its times.
-fn as_app(shared: &Shared, headers: &HeaderMap) -> Result<(), Answer> {
+pub(super) fn as_app(shared: &Shared, headers: &HeaderMap) -> Result<(), Answer> {
     common(headers)?;
     let undecodable = || refusal(401, "A JSON web token could not be decoded");
     let token = bearer(headers).ok_or_else(undecodable)?;
     let claims = shared.app_key.verified_claims(token).map_err(|_| undecodable())?;
-    let now_s = now() / 1000;
+    let now_s = shared.clock.now() / 1000;
     let issuer = claims["iss"]
         .as_str()
         .map(str::to_owned)
@@ -263,10 +235,11 @@ fn as_app(shared: &Shared, headers: &HeaderMap) -> Result<(), Answer> {
     }
 }
 
-fn as_installation(shared: &Shared, headers: &HeaderMap) -> Result<(), Answer> {
+pub(super) fn as_installation(shared: &Shared, headers: &HeaderMap) -> Result<(), Answer> {
     common(headers)?;
+    let now = shared.clock.now();
     let known = |token: &str| {
-        shared.look(|state| state.tokens.get(token).is_some_and(|expires| *expires > now()))
+        shared.look(|state| state.tokens.get(token).is_some_and(|expires| *expires > now))
     };
     if bearer(headers).is_some_and(known) { Ok(()) } else { Err(refusal(401, "Bad credentials")) }
 }
@@ -291,7 +264,7 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     headers.get("authorization")?.to_str().ok()?.strip_prefix("Bearer ")
 }
 
-fn refusal(status: u16, message: &str) -> Answer {
+pub(super) fn refusal(status: u16, message: &str) -> Answer {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     (
         status,
@@ -299,6 +272,6 @@ fn refusal(status: u16, message: &str) -> Answer {
     )
 }
 
-fn answer(result: Result<(StatusCode, Value), Answer>) -> Answer {
+pub(super) fn answer(result: Result<(StatusCode, Value), Answer>) -> Answer {
     result.map_or_else(|refusal| refusal, |(status, body)| (status, Reply(body)))
 }

@@ -1,16 +1,19 @@
 //! The one server: what all its parts share, its clock-driven part, and the task that sends webhooks.
 
-use super::faults::{self, Fault, FaultKind};
-use super::hooks::{Hooks, Outgoing};
+use super::clock::{Clock, millis};
+use super::faults::{self, Faults};
+use super::hooks::{self, Hooks, Outgoing};
 use super::key::{Key, generate_pem};
-use super::state::{Job, Stage, State};
-use super::{admin, broker, rest};
+use super::limits::{Ledger, Limits};
+use super::state::{State, Times};
+use super::{actions, admin, broker, conditional, deliveries, gate, rest, workflow};
+use anyhow::Context as _;
 use axum::response::{IntoResponse, Response};
-use axum::{Json, Router, middleware};
+use axum::{Json, middleware};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{OnceCell, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -27,7 +30,7 @@ pub struct Config {
     pub webhook: Option<Webhook>,
     /// The organization's login.
     pub organization: String,
-    /// Its one repository.
+    /// Its first repository; more are added to the running server.
     pub repository: String,
     /// The App's id.
     pub app: String,
@@ -43,6 +46,17 @@ pub struct Config {
     pub pickup: Duration,
     /// After how long a job without renewal counts as lost. GitHub: about 10 min.
     pub lock: Duration,
+    /// After how long the registration of a connected runner without a job is removed. GitHub does so, in a time that it
+    /// does not tell: reports speak of 2 to 6 min. None: never.
+    pub idle: Option<Duration>,
+    /// How long a webhook's receiver may take to answer. GitHub: 10 s.
+    pub answer_wait: Duration,
+    /// How many calls it takes.
+    pub limits: Limits,
+    /// What the chances of [`super::HookRates`] and [`super::Fault`] are drawn from.
+    pub seed: u64,
+    /// The time of everything but a poll for messages and a webhook's answer.
+    pub clock: Clock,
 }
 
 /// A webhook's target.
@@ -55,7 +69,7 @@ pub struct Webhook {
 }
 
 impl Config {
-    /// GitHub's own times; organization `flint-demo`, repository `widgets`, App 123456.
+    /// GitHub's own times and limits; organization `flint-demo`, repository `widgets`, App 123456.
     #[must_use]
     pub fn new(app_key_pem: String) -> Self {
         Config {
@@ -70,6 +84,11 @@ impl Config {
             poll: Duration::from_secs(50),
             pickup: Duration::from_secs(60),
             lock: Duration::from_secs(600),
+            idle: None,
+            answer_wait: Duration::from_secs(10),
+            limits: Limits::default(),
+            seed: 1,
+            clock: Clock::system(),
         }
     }
 }
@@ -81,8 +100,10 @@ pub(super) struct Shared {
     /// Runners are told apart by their client id.
     pub(super) runner_key: Key,
     pub(super) hooks: Hooks,
+    pub(super) clock: Clock,
     state: Mutex<State>,
-    faults: Mutex<Vec<Fault>>,
+    faults: Mutex<Faults>,
+    ledger: Mutex<Ledger>,
     changed: watch::Sender<u64>,
     outgoing: mpsc::UnboundedSender<Outgoing>,
 }
@@ -90,15 +111,17 @@ pub(super) struct Shared {
 impl Shared {
     /// Changes the state, sends what that told, and wakes whoever waits.
     pub(super) fn change<R>(&self, how: impl FnOnce(&mut State, u64) -> R) -> R {
-        let (result, told) = {
+        let now = self.clock.now();
+        let result = {
             let mut state = self.lock();
-            let result = how(&mut state, now());
-            (result, std::mem::take(&mut state.outbox))
+            let result = how(&mut state, now);
+            // Handed over while the state is held, so that the order of the webhooks is the order of the changes.
+            for told in std::mem::take(&mut state.outbox) {
+                self.send(Outgoing::job(&self.config, &told, now));
+            }
+            result
         };
-        for told in &told {
-            let _ = self.outgoing.send(Outgoing::job(&self.config, told));
-        }
-        self.changed.send_modify(|count| *count += 1);
+        self.wake();
         result
     }
 
@@ -107,15 +130,21 @@ impl Shared {
         &self,
         how: impl FnOnce(&mut State, u64) -> Option<R>,
     ) -> Option<R> {
-        let result = how(&mut self.lock(), now());
+        let now = self.clock.now();
+        let result = how(&mut self.lock(), now);
         if result.is_some() {
-            self.changed.send_modify(|count| *count += 1);
+            self.wake();
         }
         result
     }
 
     pub(super) fn look<R>(&self, how: impl FnOnce(&State) -> R) -> R {
         how(&self.lock())
+    }
+
+    /// Something changed: whoever waits looks again.
+    pub(super) fn wake(&self) {
+        self.changed.send_modify(|count| *count += 1);
     }
 
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
@@ -126,19 +155,34 @@ impl Shared {
         let _ = self.outgoing.send(outgoing);
     }
 
-    pub(super) fn add_fault(&self, fault: Fault) {
-        self.faults.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
+    pub(super) fn faults<R>(&self, how: impl FnOnce(&mut Faults) -> R) -> R {
+        how(&mut self.faults.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn clear_faults(&self) {
-        self.faults.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    pub(super) fn ledger<R>(&self, how: impl FnOnce(&mut Ledger) -> R) -> R {
+        how(&mut self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn take_fault(&self, route: &str) -> Option<FaultKind> {
-        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        let fault = faults.iter_mut().find(|fault| fault.route == route && fault.times > 0)?;
-        fault.times -= 1;
-        Some(fault.kind.clone())
+    /// Queues the jobs of a workflow text in a repository.
+    pub(super) fn queue(&self, repository: &str, yaml: &str) -> anyhow::Result<Vec<u64>> {
+        let specs = workflow::parse(yaml)?;
+        let queued = self.change(|state, now| state.queue(repository, specs, now));
+        queued.with_context(|| {
+            format!("there is no repository `{repository}`: add it with `add_repository`")
+        })
+    }
+
+    /// What time alone changes.
+    pub(super) fn pass(&self) {
+        let config = &self.config;
+        let times = Times {
+            pickup: millis(config.pickup),
+            lock: millis(config.lock),
+            idle: config.idle.map(millis),
+        };
+        if self.look(|state| state.is_moving(&times)) {
+            self.change(|state, now| state.pass(now, &times));
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -160,56 +204,49 @@ pub(super) async fn start(
     let _ = rustls::crypto::ring::default_provider().install_default();
     let http = reqwest::Client::builder().no_proxy().build()?;
     let (outgoing, queue) = mpsc::unbounded_channel();
+    let mut state = State::default();
+    state.org.add_repository(&config.repository, config.clock.now());
     let shared = Arc::new(Shared {
         app_key: Key::from_pem(&config.app_key_pem)?,
         runner_key: Key::from_pem(runner_pem)?,
+        hooks: Hooks::new(config.seed),
+        clock: config.clock.clone(),
+        state: Mutex::new(state),
+        faults: Mutex::new(Faults::new(config.seed)),
+        ledger: Mutex::new(Ledger::new(config.limits)),
         config,
-        hooks: Hooks::default(),
-        state: Mutex::default(),
-        faults: Mutex::default(),
         changed: watch::Sender::new(0),
         outgoing,
     });
-    let routes = Router::new()
-        .merge(rest::routes())
-        .merge(broker::routes())
+    let meddle = middleware::from_fn_with_state(Arc::clone(&shared), faults::meddle);
+    // The last layer is the first that a call comes through.
+    let api = rest::routes()
+        .merge(actions::routes())
+        .merge(deliveries::routes())
+        .layer(middleware::from_fn(conditional::answer))
+        .layer(meddle.clone())
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), gate::pass));
+    let routes = broker::routes()
+        .layer(meddle)
+        .merge(api)
         .merge(admin::routes())
-        .layer(middleware::from_fn_with_state(Arc::clone(&shared), faults::meddle))
         .with_state(Arc::clone(&shared));
     let serve = tokio::spawn(async move {
         let _ = axum::serve(listener, routes).await;
     });
-    let send = tokio::spawn(send_hooks(Arc::clone(&shared), http, queue));
-    let pass = tokio::spawn(pass_time(Arc::clone(&shared)));
-    Ok((shared, vec![serve, send, pass]))
-}
-
-async fn send_hooks(
-    shared: Arc<Shared>,
-    http: reqwest::Client,
-    mut queue: mpsc::UnboundedReceiver<Outgoing>,
-) {
-    let mut held = Vec::new();
-    while let Some(next) = queue.recv().await {
-        for out in shared.hooks.bend(next, &mut held) {
-            shared.hooks.deliver(&http, &shared.config, out).await;
-            shared.changed.send_modify(|count| *count += 1);
-        }
+    let mut tasks = vec![serve, tokio::spawn(hooks::send(Arc::clone(&shared), http, queue))];
+    if !shared.clock.is_manual() {
+        tasks.push(tokio::spawn(pass_time(Arc::clone(&shared))));
     }
+    Ok((shared, tasks))
 }
 
+/// Lets the machine's clock do its work. One that a test moves does it when it is moved.
 async fn pass_time(shared: Arc<Shared>) {
-    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX / 2);
-    let (pickup, lock) = (millis(shared.config.pickup), millis(shared.config.lock));
     let mut tick = tokio::time::interval(Duration::from_millis(200));
     loop {
         tick.tick().await;
-        let running =
-            |job: &Job| matches!(job.stage, Stage::Offered { .. } | Stage::InProgress { .. });
-        let due = shared.look(|state| state.jobs.values().any(running));
-        if due {
-            shared.change(|state, now| state.pass(now, pickup, lock));
-        }
+        shared.pass();
     }
 }
 
@@ -220,11 +257,6 @@ impl IntoResponse for Reply {
     fn into_response(self) -> Response {
         if self.0.is_null() { ().into_response() } else { Json(self.0).into_response() }
     }
-}
-
-pub(super) fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// In the form of a UUID, version 4.

@@ -1,0 +1,69 @@
+//! The names of the calls, by which faults choose and counters count, and whose budget a call is on.
+
+use axum::extract::{MatchedPath, Request};
+use axum::http::Method;
+
+/// Whose calls GitHub counts together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Budget {
+    /// The App's own, by its signed proof.
+    App,
+    /// Those with an installation's token.
+    Installation,
+}
+
+/// A call of the REST API.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call {
+    pub(super) name: &'static str,
+    pub(super) budget: Budget,
+    /// What it costs of the points of a minute.
+    pub(super) points: u32,
+    /// Whether it makes something.
+    pub(super) content: bool,
+}
+
+impl Call {
+    pub(super) fn of(request: &Request) -> Self {
+        let name = name(request);
+        let own = ["installation", "access-tokens", "deliveries", "delivery", "redeliver"];
+        let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
+        Call {
+            name,
+            budget: if own.contains(&name) { Budget::App } else { Budget::Installation },
+            points: if reads { 1 } else { 5 },
+            content: [Method::POST, Method::PUT, Method::PATCH].contains(request.method()),
+        }
+    }
+}
+
+/// What a request is called here.
+pub(super) fn name(request: &Request) -> &'static str {
+    let matched = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let below = matched.trim_start_matches("/orgs/{owner}");
+    let below = below.trim_start_matches("/repos/{owner}/{repo}");
+    match (request.method().as_str(), below) {
+        ("POST", "/app/installations/{id}/access_tokens") => "access-tokens",
+        ("GET", "/app/hook/deliveries") => "deliveries",
+        ("GET", "/app/hook/deliveries/{id}") => "delivery",
+        ("POST", "/app/hook/deliveries/{id}/attempts") => "redeliver",
+        ("GET", "/installation") => "installation",
+        ("GET", "/actions/runners") => "list-runners",
+        ("POST", "/actions/runners/generate-jitconfig") => "generate-jitconfig",
+        ("GET", "/actions/runners/{id}") => "get-runner",
+        ("DELETE", "/actions/runners/{id}") => "delete-runner",
+        ("GET", "/actions/runs") => "list-runs",
+        ("GET", "/actions/runs/{run}/attempts/{attempt}/jobs") => "list-jobs",
+        ("GET", "/actions/jobs/{job}") => "get-job",
+        ("GET", "/actions/runner-groups") => "runner-groups",
+        ("GET", "/repos") => "list-repositories",
+        (_, "/token") => "token",
+        (_, "/broker/session") => "session",
+        (_, "/broker/message") => "message",
+        (_, "/broker/acknowledge") => "acknowledge",
+        (_, "/run/{job}/acquirejob") => "acquirejob",
+        (_, "/run/{job}/renewjob") => "renewjob",
+        (_, "/run/{job}/completejob") => "completejob",
+        _ => "other",
+    }
+}
