@@ -2,8 +2,9 @@
 
 use super::clock::millis;
 use super::jit;
+use super::reply::Reply;
 use super::rest::bearer;
-use super::server::{Reply, Shared, random_id};
+use super::server::{Shared, random_id};
 use super::state::Message;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};

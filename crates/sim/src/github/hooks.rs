@@ -4,8 +4,8 @@
 //! them at once and promises no order: that is asked for by [`HookRates`].
 
 use super::clock::millis;
-use super::deliveries::{Attempt, HookView, Log};
 use super::dice::Dice;
+use super::log::{Attempt, HookView, Log};
 use super::payload::{self, rfc3339};
 use super::server::{Config, Shared, random_id};
 use super::state::{Millis, Told};

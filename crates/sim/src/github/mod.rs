@@ -6,6 +6,7 @@
 
 mod actions;
 mod admin;
+mod broken;
 mod broker;
 mod calls;
 mod clock;
@@ -18,20 +19,24 @@ mod hooks;
 mod jit;
 mod key;
 mod limits;
+mod log;
+mod meddle;
 mod org;
 mod page;
 mod payload;
+mod reply;
 mod rest;
 mod server;
 mod state;
 mod workflow;
 
 pub use clock::Clock;
-pub use deliveries::{HookView, Planted};
+
 pub use faults::{Fault, FaultKind};
 pub use hooks::{HookFault, HookRates};
 pub use key::generate_pem;
 pub use limits::{Counters, Limit, Limits};
+pub use log::{HookView, Planted};
 pub use server::{Config, Webhook};
 pub use state::{JobView, RunnerView, Tally};
 
@@ -197,7 +202,7 @@ impl FakeGithub {
     /// When there is no such job.
     pub fn plant(&self, what: Planted, job: u64) -> anyhow::Result<u64> {
         let job = self.shared.look(|state| state.jobs.get(&job).cloned());
-        Ok(deliveries::plant(&self.shared, what, job.context("there is no such job")?))
+        Ok(log::plant(&self.shared, what, job.context("there is no such job")?))
     }
 
     /// Makes the next calls of a route go wrong. See [`Fault::route`].

@@ -1,17 +1,15 @@
 //! The one server: what all its parts share, its clock-driven part, and the task that sends webhooks.
 
 use super::clock::{Clock, millis};
-use super::faults::{self, Faults};
+use super::faults::Faults;
 use super::hooks::{self, Hooks, Outgoing};
 use super::key::{Key, generate_pem};
 use super::limits::{Ledger, Limits};
 use super::state::{State, Times};
-use super::{actions, admin, broker, conditional, deliveries, gate, rest, workflow};
+use super::{actions, admin, broker, conditional, deliveries, gate, meddle, rest, workflow};
 use anyhow::Context as _;
-use axum::response::{IntoResponse, Response};
-use axum::{Json, middleware};
+use axum::middleware;
 use ring::rand::{SecureRandom as _, SystemRandom};
-use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -218,7 +216,7 @@ pub(super) async fn start(
         changed: watch::Sender::new(0),
         outgoing,
     });
-    let meddle = middleware::from_fn_with_state(Arc::clone(&shared), faults::meddle);
+    let meddle = middleware::from_fn_with_state(Arc::clone(&shared), meddle::meddle);
     // The last layer is the first that a call comes through.
     let api = rest::routes()
         .merge(actions::routes())
@@ -247,15 +245,6 @@ async fn pass_time(shared: Arc<Shared>) {
     loop {
         tick.tick().await;
         shared.pass();
-    }
-}
-
-/// A JSON body; null is an empty body, because 202 and 204 come without one.
-pub(super) struct Reply(pub(super) Value);
-
-impl IntoResponse for Reply {
-    fn into_response(self) -> Response {
-        if self.0.is_null() { ().into_response() } else { Json(self.0).into_response() }
     }
 }
 
