@@ -2,12 +2,13 @@
 
 use anyhow::Context as _;
 use clap::Parser;
-use flint_sim::github::{Config, FakeGithub, Webhook, generate_pem};
+use flint_sim::github::{Config, FakeGithub, Limits, Webhook, generate_pem};
 use std::fs;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tokio::net::TcpListener;
 
 /// A fake GitHub: REST, signed webhooks, the runner protocol. Queue a job with
@@ -29,12 +30,21 @@ struct Arguments {
     /// The organization.
     #[arg(long, default_value = "flint-demo")]
     organization: String,
-    /// Its repository.
-    #[arg(long, default_value = "widgets")]
-    repository: String,
+    /// Its repositories; jobs are queued in the first one unless `?repository=NAME` says otherwise.
+    #[arg(long, default_value = "widgets", num_args = 1..)]
+    repository: Vec<String>,
     /// The App's id.
     #[arg(long, default_value = "123456")]
     app_id: String,
+    /// Take any number of calls; without this, GitHub's rate limits hold.
+    #[arg(long)]
+    no_limits: bool,
+    /// Remove registrations that are idle for so many seconds.
+    #[arg(long)]
+    idle: Option<u64>,
+    /// What the chances of faults are drawn from.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
     /// The App's private key; made when the file does not exist.
     #[arg(long)]
     private_key: PathBuf,
@@ -46,13 +56,20 @@ async fn main() -> anyhow::Result<()> {
     let mut config = Config::new(key(&arguments.private_key)?);
     config.public_url = arguments.public_url.trim_end_matches('/').to_owned();
     config.organization = arguments.organization;
-    config.repository = arguments.repository;
+    config.seed = arguments.seed;
+    config.idle = arguments.idle.map(Duration::from_secs);
+    if arguments.no_limits {
+        config.limits = Limits::none();
+    }
+    let mut repositories = arguments.repository.into_iter();
+    config.repository = repositories.next().unwrap_or(config.repository);
     config.app = arguments.app_id;
     let target = arguments.webhook_url.zip(arguments.webhook_secret);
     config.webhook = target.map(|(url, secret)| Webhook { url, secret });
     let listener = TcpListener::bind(arguments.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {}", arguments.listen))?;
     let github = FakeGithub::start(listener, config).await?;
+    repositories.for_each(|name| github.add_repository(&name));
     let mut out = std::io::stdout();
     writeln!(out, "fake-github: listening on {}", github.url())?;
     out.flush()?;

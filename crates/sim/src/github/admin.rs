@@ -4,7 +4,7 @@ use super::faults::{Fault, Faults};
 use super::hooks::{HookFault, HookRates};
 use super::limits::{Counters, Limits};
 use super::server::Shared;
-use super::state::{Job, JobView, Runner, RunnerView, State};
+use super::state::{Job, JobView, Runner, RunnerView, State, Tally};
 use axum::extract;
 use axum::extract::{Path, Query};
 use axum::http::StatusCode;
@@ -35,6 +35,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/_sim/hooks", post(hook_fault))
         .route("/_sim/hooks/rates", put(hook_rates))
         .route("/_sim/repositories/{name}", put(add_repository))
+        .route("/_sim/tally", get(tally))
         .route("/_sim/counters", get(counters))
         .route("/_sim/limits", put(limits))
 }
@@ -126,11 +127,15 @@ async fn add_repository(extract::State(shared): App, Path(name): Path<String>) -
     StatusCode::NO_CONTENT
 }
 
+async fn tally(extract::State(shared): App) -> Json<Tally> {
+    Json(shared.look(State::tally))
+}
+
 async fn counters(extract::State(shared): App) -> Json<Counters> {
     Json(shared.ledger(|ledger| ledger.counters.clone()))
 }
 
 async fn limits(extract::State(shared): App, Json(limits): Json<Limits>) -> StatusCode {
-    shared.ledger(|ledger| ledger.limits = limits);
+    shared.ledger(|ledger| ledger.set_limits(limits));
     StatusCode::NO_CONTENT
 }

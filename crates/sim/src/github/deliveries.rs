@@ -30,7 +30,8 @@ async fn list(
 ) -> Response {
     let found = as_app(&shared, &headers).and_then(|()| {
         let below = asked.get("cursor").map(|cursor| {
-            let id = cursor.strip_prefix("v1_").and_then(|id| id.parse::<u64>().ok());
+            // An attempt's number, and a mark if a fault put one there.
+            let id = cursor.split('_').nth(1).and_then(|id| id.parse::<u64>().ok());
             id.ok_or_else(|| refusal(422, "Validation Failed: cursor"))
         });
         let below = below.transpose()?.unwrap_or(u64::MAX);

@@ -54,7 +54,7 @@ pub enum FaultKind {
         /// What is said.
         says: bool,
     },
-    /// Carried out; the list goes on where it ends: it begins anew, with a cursor that was never given before.
+    /// Carried out; the list begins anew where it ends, and no cursor is ever given twice.
     Endless,
     /// Carried out; the page that follows is always under the same cursor, and that page is the first one.
     SameCursor,
@@ -91,7 +91,7 @@ fn always() -> u32 {
 pub(super) struct Faults {
     rules: Vec<Fault>,
     dice: Dice,
-    /// How many cursors were made up.
+    /// How many cursors were marked.
     cursors: u64,
 }
 
@@ -123,9 +123,9 @@ impl Faults {
         Some(kind)
     }
 
-    /// Larger than every delivery's number, and never the same.
-    pub(super) fn cursor(&mut self) -> String {
+    /// What makes a cursor one that was never given before.
+    pub(super) fn mark(&mut self) -> u64 {
         self.cursors += 1;
-        format!("v1_{}", u64::MAX - self.cursors)
+        self.cursors
     }
 }

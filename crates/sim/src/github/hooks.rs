@@ -74,12 +74,14 @@ pub(super) struct Outgoing {
     at: Millis,
 }
 
-/// What becomes of one that was handed over.
-enum Fate {
+/// What becomes of one. It is settled when the event happens, by what holds then.
+pub(super) enum Fate {
     Send(Outgoing),
     /// Listed as failed, with this status.
     Fail(Outgoing, u16),
     Later(Outgoing, Millis),
+    /// Sent after so many others.
+    Hold(Outgoing, u64),
 }
 
 /// How webhooks go wrong, and what was sent.
@@ -122,11 +124,11 @@ impl Hooks {
     }
 }
 
-/// Sends what comes through the queue until nobody can hand anything over any more.
+/// Sends what comes through the queue until nobody can hand anything over any more. Each item is one event.
 pub(super) async fn send(
     shared: Arc<Shared>,
     http: reqwest::Client,
-    mut queue: mpsc::UnboundedReceiver<Outgoing>,
+    mut queue: mpsc::UnboundedReceiver<Vec<Fate>>,
 ) {
     let mut held = Held::default();
     let mut late = JoinSet::new();
@@ -141,7 +143,7 @@ pub(super) async fn send(
             () = shared.clock.until(flush.unwrap_or_default()), if flush.is_some() => None,
         };
         let fates = match next {
-            Some(next) => shared.hooks.fates(next, &mut held),
+            Some(next) => held.pass(next),
             None => held.flush(),
         };
         for fate in fates {
@@ -153,8 +155,10 @@ pub(super) async fn send(
                     late.spawn(async move {
                         shared.clock.until(at).await;
                         out.deliver(&shared, &http).await;
+                        shared.wake();
                     });
                 }
+                Fate::Hold(out, behind) => held.0.push((out, behind)),
             }
             shared.wake();
         }
@@ -163,29 +167,23 @@ pub(super) async fn send(
 }
 
 impl Hooks {
-    /// What becomes of this one, and of those that it passes.
-    fn fates(&self, out: Outgoing, held: &mut Held) -> Vec<Fate> {
+    /// What becomes of this one.
+    pub(super) fn settle(&self, out: Outgoing) -> Vec<Fate> {
         let mut bent = self.bent.lock().unwrap_or_else(PoisonError::into_inner);
-        let passed = held.passed();
-        let mut fates = match bent.faults.pop_front() {
-            Some(fault) => bend(out, fault, held),
+        match bent.faults.pop_front() {
+            Some(fault) => bend(out, fault),
             None if out.redelivery => vec![Fate::Send(out)],
-            None => bent.draw(out, held),
-        };
-        fates.extend(passed.into_iter().map(Fate::Send));
-        fates
+            None => bent.draw(out),
+        }
     }
 }
 
-fn bend(mut out: Outgoing, fault: HookFault, held: &mut Held) -> Vec<Fate> {
+fn bend(mut out: Outgoing, fault: HookFault) -> Vec<Fate> {
     match fault {
         HookFault::Lose => Vec::new(),
         HookFault::Fail => vec![Fate::Fail(out, 502)],
         HookFault::Duplicate => vec![Fate::Send(out.clone()), Fate::Send(out)],
-        HookFault::Reorder => {
-            held.0.push((out, 1));
-            Vec::new()
-        }
+        HookFault::Reorder => vec![Fate::Hold(out, 1)],
         HookFault::WrongSignature => {
             out.wrong = true;
             vec![Fate::Send(out)]
@@ -194,7 +192,7 @@ fn bend(mut out: Outgoing, fault: HookFault, held: &mut Held) -> Vec<Fate> {
 }
 
 impl Bent {
-    fn draw(&mut self, out: Outgoing, held: &mut Held) -> Vec<Fate> {
+    fn draw(&mut self, out: Outgoing) -> Vec<Fate> {
         let rates = self.rates;
         if rates == HookRates::default() {
             return vec![Fate::Send(out)];
@@ -210,7 +208,7 @@ impl Bent {
         let mut fates = Vec::new();
         for out in std::iter::repeat_n(out, copies) {
             if self.dice.chance(rates.reordered) {
-                held.0.push((out, 1 + self.dice.below(4)));
+                fates.push(Fate::Hold(out, 1 + self.dice.below(4)));
             } else if self.dice.chance(rates.delayed) {
                 let at = out.at + self.dice.below(rates.delay_ms) + 1;
                 fates.push(Fate::Later(out, at));
@@ -223,10 +221,11 @@ impl Bent {
 }
 
 impl Held {
-    /// One passes all that are held. Gives those that were passed often enough.
-    fn passed(&mut self) -> Vec<Outgoing> {
+    /// An event passes all that are held; those that were passed often enough follow it.
+    fn pass(&mut self, event: Vec<Fate>) -> Vec<Fate> {
         self.0.iter_mut().for_each(|(_, left)| *left = left.saturating_sub(1));
-        self.0.extract_if(.., |(_, left)| *left == 0).map(|(out, _)| out).collect()
+        let passed = self.0.extract_if(.., |(_, left)| *left == 0).map(|(out, _)| Fate::Send(out));
+        event.into_iter().chain(passed).collect()
     }
 
     fn flush_at(&self) -> Option<Millis> {

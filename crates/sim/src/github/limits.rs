@@ -164,6 +164,14 @@ impl Ledger {
         Ledger { limits, ..Ledger::default() }
     }
 
+    /// Other limits, from now on: nobody is refused any more by the old ones, and what was called still counts.
+    pub(super) fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+        for account in [&mut self.app, &mut self.installation] {
+            (account.shut, account.told) = (None, None);
+        }
+    }
+
     /// A call comes. One that is taken must [`Self::leave`] again.
     pub(super) fn enter(&mut self, call: Call, now: Millis) -> Result<(), Refusal> {
         *self.counters.calls.entry(call.name.to_owned()).or_default() += 1;

@@ -63,7 +63,11 @@ async fn bend(
     match fault {
         FaultKind::Status { .. } => response,
         FaultKind::Garbage => (response.status(), "<html>it works</html>").into_response(),
-        FaultKind::Cut => (response.status(), Body::new(Broken)).into_response(),
+        FaultKind::Cut => {
+            let status = response.status();
+            let whole = to_bytes(response.into_body(), usize::MAX).await.unwrap_or_default();
+            (status, Body::new(Broken::half_of(&whole))).into_response()
+        }
         FaultKind::Lost { status } => {
             (code(status), "<html>the upstream has gone</html>").into_response()
         }
@@ -74,9 +78,9 @@ async fn bend(
         FaultKind::Busy { says } => say_busy(response, says).await,
         FaultKind::Endless => {
             if !response.headers().contains_key(header::LINK) {
-                let cursor = shared.faults(Faults::cursor);
-                lead_to(shared, &mut response, uri, &cursor);
+                lead_to(shared, &mut response, uri, &format!("v1_{}", u64::MAX));
             }
+            mark_cursor(&mut response, shared.faults(Faults::mark));
             response
         }
         FaultKind::SameCursor => {
@@ -91,6 +95,15 @@ fn lead_to(shared: &Shared, response: &mut Response, uri: &Uri, cursor: &str) {
     let asked = Query::<Asked>::try_from_uri(uri).map(|Query(asked)| asked).unwrap_or_default();
     let link = link(&shared.config.public_url, uri.path(), &asked, "cursor", cursor);
     if let Ok(link) = HeaderValue::from_str(&link) {
+        response.headers_mut().insert(header::LINK, link);
+    }
+}
+
+/// The same page under another cursor: it is the last word of the link.
+fn mark_cursor(response: &mut Response, mark: u64) {
+    let link = response.headers().get(header::LINK).and_then(|link| link.to_str().ok());
+    let link = link.map(|link| link.replacen('>', &format!("_{mark}>"), 1));
+    if let Some(link) = link.and_then(|link| HeaderValue::from_str(&link).ok()) {
         response.headers_mut().insert(header::LINK, link);
     }
 }

@@ -228,9 +228,9 @@ impl FakeGithub {
         self.shared.ledger(|ledger| ledger.counters.clone())
     }
 
-    /// Changes how many calls are taken. What was called before still counts.
+    /// Changes how many calls are taken, and ends every refusal. What was called before still counts.
     pub fn set_limits(&self, limits: Limits) {
-        self.shared.ledger(|ledger| ledger.limits = limits);
+        self.shared.ledger(|ledger| ledger.set_limits(limits));
     }
 
     /// Moves a [`Clock::manual`] on, and lets the time that passed do its work.

@@ -2,7 +2,7 @@
 
 use super::clock::{Clock, millis};
 use super::faults::Faults;
-use super::hooks::{self, Hooks, Outgoing};
+use super::hooks::{self, Fate, Hooks, Outgoing};
 use super::key::{Key, generate_pem};
 use super::limits::{Ledger, Limits};
 use super::state::{State, Times};
@@ -103,7 +103,7 @@ pub(super) struct Shared {
     faults: Mutex<Faults>,
     ledger: Mutex<Ledger>,
     changed: watch::Sender<u64>,
-    outgoing: mpsc::UnboundedSender<Outgoing>,
+    outgoing: mpsc::UnboundedSender<Vec<Fate>>,
 }
 
 impl Shared {
@@ -115,7 +115,9 @@ impl Shared {
             let result = how(&mut state, now);
             // Handed over while the state is held, so that the order of the webhooks is the order of the changes.
             for told in std::mem::take(&mut state.outbox) {
-                self.send(Outgoing::job(&self.config, &told, now));
+                if self.config.webhook.is_some() {
+                    self.send(Outgoing::job(&self.config, &told, now));
+                }
             }
             result
         };
@@ -150,7 +152,7 @@ impl Shared {
     }
 
     pub(super) fn send(&self, outgoing: Outgoing) {
-        let _ = self.outgoing.send(outgoing);
+        let _ = self.outgoing.send(self.hooks.settle(outgoing));
     }
 
     pub(super) fn faults<R>(&self, how: impl FnOnce(&mut Faults) -> R) -> R {
