@@ -218,7 +218,8 @@ impl Error {
                 "check that the App's id and the private key belong together, and that the key was not deleted".to_owned()
             }
             Error::Forbidden { .. } => "give the App the permission Organization → Self-hosted runners: write (for a \
-                 repository: Administration: write), accept it in the installation, and look for IP allow lists"
+                 repository: Administration: write) and Repository → Actions: read, accept them in the installation, and \
+                 look for IP allow lists"
                 .to_owned(),
             Error::NotFound { .. } => "check the organization's or repository's name, and that the App is installed there"
                 .to_owned(),

@@ -3,6 +3,7 @@
 //! Source: GitHub's page on REST rate limits. Calling on while limited risks a ban, so the gate is shut for every
 //! call of the same budget, not only for the one that was refused. Pure: the time is told.
 
+use flint_core::ask::{Budget, Quota};
 use flint_core::units::Timestamp;
 use reqwest::header::HeaderMap;
 use std::time::Duration;
@@ -14,14 +15,28 @@ const MOST_DOUBLINGS: u32 = 6;
 /// The primary limit's period; a longer wait is a mistake of somebody's clock.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
+/// A period that ends later than this was not counted by a clock like ours.
+const LONGEST_PERIOD: Duration = Duration::from_secs(3600 + 300);
+
 /// One budget's gate.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Gate {
+    budget: Budget,
     shut_until: Option<Timestamp>,
     refusals: u32,
+    quota: Option<Quota>,
 }
 
 impl Gate {
+    pub(super) fn of(budget: Budget) -> Self {
+        Gate { budget, shut_until: None, refusals: 0, quota: None }
+    }
+
+    /// What GitHub said last of what is left, while that is true.
+    pub(super) fn quota(&self, now: Timestamp) -> Option<Quota> {
+        self.quota.filter(|quota| now < quota.resets)
+    }
+
     /// Until when nothing may be sent, if so.
     pub(super) fn shut(&self, now: Timestamp) -> Option<Timestamp> {
         self.shut_until.filter(|until| now < *until)
@@ -29,6 +44,7 @@ impl Gate {
 
     /// Takes an answer in. Gives the time to wait for when the answer was a refusal for too many calls.
     pub(super) fn learn(&mut self, answer: &Seen<'_>, now: Timestamp) -> Option<Timestamp> {
+        self.quota = answer.quota(self.budget, now).or(self.quota);
         if !answer.is_limit() {
             if answer.status < 400 {
                 self.refusals = 0;
@@ -84,6 +100,21 @@ impl Seen<'_> {
             .map(|s| Timestamp(s.saturating_add(1).saturating_mul(1000)))
     }
 
+    /// Figures that contradict each other or the clock are none.
+    fn quota(&self, budget: Budget, now: Timestamp) -> Option<Quota> {
+        // Some calls are counted in pots of their own, whose figures say nothing of the rest.
+        let pot = self.headers.get("x-ratelimit-resource");
+        if pot.is_some_and(|pot| pot != "core") {
+            return None;
+        }
+        let limit = u32::try_from(self.number("x-ratelimit-limit")?).ok()?;
+        let remaining = u32::try_from(self.remaining()?).ok()?;
+        let resets = self.reset()?;
+        let sane = remaining <= limit && limit > 0;
+        let soon = now < resets && resets <= now.after(LONGEST_PERIOD);
+        (sane && soon).then_some(Quota { budget, limit, remaining, resets })
+    }
+
     fn number(&self, name: &str) -> Option<u64> {
         self.headers.get(name)?.to_str().ok()?.trim().parse().ok()
     }
@@ -99,21 +130,25 @@ mod tests {
 
     const NOW: Timestamp = Timestamp(1_000_000_000);
 
-    fn learn(gate: &mut Gate, status: u16, headers: &[(&'static str, &str)]) -> Option<u64> {
+    fn map(headers: &[(&'static str, &str)]) -> HeaderMap {
         let pairs = headers.iter().map(|(name, value)| {
             (
                 (*name).parse().expect("a test's header name is valid"),
                 value.parse().expect("so is its value"),
             )
         });
-        let headers = pairs.collect::<HeaderMap>();
+        pairs.collect()
+    }
+
+    fn learn(gate: &mut Gate, status: u16, headers: &[(&'static str, &str)]) -> Option<u64> {
+        let headers = map(headers);
         gate.learn(&Seen { status, headers: &headers, said: "" }, NOW)
             .map(|until| (until.0 - NOW.0) / 1000)
     }
 
     #[test]
     fn retry_after_is_obeyed_to_the_second() {
-        let mut gate = Gate::default();
+        let mut gate = Gate::of(Budget::App);
         assert_eq!(learn(&mut gate, 403, &[("retry-after", "17")]), Some(17));
         assert_eq!(gate.shut(NOW), Some(Timestamp(NOW.0 + 17_000)));
         assert_eq!(gate.shut(Timestamp(NOW.0 + 17_000)), None);
@@ -122,15 +157,15 @@ mod tests {
     #[test]
     fn a_spent_budget_waits_for_its_reset() {
         let spent = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1000099")];
-        assert_eq!(learn(&mut Gate::default(), 403, &spent), Some(100));
-        let mut gate = Gate::default();
+        assert_eq!(learn(&mut Gate::of(Budget::App), 403, &spent), Some(100));
+        let mut gate = Gate::of(Budget::App);
         assert_eq!(learn(&mut gate, 200, &spent), None, "the last call of the budget succeeded");
         assert!(gate.shut(NOW).is_some());
     }
 
     #[test]
     fn without_a_time_the_wait_doubles_up_to_an_hour() {
-        let mut gate = Gate::default();
+        let mut gate = Gate::of(Budget::App);
         let waits: Vec<_> = (0..8).filter_map(|_| learn(&mut gate, 429, &[])).collect();
         assert_eq!(waits, [60, 120, 240, 480, 960, 1920, 3600, 3600]);
         learn(&mut gate, 200, &[]);
@@ -139,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_403_without_marks_is_a_refusal_and_no_limit() {
-        let mut gate = Gate::default();
+        let mut gate = Gate::of(Budget::App);
         assert_eq!(learn(&mut gate, 403, &[("x-ratelimit-remaining", "4999")]), None);
         assert_eq!(gate.shut(NOW), None);
     }
@@ -147,8 +182,58 @@ mod tests {
     #[test]
     fn an_absurd_time_is_bounded_by_an_hour() {
         assert_eq!(
-            learn(&mut Gate::default(), 429, &[("retry-after", "18446744073709551615")]),
+            learn(&mut Gate::of(Budget::App), 429, &[("retry-after", "18446744073709551615")]),
             Some(3600)
         );
+    }
+
+    fn told(limit: &str, remaining: &str, reset: &str, pot: &str) -> Option<(u32, u32)> {
+        let mut gate = Gate::of(Budget::Installation);
+        let headers = [
+            ("x-ratelimit-limit", limit),
+            ("x-ratelimit-remaining", remaining),
+            ("x-ratelimit-reset", reset),
+            ("x-ratelimit-resource", pot),
+        ];
+        learn(&mut gate, 200, &headers);
+        gate.quota(NOW).map(|quota| (quota.limit, quota.remaining))
+    }
+
+    #[test]
+    fn what_is_left_is_taken_from_an_answer_and_kept_over_answers_that_do_not_say() {
+        assert_eq!(told("5000", "4999", "1000099", "core"), Some((5_000, 4_999)));
+        let mut gate = Gate::of(Budget::App);
+        let said = [
+            ("x-ratelimit-limit", "5000"),
+            ("x-ratelimit-remaining", "7"),
+            ("x-ratelimit-reset", "1000099"),
+        ];
+        learn(&mut gate, 200, &said);
+        learn(&mut gate, 500, &[]);
+        let resets = Timestamp(1_000_100_000);
+        let quota = Quota { budget: Budget::App, limit: 5_000, remaining: 7, resets };
+        assert_eq!(gate.quota(NOW), Some(quota));
+        assert_eq!(gate.quota(resets), None, "it is full again");
+    }
+
+    #[test]
+    fn figures_that_make_no_sense_are_dropped() {
+        for (limit, remaining, reset, pot) in [
+            ("0", "0", "1000099", "core"),
+            ("100", "101", "1000099", "core"),
+            ("5000", "-1", "1000099", "core"),
+            ("99999999999", "5", "1000099", "core"),
+            ("5000", "5", "999000", "core"),
+            ("5000", "5", "1009999", "core"),
+            ("5000", "5", "18446744073709551615", "core"),
+            ("5000", "5", "soon", "core"),
+            ("10000", "9999", "1000099", "actions_runner_registration"),
+        ] {
+            assert_eq!(
+                told(limit, remaining, reset, pot),
+                None,
+                "{limit} {remaining} {reset} {pot}"
+            );
+        }
     }
 }

@@ -1,10 +1,12 @@
 //! GitHub as Flint sees it. It reports; it never decides, and never reads the world.
 //!
-//! In: [`webhook`] turns signed deliveries into facts. Out: [`GitHub`] registers and removes runners.
+//! In: [`webhook`] turns signed deliveries into facts. Out: [`GitHub`] registers and removes runners, and asks what
+//! happened, because webhooks get lost.
 //! [`server`] carries the webhook and whatever routes the daemon adds.
 
 pub mod app_auth;
 pub mod error;
+mod etags;
 mod github;
 mod limits;
 mod payload;

@@ -1,4 +1,4 @@
-//! Reads a `workflow_job` body into a fact. Only what is used is looked at; everything else may be anything.
+//! Reads a `workflow_job` body, or a job as GitHub lists it, into a fact. Only what is used is looked at; everything else may be anything.
 //!
 //! Source: GitHub's webhook schema, and what was seen in the field: fields that are null, absent, empty or 0 all mean
 //! "none", unknown fields and actions appear without notice. A field that is used and has another type is an error
@@ -20,6 +20,15 @@ pub(super) enum Told {
     Fact(ForgeEvent),
     /// Nothing that Flint acts on: the action, or the job's status.
     Nothing(String),
+}
+
+/// How a job stands that GitHub was asked about.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Listed {
+    /// Queued, taken or completed: a fact.
+    Fact(ForgeEvent),
+    /// It waits for an approval or another job, or has a status of the future: no runner can get it yet.
+    Held,
 }
 
 /// A body that cannot be read.
@@ -56,41 +65,64 @@ pub(super) fn workflow_job(body: &Value) -> Result<Told, Malformed> {
     }
     let job = top.object("workflow_job")?;
     let job = Fields { of: job, path: "workflow_job." };
-    let id = job.number("id")?.filter(|id| *id > 0).ok_or_else(|| job.missing("id"))?;
-    let attempt = job.number("run_attempt")?.unwrap_or(1);
-    let attempt =
-        u32::try_from(attempt).map_err(|_| job.wrong("run_attempt", "a number below 2^32"))?;
-    let key = JobKey { id, attempt: attempt.max(1) };
-    let request = request(&top, &job)?;
+    let key = job.key(1)?;
+    let repository = Fields { of: top.object("repository")?, path: "repository." };
+    let full_name = repository.text("full_name")?.ok_or_else(|| repository.missing("full_name"))?;
+    let request = request(full_name, &job)?;
+    if action == "queued" {
+        // Waiting for an approval, or a status of the future: no runner can get it yet.
+        let status = job.text("status")?.unwrap_or("queued");
+        if status != "queued" {
+            return Ok(Told::Nothing(format!("status `{}`", text::line(status))));
+        }
+    }
+    fact(action, key, request, &job).map(Told::Fact)
+}
+
+/// The installation that a delivery's body is about, if it says so.
+pub(super) fn installation(body: &Value) -> Option<u64> {
+    body.get("installation")?.get("id")?.as_u64()
+}
+
+/// Which job an entry of a list is about. `attempt`: of the run that was asked for.
+pub(super) fn listed_key(job: &Value, attempt: u32) -> Result<JobKey, Malformed> {
+    Fields { of: job, path: "job." }.key(attempt)
+}
+
+/// Reads a job as GitHub answers it to a question.
+pub(super) fn listed_job(job: &Value, key: JobKey, repository: &str) -> Result<Listed, Malformed> {
+    let job = Fields { of: job, path: "job." };
+    let status = job.text("status")?.ok_or_else(|| job.missing("status"))?;
+    if !matches!(status, "queued" | "in_progress" | "completed") {
+        return Ok(Listed::Held);
+    }
+    let request = request(repository, &job)?;
+    fact(status, key, request, &job).map(Listed::Fact)
+}
+
+/// `stage` is one of GitHub's words `queued`, `in_progress` and `completed`.
+fn fact(
+    stage: &str,
+    key: JobKey,
+    request: JobRequest,
+    job: &Fields<'_>,
+) -> Result<ForgeEvent, Malformed> {
     let runner = job.text("runner_name")?.filter(|name| !name.is_empty());
     let runner = runner.map(|name| RunnerName::told(&text::line(name)));
-    Ok(Told::Fact(match action {
-        "queued" => {
-            // Waiting for an approval, or a status of the future: no runner can get it yet.
-            let status = job.text("status")?.unwrap_or("queued");
-            if status != "queued" {
-                return Ok(Told::Nothing(format!("status `{}`", text::line(status))));
-            }
-            ForgeEvent::JobQueued { job: key, request }
-        }
+    Ok(match stage {
+        "queued" => ForgeEvent::JobQueued { job: key, request },
         "in_progress" => ForgeEvent::JobStarted { job: key, request, runner },
         _ => {
             let conclusion = text::line(job.text("conclusion")?.unwrap_or("unknown"));
-            ForgeEvent::JobCompleted {
-                job: key,
-                request,
-                runner,
-                conclusion: Conclusion(conclusion),
-            }
+            let conclusion = Conclusion(conclusion);
+            ForgeEvent::JobCompleted { job: key, request, runner, conclusion }
         }
-    }))
+    })
 }
 
-fn request(top: &Fields<'_>, job: &Fields<'_>) -> Result<JobRequest, Malformed> {
-    let repository = Fields { of: top.object("repository")?, path: "repository." };
-    let full_name = repository.text("full_name")?.ok_or_else(|| repository.missing("full_name"))?;
+fn request(repository: &str, job: &Fields<'_>) -> Result<JobRequest, Malformed> {
     Ok(JobRequest {
-        repository: text::line(full_name),
+        repository: text::line(repository),
         workflow: text::line(job.text("workflow_name")?.unwrap_or_default()),
         name: text::line(job.text("name")?.unwrap_or_default()),
         labels: labels(job)?,
@@ -105,14 +137,14 @@ fn labels(job: &Fields<'_>) -> Result<Vec<String>, Malformed> {
     };
     let items = items.as_array().ok_or_else(|| job.wrong("labels", "a list"))?;
     if items.len() > MOST_LABELS {
-        return Err(Malformed::TooMany { field: "workflow_job.labels".to_owned() });
+        return Err(Malformed::TooMany { field: format!("{}labels", job.path) });
     }
     let read = |(at, item): (usize, &Value)| match item {
         // The schema allows null items once a job has completed.
         Value::Null => None,
         Value::String(label) => Some(Ok(text::line(label))),
         other => Some(Err(Malformed::WrongType {
-            field: format!("workflow_job.labels[{at}]"),
+            field: format!("{}labels[{at}]", job.path),
             wanted: "a text",
             found: kind(other),
         })),
@@ -152,6 +184,14 @@ impl<'a> Fields<'a> {
         }
         let value = self.get(name).ok_or_else(|| self.missing(name))?;
         if value.is_object() { Ok(value) } else { Err(self.wrong(name, "an object")) }
+    }
+
+    fn key(&self, attempt: u32) -> Result<JobKey, Malformed> {
+        let id = self.number("id")?.filter(|id| *id > 0).ok_or_else(|| self.missing("id"))?;
+        let attempt = self.number("run_attempt")?.unwrap_or(u64::from(attempt));
+        let attempt =
+            u32::try_from(attempt).map_err(|_| self.wrong("run_attempt", "a number below 2^32"))?;
+        Ok(JobKey { id, attempt: attempt.max(1) })
     }
 
     fn missing(&self, name: &str) -> Malformed {
@@ -284,5 +324,48 @@ mod tests {
             Some(true)
         );
         assert_eq!(ping_has_jobs(&json!({"zen": "x"})), None);
+    }
+
+    fn listed(status: &str) -> Value {
+        json!({ "id": 7, "run_id": 3, "status": status, "conclusion": null, "name": "t\u{1b}", "labels": ["flint"],
+            "workflow_name": "CI", "runner_name": "vm-1-small-k3x9q2", "html_url": "u", "steps": [{}] })
+    }
+
+    #[test]
+    fn a_listed_job_is_the_same_fact_as_a_delivered_one() {
+        let key = listed_key(&listed("queued"), 3).expect("it has an id");
+        assert_eq!((key.id, key.attempt), (7, 3));
+        let fact = |status: &str| match listed_job(&listed(status), key, "o/r") {
+            Ok(Listed::Fact(event)) => event,
+            other => panic!("{status} is a fact, not {other:?}"),
+        };
+        let ForgeEvent::JobQueued { job, request } = fact("queued") else { panic!("it is queued") };
+        assert_eq!((job, request.run_id, request.repository.as_str()), (key, 3, "o/r"));
+        assert_eq!((request.name.as_str(), request.workflow.as_str()), ("t\u{fffd}", "CI"));
+        let ForgeEvent::JobStarted { runner, .. } = fact("in_progress") else { panic!("it runs") };
+        assert_eq!(runner, Some(RunnerName::told("vm-1-small-k3x9q2")));
+        let ForgeEvent::JobCompleted { conclusion, .. } = fact("completed") else {
+            panic!("it ended")
+        };
+        assert_eq!(conclusion.0, "unknown");
+    }
+
+    #[test]
+    fn a_listed_job_that_no_runner_can_get_is_held_and_one_without_a_status_is_an_error() {
+        let key = JobKey { id: 7, attempt: 1 };
+        for status in ["waiting", "pending", "requested", "reticulating"] {
+            assert_eq!(listed_job(&listed(status), key, "o/r"), Ok(Listed::Held), "{status}");
+        }
+        let mut job = listed("queued");
+        job["status"] = Value::Null;
+        let wrong =
+            |job: &Value| listed_job(job, key, "o/r").expect_err("it cannot be read").to_string();
+        assert_eq!(wrong(&job), "`job.status` is missing");
+        job = listed("queued");
+        job["labels"] = json!(["x", 5]);
+        assert_eq!(wrong(&job), "`job.labels[1]` should be a text, not this number");
+        let key = |job: Value| listed_key(&job, 1).expect_err("it has no id").to_string();
+        assert_eq!(key(json!({ "id": 0 })), "`job.id` is missing");
+        assert_eq!(key(json!([])), "`job.id` is missing");
     }
 }

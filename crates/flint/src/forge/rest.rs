@@ -1,13 +1,17 @@
 //! Sends one REST call to GitHub and says plainly what came of it. It retries nothing.
 
+use super::etags::{Etags, Kept};
 use super::limits::{Gate, Seen};
 use super::{Error, text};
+use flint_core::ask::{Budget, Quota};
 use flint_core::units::Timestamp;
 use flint_wire::Secret;
-use reqwest::header::{ACCEPT, CONTENT_LENGTH, DATE, HeaderMap, HeaderValue};
+use reqwest::header::{
+    ACCEPT, CONTENT_LENGTH, DATE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH, LINK,
+};
 use reqwest::{Method, Response};
 use serde_json::Value;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use url::Url;
 
@@ -19,6 +23,9 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A page of 100 runners is about 100 kB.
 const LONGEST_ANSWER: usize = 8 * 1024 * 1024;
+/// GitHub's cursors have about 20 characters.
+const LONGEST_CURSOR: usize = 256;
+const NOT_MODIFIED: u16 = 304;
 
 /// The client. GitHub counts calls of the App and calls of its installation apart, so there is a gate for each.
 pub(super) struct Rest {
@@ -26,6 +33,7 @@ pub(super) struct Rest {
     base: Url,
     app_gate: Mutex<Gate>,
     installation_gate: Mutex<Gate>,
+    etags: Mutex<Etags>,
 }
 
 /// Who calls, and by that: whose budget is used.
@@ -45,13 +53,24 @@ pub(super) struct Call<'a> {
     pub(super) query: &'a [(&'a str, &'a str)],
     pub(super) body: Option<Value>,
     pub(super) bearer: Bearer<'a>,
+    pub(super) freshness: Freshness,
+}
+
+/// Where the body of an answer may come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Freshness {
+    /// From GitHub.
+    Sent,
+    /// From the last answer, if GitHub says that it is still the same (304), which costs nothing of the budget.
+    Kept,
 }
 
 /// A 2xx answer.
 #[derive(Debug)]
 pub(super) struct Reply {
     call: String,
-    body: Vec<u8>,
+    body: Arc<[u8]>,
+    next: Option<String>,
 }
 
 impl Rest {
@@ -70,10 +89,21 @@ impl Rest {
             .connect_timeout(CONNECT_TIMEOUT)
             .build()
             .map_err(|source| Error::Client { source })?;
-        Ok(Rest { http, base, app_gate: Mutex::default(), installation_gate: Mutex::default() })
+        let gate = |budget| Mutex::new(Gate::of(budget));
+        let (app_gate, installation_gate) = (gate(Budget::App), gate(Budget::Installation));
+        Ok(Rest { http, base, app_gate, installation_gate, etags: Mutex::default() })
     }
 
-    /// Sends it once. Only a 2xx is a success.
+    /// What is left of a budget, as far as GitHub said so lately.
+    pub(super) fn quota(&self, budget: Budget) -> Option<Quota> {
+        let gate = match budget {
+            Budget::App => &self.app_gate,
+            Budget::Installation => &self.installation_gate,
+        };
+        lock(gate).quota(now())
+    }
+
+    /// Sends it once. Only a 2xx is a success, and a 304 to the question whether it is the same as before.
     pub(super) async fn send(&self, call: Call<'_>) -> Result<Reply, Error> {
         let url = self.url(&call);
         let name = format!("{} {}", call.method, url.path());
@@ -86,7 +116,13 @@ impl Rest {
         if let Some(until) = shut {
             return Err(limited(name, until, now));
         }
+        // Held over the call: the cache may drop it meanwhile.
+        let key = (call.freshness == Freshness::Kept).then(|| url.to_string());
+        let kept = key.as_deref().and_then(|key| lock(&self.etags).get(key));
         let mut request = self.http.request(call.method, url).bearer_auth(token.expose());
+        if let Some(kept) = &kept {
+            request = request.header(IF_NONE_MATCH, kept.etag.clone());
+        }
         if let Some(body) = &call.body {
             request = request.json(body);
         }
@@ -101,10 +137,21 @@ impl Rest {
         let now = self::now();
         let seen = Seen { status, headers: &headers, said: &said };
         let refused_until = lock(gate).learn(&seen, now);
-        match refused_until {
-            Some(until) => Err(limited(name, until, now)),
-            None if (200..300).contains(&status) => Ok(Reply { call: name, body }),
-            None => Err(refusal(name, status, said, skew(&headers, now))),
+        match (refused_until, kept) {
+            (Some(until), _) => Err(limited(name, until, now)),
+            (None, Some(kept)) if status == NOT_MODIFIED => {
+                Ok(Reply { call: name, body: kept.body, next: kept.next })
+            }
+            (None, _) if (200..300).contains(&status) => {
+                let (body, next) = (Arc::from(body), next_cursor(&headers));
+                if let (Some(key), Some(etag)) = (key, headers.get(ETAG)) {
+                    let kept =
+                        Kept { etag: etag.clone(), body: Arc::clone(&body), next: next.clone() };
+                    lock(&self.etags).put(key, kept);
+                }
+                Ok(Reply { call: name, body, next })
+            }
+            (None, _) => Err(refusal(name, status, said, skew(&headers, now))),
         }
     }
 
@@ -123,16 +170,25 @@ impl Rest {
 impl Reply {
     /// The body as JSON of the wanted shape.
     pub(super) fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, Error> {
-        serde_json::from_slice(&self.body).map_err(|e| Error::Garbage {
-            call: self.call.clone(),
+        serde_json::from_slice(&self.body).map_err(|e| {
             // Serde's own words quote the value, which may be a token.
-            problem: match e.classify() {
+            self.garbage(match e.classify() {
                 serde_json::error::Category::Data => {
                     "a field is missing or has another type".to_owned()
                 }
                 _ => format!("no JSON at line {} column {}", e.line(), e.column()),
-            },
+            })
         })
+    }
+
+    /// The error of a body that is not what it should be. `problem` must hold no part of it.
+    pub(super) fn garbage(&self, problem: String) -> Error {
+        Error::Garbage { call: self.call.clone(), problem }
+    }
+
+    /// The cursor of the next page, where GitHub counts pages by cursors.
+    pub(super) fn next(&self) -> Option<&str> {
+        self.next.as_deref()
     }
 }
 
@@ -142,9 +198,21 @@ pub(super) fn now() -> Timestamp {
     Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-fn lock(gate: &Mutex<Gate>) -> std::sync::MutexGuard<'_, Gate> {
-    // A panic while it was held cannot leave a gate half changed: it is two plain fields.
-    gate.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic while it was held leaves nothing half changed that matters: a gate is plain fields, and what the cache
+    // holds is true or not there.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Only the cursor is taken from the link: an answer must not choose where the next call goes.
+fn next_cursor(headers: &HeaderMap) -> Option<String> {
+    let links = headers.get(LINK)?.to_str().ok()?;
+    let next = links.split(',').find(|link| link.contains("rel=\"next\""))?;
+    let (_, rest) = next.split_once('<')?;
+    let (url, _) = rest.split_once('>')?;
+    let url = Url::parse(url).ok()?;
+    let (_, cursor) = url.query_pairs().find(|(name, _)| name == "cursor")?;
+    (cursor.len() <= LONGEST_CURSOR).then(|| cursor.into_owned())
 }
 
 fn base_url(text: &str) -> Result<Url, Error> {
@@ -232,6 +300,7 @@ mod tests {
             query: &[("name", "x&y")],
             body: None,
             bearer: Bearer::App(&token),
+            freshness: Freshness::Sent,
         };
         let url = rest.url(&call);
         assert_eq!(
@@ -254,5 +323,21 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(DATE, HeaderValue::from_static("Thu, 01 Jan 1970 00:10:00 GMT"));
         assert_eq!(skew(&headers, Timestamp(0)), Some(600));
+    }
+
+    #[test]
+    fn of_the_link_to_the_next_page_only_the_cursor_is_taken() {
+        let cursor = |link: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(LINK, HeaderValue::from_str(link).expect("a test's header is valid"));
+            next_cursor(&headers)
+        };
+        let both = "<https://x/d?cursor=a>; rel=\"first\", <https://evil/d?per_page=1&cursor=v1_2%2F>; rel=\"next\"";
+        assert_eq!(cursor(both).as_deref(), Some("v1_2/"));
+        let endless = format!("<https://x/?cursor={}>; rel=\"next\"", "a".repeat(300));
+        for none in ["", "<https://x/?cursor=a>; rel=\"prev\"", "cursor=a; rel=\"next\"", &endless]
+        {
+            assert_eq!(cursor(none), None, "{none}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! One installation token, made when needed, shared by all, renewed before it ends.
 
 use super::app_auth::App;
-use super::rest::{self, Bearer, Call, Rest};
+use super::rest::{self, Bearer, Call, Freshness, Reply, Rest};
 use super::{Error, Scope};
 use flint_core::units::Timestamp;
 use flint_wire::Secret;
@@ -81,15 +81,8 @@ impl Tokens {
         };
         held.installation = Some(installation);
         let id = installation.to_string();
-        let made = rest
-            .send(Call {
-                method: Method::POST,
-                path: &["app", "installations", &id, "access_tokens"],
-                query: &[],
-                body: None,
-                bearer: Bearer::App(&proof),
-            })
-            .await;
+        let path = ["app", "installations", &id, "access_tokens"];
+        let made = as_app(rest, &proof, Method::POST, &path, &[]).await;
         if matches!(made, Err(Error::NotFound { .. })) {
             // The App was installed anew: the next try must look again.
             held.installation = None;
@@ -107,9 +100,35 @@ impl Tokens {
             Scope::Organization(login) => &["orgs", login, "installation"],
             Scope::Repository { owner, name } => &["repos", owner, name, "installation"],
         };
-        let call =
-            Call { method: Method::GET, path, query: &[], body: None, bearer: Bearer::App(proof) };
-        let found: Installation = rest.send(call).await?.json()?;
+        let found: Installation = as_app(rest, proof, Method::GET, path, &[]).await?.json()?;
         Ok(found.id)
     }
+
+    /// Reads what only the App itself may read.
+    pub(super) async fn read_as_app(
+        &self,
+        rest: &Rest,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<Reply, Error> {
+        let proof = self.app.proof(rest::now())?;
+        as_app(rest, &proof, Method::GET, path, query).await
+    }
+
+    /// Which installation is ours at present: an App that was installed anew has another number than before.
+    pub(super) async fn installation(&self, rest: &Rest) -> Result<u64, Error> {
+        let proof = self.app.proof(rest::now())?;
+        self.find_installation(rest, &proof).await
+    }
+}
+
+async fn as_app(
+    rest: &Rest,
+    proof: &Secret,
+    method: Method,
+    path: &[&str],
+    query: &[(&str, &str)],
+) -> Result<Reply, Error> {
+    let (bearer, freshness) = (Bearer::App(proof), Freshness::Sent);
+    rest.send(Call { method, path, query, body: None, bearer, freshness }).await
 }

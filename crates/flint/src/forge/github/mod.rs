@@ -1,18 +1,29 @@
-//! Registers, lists and removes runners by GitHub's REST API.
+//! Registers and removes runners by GitHub's REST API, and asks it what happened.
 
+mod admits;
+mod answer;
+mod deliveries;
+mod job;
+mod jobs;
+mod partial;
+mod repositories;
+mod told;
+
+use self::admits::Admits;
+use self::told::Memory;
 use super::app_auth::App;
-use super::rest::{Bearer, Call, Reply, Rest};
+use super::rest::{Bearer, Call, Freshness, Reply, Rest};
 use super::token::Tokens;
-use super::{Answer, Error, Forge, Options, Registered, Removal, Request, Scope, Told};
-use flint_core::ask::{AskFailure, Question};
-use flint_core::event::ForgeEvent;
+use super::{Answer, Error, Forge, Options, Registered, Removal, Request, Scope};
+use flint_core::ask::Question;
 use flint_core::id::{RunnerId, RunnerName, VmId};
 use flint_core::units::Timestamp;
 use flint_wire::Secret;
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 /// GitHub's largest page.
 const PAGE: usize = 100;
@@ -26,14 +37,17 @@ pub struct GitHub {
     scope: Scope,
     runner_group_id: u64,
     instance: String,
+    memory: Mutex<Memory>,
+    admits: Mutex<Admits>,
 }
 
 /// What a call needs beyond who calls.
 struct Ask<'a> {
     method: Method,
-    below_runners: &'a [&'a str],
+    path: &'a [&'a str],
     query: &'a [(&'a str, &'a str)],
     body: Option<Value>,
+    freshness: Freshness,
 }
 
 #[derive(Deserialize)]
@@ -66,6 +80,8 @@ impl GitHub {
             scope: options.scope.clone(),
             runner_group_id: options.runner_group_id,
             instance: instance.to_owned(),
+            memory: Mutex::default(),
+            admits: Mutex::default(),
         })
     }
 
@@ -75,8 +91,7 @@ impl GitHub {
     /// Whatever stands in the way.
     pub async fn check(&self) -> Result<(), Error> {
         let query = [("per_page", "1")];
-        let ask = Ask { method: Method::GET, below_runners: &[], query: &query, body: None };
-        self.send(ask).await?.json::<Page>().map(|_| ())
+        self.on_runners(Method::GET, &[], &query, None).await?.json::<Page>().map(|_| ())
     }
 
     /// Sends with the installation's token; a 401 gets one try with a new token, for it was not carried out.
@@ -91,22 +106,39 @@ impl GitHub {
     }
 
     async fn send_as(&self, ask: &Ask<'_>, token: &Secret) -> Result<Reply, Error> {
+        let Ask { method, path, query, body, freshness } = ask;
+        let (method, body, freshness) = (method.clone(), body.clone(), *freshness);
+        let bearer = Bearer::Installation(token);
+        self.rest.send(Call { method, path, query, body, bearer, freshness }).await
+    }
+
+    /// A call about the runners of our scope. What decides over runners is never taken from an older answer.
+    async fn on_runners(
+        &self,
+        method: Method,
+        below: &[&str],
+        query: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> Result<Reply, Error> {
         let mut path = match &self.scope {
             Scope::Organization(login) => vec!["orgs", login],
             Scope::Repository { owner, name } => vec!["repos", owner, name],
         };
         path.extend(["actions", "runners"]);
-        path.extend(ask.below_runners);
-        let (method, body) = (ask.method.clone(), ask.body.clone());
-        let bearer = Bearer::Installation(token);
-        self.rest.send(Call { method, path: &path, query: ask.query, body, bearer }).await
+        path.extend(below);
+        self.send(Ask { method, path: &path, query, body, freshness: Freshness::Sent }).await
+    }
+
+    /// Reads something that often stays the same from one question to the next.
+    async fn read(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Reply, Error> {
+        let (method, freshness) = (Method::GET, Freshness::Kept);
+        self.send(Ask { method, path, query, body: None, freshness }).await
     }
 
     /// Runners under exactly this name: none or one.
     async fn named(&self, name: &RunnerName) -> Result<Vec<Runner>, Error> {
         let query = [("name", name.as_str()), ("per_page", "100")];
-        let ask = Ask { method: Method::GET, below_runners: &[], query: &query, body: None };
-        let mut page: Page = self.send(ask).await?.json()?;
+        let mut page: Page = self.on_runners(Method::GET, &[], &query, None).await?.json()?;
         // Older servers do not know the filter and answer with everybody.
         page.runners.retain(|runner| runner.name == name.as_str());
         Ok(page.runners)
@@ -128,8 +160,8 @@ impl GitHub {
         for page in 1..=MOST_PAGES {
             let number = page.to_string();
             let query = [("per_page", "100"), ("page", number.as_str())];
-            let ask = Ask { method: Method::GET, below_runners: &[], query: &query, body: None };
-            let Page { runners } = self.send(ask).await?.json()?;
+            let reply = self.on_runners(Method::GET, &[], &query, None).await?;
+            let Page { runners } = reply.json()?;
             let last = runners.len() < PAGE;
             let mine =
                 |r: Runner| RunnerName::told(&r.name).vm(&self.instance).map(|vm| (r.id, (vm, r)));
@@ -143,8 +175,7 @@ impl GitHub {
 
     async fn remove(&self, runner: &Runner) -> Result<Removal, Error> {
         let id = runner.id.to_string();
-        let ask = Ask { method: Method::DELETE, below_runners: &[&id], query: &[], body: None };
-        match self.send(ask).await {
+        match self.on_runners(Method::DELETE, &[&id], &[], None).await {
             Ok(_) | Err(Error::NotFound { .. }) => Ok(Removal::Gone),
             Err(Error::Invalid { .. }) => Ok(Removal::Busy),
             Err(other) => Err(other),
@@ -161,8 +192,8 @@ impl Forge for GitHub {
             "work_folder": "_work",
         });
         let below = ["generate-jitconfig"];
-        let ask = Ask { method: Method::POST, below_runners: &below, query: &[], body: Some(body) };
-        let made: JitAnswer = self.send(ask).await?.json()?;
+        let made = self.on_runners(Method::POST, &below, &[], Some(body)).await?;
+        let made: JitAnswer = made.json()?;
         tracing::debug!(vm = %request.vm, profile = %request.profile, runner = made.runner.id, "registered");
         Ok(Registered { runner: RunnerId(made.runner.id), jit_config: made.encoded_jit_config })
     }
@@ -187,20 +218,6 @@ impl Forge for GitHub {
     }
 
     async fn ask(&self, question: Question, asked: Timestamp) -> Result<Answer, Error> {
-        let event = match question {
-            Question::Runners => {
-                let registered = self.ours().await?.into_values().map(|(vm, _)| vm).collect();
-                ForgeEvent::Runners { registered, asked }
-            }
-            Question::Deliveries { .. } => ForgeEvent::DeliveriesRead { asked },
-            Question::Repositories => {
-                ForgeEvent::RepositoriesListed { active: BTreeSet::new(), asked }
-            }
-            Question::Jobs { .. } | Question::Job { .. } => {
-                let (failure, why) = (AskFailure::Refused, "not asked yet".to_owned());
-                ForgeEvent::AskFailed { question, failure, why }
-            }
-        };
-        Ok(Answer { told: vec![Told { delivery: None, event }], quota: None })
+        self.answer(question, asked).await
     }
 }

@@ -1,0 +1,41 @@
+//! Which question is answered by what, and on whose budget.
+
+use super::GitHub;
+use super::partial::{Partial, Repository};
+use crate::forge::{Answer, Error};
+use flint_core::ask::{Budget, Question};
+use flint_core::event::ForgeEvent;
+use flint_core::units::Timestamp;
+
+impl GitHub {
+    pub(super) async fn answer(
+        &self,
+        question: Question,
+        asked: Timestamp,
+    ) -> Result<Answer, Error> {
+        let budget = match question {
+            Question::Deliveries { .. } => Budget::App,
+            Question::Runners
+            | Question::Repositories
+            | Question::Jobs { .. }
+            | Question::Job { .. } => Budget::Installation,
+        };
+        let partial = match &question {
+            Question::Runners => {
+                let registered = self.ours().await?.into_values().map(|(vm, _)| vm).collect();
+                Partial::whole(ForgeEvent::Runners { registered, asked })
+            }
+            Question::Deliveries { since } => self.failed_deliveries(*since, asked).await?,
+            Question::Repositories => self.active_repositories(asked).await?,
+            Question::Jobs { repository } => match Repository::parse(repository, &self.scope) {
+                Ok(repository) => self.open_jobs(repository, asked).await?,
+                Err(refused) => Partial::cut(refused),
+            },
+            Question::Job { job, repository } => match Repository::parse(repository, &self.scope) {
+                Ok(repository) => self.one_job(*job, repository, asked).await?,
+                Err(refused) => Partial::cut(refused),
+            },
+        };
+        Ok(Answer { told: partial.closed(question), quota: self.rest.quota(budget) })
+    }
+}

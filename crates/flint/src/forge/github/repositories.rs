@@ -1,0 +1,91 @@
+//! Asks in which repositories something was pushed lately: one of them may have jobs of which nothing was heard.
+
+use super::partial::Partial;
+use super::{GitHub, Scope};
+use crate::forge::{Error, text};
+use flint_core::event::ForgeEvent;
+use flint_core::units::Timestamp;
+use serde::Deserialize;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// What was pushed to longer ago has no job of that push in the queue: GitHub fails it after a day.
+const LATELY: Duration = Duration::from_secs(24 * 3_600);
+/// Few are pushed to in a day, and each entry has 6 kB.
+const PAGE: usize = 30;
+/// As many as are followed.
+const MOST_PAGES: usize = 17;
+
+#[derive(Deserialize)]
+struct Entry {
+    full_name: String,
+    #[serde(default)]
+    pushed_at: Option<jiff::Timestamp>,
+}
+
+impl GitHub {
+    pub(super) async fn active_repositories(&self, asked: Timestamp) -> Result<Partial, Error> {
+        let mut active = BTreeSet::new();
+        match &self.scope {
+            Scope::Repository { .. } => {
+                active.insert(self.scope.to_string());
+            }
+            Scope::Organization(login) => self.read_active(login, asked, &mut active).await?,
+        }
+        Ok(Partial::whole(ForgeEvent::RepositoriesListed { active, asked }))
+    }
+
+    async fn read_active(
+        &self,
+        login: &str,
+        asked: Timestamp,
+        active: &mut BTreeSet<String>,
+    ) -> Result<(), Error> {
+        for page in 1..=MOST_PAGES {
+            let (size, number) = (PAGE.to_string(), page.to_string());
+            let sorted = [("sort", "pushed"), ("direction", "desc")];
+            let paged = [("per_page", size.as_str()), ("page", number.as_str())];
+            let query = [sorted, paged].concat();
+            let entries: Vec<Entry> = self.read(&["orgs", login, "repos"], &query).await?.json()?;
+            let full = entries.len() >= PAGE;
+            let fresh: Vec<String> = entries.into_iter().filter_map(|e| pushed(e, asked)).collect();
+            let all = full && fresh.len() >= PAGE;
+            // What is no name of ours cannot be asked about.
+            active.extend(fresh.into_iter().filter(|name| self.scope.covers(name)));
+            if !all {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Its name, if it was pushed to in the last day.
+fn pushed(entry: Entry, asked: Timestamp) -> Option<String> {
+    let at = u64::try_from(entry.pushed_at?.as_millisecond()).ok()?;
+    let lately = asked.before(LATELY) <= Timestamp(at);
+    let clean = text::line(&entry.full_name) == entry.full_name;
+    (lately && clean).then_some(entry.full_name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ASKED: Timestamp = Timestamp(1_795_446_245_000);
+
+    fn read(name: &str, pushed_at: &str) -> Option<String> {
+        let body = serde_json::json!({ "full_name": name, "pushed_at": pushed_at, "id": 1 });
+        pushed(serde_json::from_value(body).expect("it has GitHub's shape"), ASKED)
+    }
+
+    #[test]
+    fn what_was_pushed_to_in_the_last_day_is_active() {
+        assert_eq!(read("o/r", "2026-11-22T15:04:05Z").as_deref(), Some("o/r"));
+        assert_eq!(read("o/r", "2026-11-22T15:04:04Z"), None);
+        assert_eq!(read("o/r", "2099-01-01T00:00:00Z").as_deref(), Some("o/r"), "a clock is ahead");
+        assert_eq!(read("o/r\u{1b}[31m", "2026-11-23T15:04:04Z"), None);
+        let empty = serde_json::json!({ "full_name": "o/new", "pushed_at": null });
+        assert_eq!(pushed(serde_json::from_value(empty).expect("GitHub says so"), ASKED), None);
+    }
+}
