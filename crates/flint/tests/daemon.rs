@@ -10,6 +10,7 @@ mod daemon {
     mod harness;
     mod jobs;
     mod orders;
+    mod reconcile;
     mod registration;
     mod replay;
     mod restart;

@@ -1,14 +1,18 @@
-//! A fake of GitHub's registrations: refuses, times out, and makes runners whose answer is lost.
+//! A fake of GitHub's registrations and lists: refuses, times out, and makes runners whose answer is lost.
 
 use super::guest::SECRET;
-use super::outside::{Outside, Runner};
+use super::outside::{Outside, Runner, State};
 use flint::forge::{Answer, Error, Forge, Registered, Removal, Request, Told};
-use flint_core::ask::{AskFailure, Question};
+use flint_core::ask::{Found, Question};
 use flint_core::event::ForgeEvent;
-use flint_core::id::{RunnerId, RunnerName, VmId};
+use flint_core::id::{JobKey, RunnerId, RunnerName, VmId};
+use flint_core::job::JobRequest;
 use flint_core::units::Timestamp;
 use flint_wire::Secret;
-use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// What was pushed to longer ago is not active.
+const LATELY: Duration = Duration::from_secs(24 * 3_600);
 
 /// The registrations of an [`Outside`].
 pub struct FakeForge {
@@ -90,20 +94,69 @@ impl Forge for FakeForge {
 
     async fn ask(&self, question: Question, asked: Timestamp) -> Result<Answer, Error> {
         let state = self.outside.lock();
-        let event = match question {
+        let mut told = Vec::new();
+        let last = match question {
             Question::Runners => {
                 let ours = state.runners.keys().filter_map(|name| name.vm(&self.instance));
                 ForgeEvent::Runners { registered: ours.collect(), asked }
             }
-            Question::Deliveries { .. } => ForgeEvent::DeliveriesRead { asked },
-            Question::Repositories => {
-                ForgeEvent::RepositoriesListed { active: BTreeSet::new(), asked }
+            Question::Deliveries { since } => {
+                told.extend(state.post.failed(since).map(|failed| Told {
+                    delivery: Some(failed.guid.clone()),
+                    event: failed.event.clone(),
+                }));
+                ForgeEvent::DeliveriesRead { asked }
             }
-            Question::Jobs { .. } | Question::Job { .. } => {
-                let (failure, why) = (AskFailure::Refused, "not asked yet".to_owned());
-                ForgeEvent::AskFailed { question, failure, why }
+            Question::Repositories => {
+                let fresh = |(_, at): &(&String, &Timestamp)| **at >= asked.before(LATELY);
+                let active = state.pushed.iter().filter(fresh).map(|(name, _)| name.clone());
+                ForgeEvent::RepositoriesListed { active: active.collect(), asked }
+            }
+            Question::Jobs { repository } => {
+                let mine = |job: &&(JobKey, JobRequest)| job.1.repository == repository;
+                let queued = || state.queue.iter().filter(mine).cloned();
+                told.extend(
+                    queued().map(|(job, request)| by_list(ForgeEvent::JobQueued { job, request })),
+                );
+                told.extend(running(&state).filter(|(job, _)| mine(job)).map(started));
+                let queued = queued().map(|(job, _)| job).collect();
+                ForgeEvent::JobsListed { repository, queued, asked }
+            }
+            Question::Job { job, repository: _ } => {
+                let (fact, found) = one(&state, job);
+                told.extend(fact);
+                ForgeEvent::JobAsked { job, found, asked }
             }
         };
-        Ok(Answer { told: vec![Told { delivery: None, event }], quota: None })
+        told.push(by_list(last));
+        Ok(Answer { told, quota: None })
     }
+}
+
+/// How one job is, with the fact that says so.
+fn one(state: &State, key: JobKey) -> (Option<Told>, Found) {
+    if state.queue.iter().any(|(job, _)| *job == key) {
+        return (None, Found::Queued { admitted: Some(true) });
+    }
+    if let Some(found) = running(state).find(|((job, _), _)| *job == key) {
+        return (Some(started(found)), Found::Told);
+    }
+    let Some(ended) = state.ended.get(&key) else { return (None, Found::Gone) };
+    let (request, runner) = (ended.request.clone(), ended.runner.clone());
+    let conclusion = ended.conclusion.clone();
+    (Some(by_list(ForgeEvent::JobCompleted { job: key, request, runner, conclusion })), Found::Told)
+}
+
+fn running(state: &State) -> impl Iterator<Item = (&(JobKey, JobRequest), &RunnerName)> {
+    state.runners.iter().filter_map(|(name, runner)| Some((runner.job.as_ref()?, name)))
+}
+
+fn started(((job, request), runner): (&(JobKey, JobRequest), &RunnerName)) -> Told {
+    let (request, runner) = (request.clone(), Some(runner.clone()));
+    by_list(ForgeEvent::JobStarted { job: *job, request, runner })
+}
+
+/// A fact that came in no delivery.
+fn by_list(event: ForgeEvent) -> Told {
+    Told { delivery: None, event }
 }

@@ -8,6 +8,7 @@ mod guest;
 mod images;
 mod net;
 mod outside;
+mod post;
 mod vmm;
 
 pub use clock::FakeClock;

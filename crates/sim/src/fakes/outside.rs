@@ -1,9 +1,13 @@
 //! What the fakes share: GitHub's queue and runners, the host's microVMs, disks and networks, and what goes wrong.
 
+use super::FakeClock;
 use super::guest::Guest;
+use super::post::Post;
+use flint::daemon::clock::Clock as _;
 use flint_core::event::{Event, ForgeEvent};
 use flint_core::id::{JobKey, RunnerName, Slot, VmId};
 use flint_core::job::{Conclusion, JobRequest};
+use flint_core::units::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -16,7 +20,11 @@ pub struct Outside {
     told: mpsc::UnboundedSender<Told>,
     /// Changes whenever a waiting runner should look again.
     changed: Arc<watch::Sender<u64>>,
+    clock: FakeClock,
 }
+
+/// Where jobs come from that name no repository.
+const REPOSITORY: &str = "flint-demo/widgets";
 
 /// GitHub's numbers are large and not ours to choose.
 const FIRST_RUNNER: u64 = 4_711;
@@ -55,12 +63,26 @@ pub struct Faults {
     pub net: u32,
     /// How long a job runs.
     pub job_takes: Duration,
+    /// So many webhooks in a thousand fail, and are listed as failed.
+    pub webhooks_dropped: u64,
+    /// So many in a thousand are lost without a trace.
+    pub webhooks_vanish: u64,
+    /// So many in a thousand are sent twice.
+    pub webhooks_twice: u64,
+    /// So many in a thousand come late, and are overtaken.
+    pub webhooks_reordered: u64,
 }
 
 /// The state behind the lock; never held across an await.
 pub(super) struct State {
     pub(super) faults: Faults,
     pub(super) queue: VecDeque<(JobKey, JobRequest)>,
+    /// The jobs that have ended.
+    pub(super) ended: BTreeMap<JobKey, Ended>,
+    /// When each repository was last pushed to.
+    pub(super) pushed: BTreeMap<String, Timestamp>,
+    /// How many jobs of each repository a runner took.
+    begun: BTreeMap<String, usize>,
     /// Registered runners.
     pub(super) runners: BTreeMap<RunnerName, Runner>,
     pub(super) next_runner: u64,
@@ -75,7 +97,14 @@ pub(super) struct State {
     pub(super) disks: BTreeSet<VmId>,
     pub(super) networks: BTreeSet<Slot>,
     pub(super) launches: u64,
-    webhooks: u64,
+    pub(super) post: Post,
+}
+
+/// A job that has ended.
+pub(super) struct Ended {
+    pub(super) request: JobRequest,
+    pub(super) runner: Option<RunnerName>,
+    pub(super) conclusion: Conclusion,
 }
 
 /// A registration.
@@ -109,6 +138,10 @@ impl Default for Faults {
             disk_full: false,
             net: 0,
             job_takes: Duration::from_secs(30),
+            webhooks_dropped: 0,
+            webhooks_vanish: 0,
+            webhooks_twice: 0,
+            webhooks_reordered: 0,
         }
     }
 }
@@ -121,6 +154,9 @@ impl Outside {
         let state = State {
             faults: Faults::default(),
             queue: VecDeque::new(),
+            ended: BTreeMap::new(),
+            pushed: BTreeMap::new(),
+            begun: BTreeMap::new(),
             runners: BTreeMap::new(),
             next_runner: FIRST_RUNNER,
             finished: Vec::new(),
@@ -131,10 +167,11 @@ impl Outside {
             disks: BTreeSet::new(),
             networks: BTreeSet::new(),
             launches: 0,
-            webhooks: 0,
+            post: Post::default(),
         };
         let changed = Arc::new(watch::Sender::new(0));
-        (Outside { state: Arc::new(Mutex::new(state)), told, changed }, webhooks)
+        let (state, clock) = (Arc::new(Mutex::new(state)), FakeClock::start());
+        (Outside { state, told, changed, clock }, webhooks)
     }
 
     /// Makes the outside unkind, or kind again.
@@ -142,18 +179,31 @@ impl Outside {
         change(&mut self.lock().faults);
     }
 
+    /// Chooses the course of everything that is left to chance.
+    pub fn seed(&self, seed: u64) {
+        self.lock().post.seed(seed);
+    }
+
     /// Queues a job at GitHub, which tells so.
     pub fn queue(&self, id: u64, labels: &[&str]) -> JobKey {
+        self.queue_in(REPOSITORY, id, labels)
+    }
+
+    /// Queues a job of this repository (`owner/name`), each by a push of its own.
+    pub fn queue_in(&self, repository: &str, id: u64, labels: &[&str]) -> JobKey {
         let job = JobKey { id, attempt: 1 };
         let request = JobRequest {
-            repository: "flint-demo/widgets".to_owned(),
+            repository: repository.to_owned(),
             workflow: "CI".to_owned(),
             name: format!("job {id}"),
             labels: labels.iter().map(|label| (*label).to_owned()).collect(),
             run_id: id,
-            url: format!("https://github.com/flint-demo/widgets/actions/runs/{id}"),
+            url: format!("https://github.com/{repository}/actions/runs/{id}"),
         };
-        self.lock().queue.push_back((job, request.clone()));
+        let mut state = self.lock();
+        state.queue.push_back((job, request.clone()));
+        state.pushed.insert(repository.to_owned(), self.clock.now());
+        drop(state);
         self.webhook(ForgeEvent::JobQueued { job, request });
         self.wake();
         job
@@ -165,8 +215,34 @@ impl Outside {
         let Some(at) = state.queue.iter().position(|(key, _)| *key == job) else { return };
         let Some((_, request)) = state.queue.remove(at) else { return };
         drop(state);
-        let conclusion = Conclusion("cancelled".to_owned());
-        self.webhook(ForgeEvent::JobCompleted { job, request, runner: None, conclusion });
+        self.completed(job, Ended { request, runner: None, conclusion: word("cancelled") });
+    }
+
+    /// GitHub forgets a job, as it does when somebody deletes its run. It tells nobody.
+    pub fn delete_run(&self, job: JobKey) {
+        let mut state = self.lock();
+        state.queue.retain(|(key, _)| *key != job);
+        state.ended.remove(&job);
+    }
+
+    /// GitHub removes an idle runner, as it does after minutes. It tells nobody.
+    pub fn unregister(&self, name: &RunnerName) {
+        let mut state = self.lock();
+        if state.runners.get(name).is_some_and(|runner| runner.job.is_none()) {
+            state.runners.remove(name);
+        }
+    }
+
+    /// How many jobs of each repository a runner took so far.
+    #[must_use]
+    pub fn begun(&self) -> BTreeMap<String, usize> {
+        self.lock().begun.clone()
+    }
+
+    /// How many jobs of this repository wait for a runner.
+    #[must_use]
+    pub fn waiting(&self, repository: &str) -> usize {
+        self.lock().queue.iter().filter(|(_, job)| job.repository == repository).count()
     }
 
     /// The jobs that ran to their end, each with its microVM.
@@ -258,11 +334,29 @@ impl Outside {
 
     pub(super) fn webhook(&self, event: ForgeEvent) {
         let mut state = self.lock();
-        state.webhooks += 1;
-        let guid = format!("guid-{}", state.webhooks);
+        let faults = state.faults.clone();
+        let (guid, delays) = state.post.send(&faults, &event, self.clock.now());
         drop(state);
-        // A test that no longer listens has seen enough.
-        drop(self.told.send((guid, Event::Forge(event))));
+        let word = (guid, Event::Forge(event));
+        for delay in delays {
+            let (told, word) = (self.told.clone(), word.clone());
+            if delay.is_zero() {
+                // A test that no longer listens has seen enough.
+                drop(told.send(word));
+                continue;
+            }
+            tokio::spawn(async move {
+                tokio::time::sleep(delay).await;
+                drop(told.send(word));
+            });
+        }
+    }
+
+    fn completed(&self, job: JobKey, ended: Ended) {
+        let Ended { request, runner, conclusion } = &ended;
+        let (request, runner, conclusion) = (request.clone(), runner.clone(), conclusion.clone());
+        self.lock().ended.insert(job, ended);
+        self.webhook(ForgeEvent::JobCompleted { job, request, runner, conclusion });
     }
 
     /// Gives a registered, free runner the oldest queued job that fits it.
@@ -273,6 +367,7 @@ impl Outside {
         let at = state.queue.iter().position(|(_, request)| fits(request))?;
         let (job, request) = state.queue.remove(at)?;
         state.runners.get_mut(name)?.job = Some((job, request.clone()));
+        *state.begun.entry(request.repository.clone()).or_default() += 1;
         drop(state);
         let (runner, told) = (Some(name.clone()), request.clone());
         self.webhook(ForgeEvent::JobStarted { job, request: told, runner });
@@ -294,7 +389,11 @@ impl Outside {
             state.finished.push((job, vm));
         }
         drop(state);
-        let (runner, conclusion) = (Some(name.clone()), Conclusion(conclusion.to_owned()));
-        self.webhook(ForgeEvent::JobCompleted { job, request, runner, conclusion });
+        let (runner, conclusion) = (Some(name.clone()), word(conclusion));
+        self.completed(job, Ended { request, runner, conclusion });
     }
+}
+
+fn word(conclusion: &str) -> Conclusion {
+    Conclusion(conclusion.to_owned())
 }
