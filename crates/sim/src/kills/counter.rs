@@ -1,6 +1,5 @@
 //! One job that counts, and a daemon that is killed again and again while it does.
 
-use super::redeliver::tell_again;
 use crate::demo::daemon::Daemon;
 use crate::demo::places::Places;
 use crate::demo::{Github, Options};
@@ -73,7 +72,6 @@ async fn story(daemon: &mut Daemon, github: &FakeGithub, kill_at: &[u32]) -> Res
         daemon.ready().await?;
     }
     loop {
-        tell_again(github);
         let client = daemon.client();
         let vms: Vms = client.get("/v1/vms").await?;
         let jobs: Jobs = client.get("/v1/jobs?done=1").await?;

@@ -6,7 +6,6 @@
 mod aim;
 mod counter;
 mod point;
-mod redeliver;
 mod secrets;
 
 pub use aim::{Aim, aims};

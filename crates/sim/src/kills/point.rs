@@ -1,7 +1,6 @@
 //! One point: three jobs come, the daemon dies at its label, is started again, and all is looked at.
 
 use super::Aim;
-use super::redeliver::tell_again;
 use super::secrets::Secrets;
 use crate::demo::daemon::Daemon;
 use crate::demo::leftovers::Search;
@@ -143,7 +142,6 @@ impl Scene<'_> {
     /// Returns when all jobs have ended, and the daemon knows of nothing any more.
     async fn settled(&self) {
         loop {
-            tell_again(self.github);
             let client = self.daemon.client();
             let vms = client.get::<Vms>("/v1/vms").await.map(|vms| vms.vms.len());
             let jobs = client.get::<Jobs>("/v1/jobs").await.map(|jobs| jobs.jobs.len());
