@@ -37,9 +37,13 @@ struct Held {
     made: u64,
 }
 
+/// The App where our scope installed it.
 #[derive(Deserialize)]
-struct Installation {
-    id: u64,
+pub(super) struct Installation {
+    pub(super) id: u64,
+    /// The App's number, whichever of its two ids we were given.
+    #[serde(default)]
+    pub(super) app_id: serde_json::Value,
 }
 
 #[derive(Deserialize)]
@@ -77,7 +81,7 @@ impl Tokens {
         let proof = self.app.proof(rest::now())?;
         let installation = match held.installation {
             Some(id) => id,
-            None => self.find_installation(rest, &proof).await?,
+            None => self.find_installation(rest, &proof).await?.id,
         };
         held.installation = Some(installation);
         let id = installation.to_string();
@@ -95,13 +99,12 @@ impl Tokens {
         Ok(token)
     }
 
-    async fn find_installation(&self, rest: &Rest, proof: &Secret) -> Result<u64, Error> {
+    async fn find_installation(&self, rest: &Rest, proof: &Secret) -> Result<Installation, Error> {
         let path: &[&str] = match &self.scope {
             Scope::Organization(login) => &["orgs", login, "installation"],
             Scope::Repository { owner, name } => &["repos", owner, name, "installation"],
         };
-        let found: Installation = as_app(rest, proof, Method::GET, path, &[]).await?.json()?;
-        Ok(found.id)
+        as_app(rest, proof, Method::GET, path, &[]).await?.json()
     }
 
     /// Reads what only the App itself may read.
@@ -116,7 +119,7 @@ impl Tokens {
     }
 
     /// Which installation is ours at present: an App that was installed anew has another number than before.
-    pub(super) async fn installation(&self, rest: &Rest) -> Result<u64, Error> {
+    pub(super) async fn installation(&self, rest: &Rest) -> Result<Installation, Error> {
         let proof = self.app.proof(rest::now())?;
         self.find_installation(rest, &proof).await
     }

@@ -7,6 +7,7 @@
 use super::GitHub;
 use super::partial::{Cut, Partial};
 use super::told::{Known, Memory};
+use crate::forge::token::Installation;
 use crate::forge::{Error, Told, payload, text};
 use flint_core::ask::Budget;
 use flint_core::event::ForgeEvent;
@@ -18,8 +19,8 @@ use std::sync::{MutexGuard, PoisonError};
 
 /// 100,000 deliveries: three days of 460 jobs an hour. More than that is a list that does not end.
 const MOST_PAGES: usize = 1_000;
-/// A fifth of what the App may ask in an hour; the rest is read by the next question.
-const MOST_FETCHED: usize = 1_000;
+/// GitHub takes 900 calls a minute (its page on secondary limits); the rest is read by the next question.
+const MOST_FETCHED: usize = 300;
 /// GitHub's advice is to call one after the other; a few at once are far from its limit of 100.
 const AT_ONCE: usize = 4;
 /// After so many fetches that failed GitHub is in trouble, and is left alone for now.
@@ -78,7 +79,7 @@ impl GitHub {
     ) -> Result<Partial, Error> {
         self.memory().begin(since);
         let listed = self.list_deliveries(since, asked).await?;
-        let mut failed = self.not_arrived(&listed.groups);
+        let mut failed = self.not_arrived(&listed);
         if failed.is_empty() {
             let end = listed.cut.map_or(Ok(ForgeEvent::DeliveriesRead { asked }), Err);
             return Ok(Partial { told: Vec::new(), end });
@@ -87,14 +88,14 @@ impl GitHub {
         let ours = self.tokens.installation(&self.rest).await?;
         failed.retain(|failed| {
             let of = listed.groups.get(&failed.guid).and_then(|group| group.installation);
-            let foreign = of.is_some_and(|of| of != ours);
+            let foreign = of.is_some_and(|of| of != ours.id);
             if foreign {
                 self.memory().settle(failed.guid.clone());
             }
             !foreign
         });
         let rest = failed.split_off(failed.len().min(MOST_FETCHED));
-        let (mut told, cut) = self.fetch_all(failed, ours).await;
+        let (mut told, cut) = self.fetch_all(failed, &ours).await;
         told.sort_by_key(|(first, _)| *first);
         // Some are left: all before the first of them have been told.
         let left = rest.iter().filter(|failed| self.memory().of(&failed.guid) == Known::New);
@@ -156,15 +157,19 @@ impl GitHub {
     }
 
     /// What is worth fetching: what is new by age, then what has been told but may not be on disk.
-    fn not_arrived(&self, groups: &BTreeMap<String, Group>) -> Vec<Failed> {
+    ///
+    /// A list that was cut off does not let the next question look back less far: what has been told would be fetched
+    /// for ever.
+    fn not_arrived(&self, listed: &Listed) -> Vec<Failed> {
         let memory = self.memory();
-        let failed = groups.iter().filter(|(_, group)| group.useful && !group.arrived);
+        let last = if listed.cut.is_some() { Known::New } else { Known::Told };
+        let failed = listed.groups.iter().filter(|(_, group)| group.useful && !group.arrived);
         let mut failed: Vec<(Known, Failed)> = failed
             .map(|(guid, group)| {
                 let Group { newest, first, .. } = *group;
                 (memory.of(guid), Failed { first, guid: guid.clone(), newest })
             })
-            .filter(|(known, _)| *known != Known::Settled)
+            .filter(|(known, _)| *known <= last)
             .collect();
         failed.sort();
         failed.into_iter().map(|(_, failed)| failed).collect()
@@ -173,7 +178,7 @@ impl GitHub {
     async fn fetch_all(
         &self,
         failed: Vec<Failed>,
-        ours: u64,
+        ours: &Installation,
     ) -> (Vec<(Timestamp, Told)>, Option<Cut>) {
         let fetch = async |failed: Failed| (self.fetch(failed.newest, ours).await, failed);
         let calls: Vec<_> = failed.into_iter().map(fetch).collect();
@@ -213,13 +218,14 @@ impl GitHub {
         (told, cut)
     }
 
-    async fn fetch(&self, id: u64, ours: u64) -> Result<Fetched, Error> {
+    async fn fetch(&self, id: u64, ours: &Installation) -> Result<Fetched, Error> {
         let number = id.to_string();
         let path = ["app", "hook", "deliveries", &number];
         let reply = self.tokens.read_as_app(&self.rest, &path, &[]).await?;
         let detail: Value = reply.json()?;
         let body = &detail["request"]["payload"];
-        let foreign = payload::installation(body).is_some_and(|of| of != ours);
+        let foreign = payload::installation(body).is_some_and(|of| of != ours.id)
+            || is_other_app(&detail["request"]["headers"], &ours.app_id);
         let event = match payload::workflow_job(body) {
             Err(malformed) => {
                 tracing::warn!(delivery = id, %malformed, "a failed delivery cannot be read, and is passed over");
@@ -235,6 +241,26 @@ impl GitHub {
     fn memory(&self) -> MutexGuard<'_, Memory> {
         // A panic while it was held leaves at worst a delivery that is fetched again.
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a request was made for the webhook of another App than ours.
+fn is_other_app(headers: &Value, ours: &Value) -> bool {
+    const TARGET: &str = "x-github-hook-installation-target-";
+    let plain = |value: &Value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    };
+    let header = |name: &str| {
+        let mut all = headers.as_object()?.iter();
+        let named = |key: &str| key.eq_ignore_ascii_case(&format!("{TARGET}{name}"));
+        all.find(|(key, _)| named(key)).and_then(|(_, value)| plain(value))
+    };
+    let of_an_app = header("type").is_some_and(|kind| kind == "integration");
+    match (header("id"), plain(ours)) {
+        (Some(target), Some(ours)) => of_an_app && target != ours,
+        _ => false,
     }
 }
 
@@ -344,5 +370,22 @@ mod tests {
         };
         assert!(useful("action", json!("completed")) && useful("action", Value::Null));
         assert!(!useful("action", json!("waiting")) && !useful("event", json!("push")));
+    }
+
+    #[test]
+    fn a_request_for_another_app_is_known_by_its_headers() {
+        let other = |headers: Value, ours: Value| is_other_app(&headers, &ours);
+        let target = |id: Value| {
+            json!({ "X-GitHub-Hook-Installation-Target-ID": id,
+                "x-github-hook-installation-target-type": "integration" })
+        };
+        assert!(other(target(json!("1234569")), json!(123_456)));
+        assert!(!other(target(json!("123456")), json!(123_456)));
+        assert!(!other(target(json!(123_456)), json!("123456")));
+        assert!(
+            !other(target(json!("123456")), Value::Null),
+            "the server does not say which is ours"
+        );
+        assert!(!other(json!({}), json!(1)) && !other(Value::Null, json!(1)));
     }
 }

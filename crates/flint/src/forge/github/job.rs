@@ -38,10 +38,10 @@ impl GitHub {
         let reply = match self.read(&repository.path(&["actions", "jobs", &id]), &[]).await {
             Ok(reply) => reply,
             // GitHub says the same of a job that is gone and of a repository that the App may no longer see. Whoever
-            // sees the repository sees its jobs, so only then is the job gone; else the error of this call says that
-            // nothing is known.
+            // sees the repository's runs sees its jobs, so only then is the job gone; else the error of this call says
+            // that nothing is known.
             Err(Error::NotFound { .. }) => {
-                self.read(&repository.path(&[]), &[]).await?;
+                self.read(&repository.path(&["actions", "runs"]), &[("per_page", "1")]).await?;
                 return Ok(Partial::whole(answered(Found::Gone)));
             }
             Err(error) => return Err(error),
