@@ -171,4 +171,5 @@ async fn repositories_that_queue_at_once_get_their_turns_alike() {
         .await;
     all_ran(&mut daemon, 1..=256).await;
     assert_eq!((bench.outside.most_at_once(), bench.outside.launches()), (4, 256));
+    assert_eq!(bench.outside.refused(), 0, "GitHub's limits are kept");
 }

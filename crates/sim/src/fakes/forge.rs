@@ -1,6 +1,7 @@
 //! A fake of GitHub's registrations and lists: refuses, times out, and makes runners whose answer is lost.
 
 use super::guest::SECRET;
+use super::ledger::Call;
 use super::outside::{Outside, Runner, State};
 use flint::forge::{Answer, Error, Forge, Registered, Removal, Request, Told};
 use flint_core::ask::{Found, Question};
@@ -44,6 +45,26 @@ impl FakeForge {
     }
 }
 
+/// GitHub has had enough.
+fn limited() -> Error {
+    Error::RateLimited { call: "call".to_owned(), until: Timestamp(0), wait_s: 60 }
+}
+
+/// What a question costs: a list, and one more for each thing that is looked at singly.
+fn spend(state: &mut State, question: &Question) -> Result<(), Error> {
+    let reads = match question {
+        // The App's own budget is another.
+        Question::Deliveries { .. } => 0,
+        Question::Runners | Question::Repositories | Question::Job { .. } => 1,
+        // Two lists of runs, and the jobs of each run: here a run is a job.
+        Question::Jobs { repository } => {
+            let open = state.queue.iter().filter(|(_, job)| job.repository == *repository).count();
+            2 + open + state.runners.values().filter(|runner| runner.job.is_some()).count()
+        }
+    };
+    (0..reads).try_for_each(|_| state.ledger.take(Call::Read)).map_err(|()| limited())
+}
+
 impl Forge for FakeForge {
     async fn register(&self, request: Request) -> Result<Registered, Error> {
         let takes = self.outside.lock().faults.register_takes;
@@ -56,6 +77,7 @@ impl Forge for FakeForge {
             drop(state);
             panic!("the fake forge was told to panic");
         }
+        state.ledger.take(Call::Make).map_err(|()| limited())?;
         if let Some(status) = state.faults.register.pop_front() {
             return Err(FakeForge::answered(status, &request.name));
         }
@@ -76,6 +98,8 @@ impl Forge for FakeForge {
 
     async fn deregister(&self, vm: VmId, names: Vec<RunnerName>) -> Result<Removal, Error> {
         let mut state = self.outside.lock();
+        let looks = names.len().max(1);
+        (0..looks).try_for_each(|_| state.ledger.take(Call::Read)).map_err(|()| limited())?;
         if state.faults.deregister_busy > 0 {
             state.faults.deregister_busy -= 1;
             return Ok(Removal::Busy);
@@ -88,12 +112,14 @@ impl Forge for FakeForge {
         if found.iter().any(|name| state.runners[name].job.is_some()) {
             return Ok(Removal::Busy);
         }
+        found.iter().try_for_each(|_| state.ledger.take(Call::Write)).map_err(|()| limited())?;
         state.runners.retain(|name, _| !found.contains(name));
         Ok(Removal::Gone)
     }
 
     async fn ask(&self, question: Question, asked: Timestamp) -> Result<Answer, Error> {
-        let state = self.outside.lock();
+        let mut state = self.outside.lock();
+        spend(&mut state, &question)?;
         let mut told = Vec::new();
         let last = match question {
             Question::Runners => {

@@ -6,6 +6,7 @@ mod clock;
 mod forge;
 mod guest;
 mod images;
+mod ledger;
 mod net;
 mod outside;
 mod post;

@@ -2,6 +2,7 @@
 
 use super::FakeClock;
 use super::guest::Guest;
+use super::ledger::Ledger;
 use super::post::Post;
 use flint::daemon::clock::Clock as _;
 use flint_core::event::{Event, ForgeEvent};
@@ -86,6 +87,8 @@ pub(super) struct State {
     /// Registered runners.
     pub(super) runners: BTreeMap<RunnerName, Runner>,
     pub(super) next_runner: u64,
+    /// The calls that were made, as GitHub counts them.
+    pub(super) ledger: Ledger,
     pub(super) finished: Vec<(JobKey, VmId)>,
     /// Running microVMs.
     pub(super) machines: BTreeMap<VmId, Machine>,
@@ -159,6 +162,7 @@ impl Outside {
             begun: BTreeMap::new(),
             runners: BTreeMap::new(),
             next_runner: FIRST_RUNNER,
+            ledger: Ledger::default(),
             finished: Vec::new(),
             machines: BTreeMap::new(),
             most_at_once: 0,
@@ -261,6 +265,12 @@ impl Outside {
     #[must_use]
     pub fn most_at_once(&self) -> usize {
         self.lock().most_at_once
+    }
+
+    /// How many calls GitHub refused because there were too many.
+    #[must_use]
+    pub fn refused(&self) -> u32 {
+        self.lock().ledger.refused
     }
 
     /// How many registrations GitHub ever made.
