@@ -16,7 +16,7 @@ fn keeps_its_bytes<M: Message>(line: &str) {
     let mut decoder = Decoder::<M>::new();
     decoder.push(format!("{line}\n").as_bytes());
     let Some(Ok(message)) = decoder.next_message() else { panic!("not understood: {line}") };
-    let again = encode(&message).unwrap();
+    let again = encode(&message).expect("it came from a line");
     assert_eq!(String::from_utf8_lossy(&again), format!("{line}\n"));
 }
 
