@@ -21,6 +21,12 @@ const START_MAX: Duration = Duration::from_secs(90);
 /// How long it may take to end once nothing runs any more.
 const STOP_MAX: Duration = Duration::from_secs(60);
 
+/// As in `flint.service`.
+const RESTART_AFTER: Duration = Duration::from_secs(2);
+
+/// As there: more than this in a minute is no accident.
+const RESTARTS: u32 = 5;
+
 /// How often something is looked at that cannot be waited for.
 const GLANCE: Duration = Duration::from_millis(50);
 
@@ -91,10 +97,18 @@ impl Daemon {
         Ok(self.child.try_wait()?)
     }
 
-    /// Starts it again, with the same configuration, after it has ended.
-    pub(crate) fn start_again(&mut self) -> Result<()> {
+    /// Starts it again after it has ended, as `flint.service` does (`Restart=on-failure`, `RestartSec=2`), and waits
+    /// until it serves. A process that the last one was just starting may hold its port for a moment, until its exec.
+    pub(crate) async fn come_back(&mut self) -> Result<Status> {
+        for _ in 1..RESTARTS {
+            self.child = self.start.run(None)?;
+            match self.ready().await {
+                Err(_) if self.ended()?.is_some() => tokio::time::sleep(RESTART_AFTER).await,
+                served => return served,
+            }
+        }
         self.child = self.start.run(None)?;
-        Ok(())
+        self.ready().await
     }
 
     /// A client of its API.

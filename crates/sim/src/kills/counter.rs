@@ -68,8 +68,7 @@ async fn story(daemon: &mut Daemon, github: &FakeGithub, kill_at: &[u32]) -> Res
     for at in kill_at {
         until_counted(daemon, *at).await?;
         daemon.kill()?;
-        daemon.start_again()?;
-        daemon.ready().await?;
+        daemon.come_back().await?;
     }
     loop {
         let client = daemon.client();

@@ -105,8 +105,7 @@ impl Scene<'_> {
         let held = self.held();
         self.row.held = held.len();
         self.look_for_secrets_in_processes();
-        self.daemon.start_again()?;
-        self.daemon.ready().await?;
+        self.daemon.come_back().await?;
         self.look_for_secrets_in_processes();
         if tokio::time::timeout(PATIENCE, self.settled()).await.is_err() {
             self.row.wrong.push(format!("not settled after {} s", PATIENCE.as_secs()));
