@@ -2,11 +2,11 @@
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
-use axum::http::header::{ETAG, IF_NONE_MATCH};
+use axum::http::header::{ETAG, IF_NONE_MATCH, LINK};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use ring::digest::{SHA256, digest};
+use ring::digest::{Context, SHA256};
 
 /// More than any answer here has: a page is at most 100 of something.
 const LARGEST: usize = 64 * 1024 * 1024;
@@ -22,9 +22,13 @@ pub(super) async fn answer(request: Request, next: Next) -> Response {
     let Ok(bytes) = to_bytes(body, LARGEST).await else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
-    let digest = digest(&SHA256, &bytes);
+    // A page whose text is the same but that is no longer the last one has changed.
+    let mut digest = Context::new(&SHA256);
+    digest.update(parts.headers.get(LINK).map_or(&[], HeaderValue::as_bytes));
+    digest.update(&bytes);
+    let digest = digest.finish();
     let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    // Weak, as GitHub's are. Two pages of one list differ in their text or are the same.
+    // Weak, as GitHub's are.
     let tag = format!("W/\"{hex}\"");
     if let Ok(value) = HeaderValue::from_str(&tag) {
         parts.headers.insert(ETAG, value);
