@@ -263,7 +263,7 @@ impl FakeGithub {
 
     /// Waits until this holds. It is looked at after every change, so no time is guessed.
     pub async fn until(&self, holds: impl Fn(&Self) -> bool) {
-        let mut changes = self.shared.changes();
+        let mut changes = self.shared.notices();
         loop {
             changes.borrow_and_update();
             if holds(self) || changes.changed().await.is_err() {

@@ -102,7 +102,10 @@ pub(super) struct Shared {
     state: Mutex<State>,
     faults: Mutex<Faults>,
     ledger: Mutex<Ledger>,
+    /// Counts changes of the state, for polls; and whatever a test may look at, for tests. Apart, because a call that
+    /// changes nothing must not wake hundreds of polls.
     changed: watch::Sender<u64>,
+    noticed: watch::Sender<u64>,
     outgoing: mpsc::UnboundedSender<Vec<Fate>>,
 }
 
@@ -121,7 +124,7 @@ impl Shared {
             }
             result
         };
-        self.wake();
+        self.wake_all();
         result
     }
 
@@ -133,7 +136,7 @@ impl Shared {
         let now = self.clock.now();
         let result = how(&mut self.lock(), now);
         if result.is_some() {
-            self.wake();
+            self.wake_all();
         }
         result
     }
@@ -142,13 +145,23 @@ impl Shared {
         how(&self.lock())
     }
 
-    /// Something changed: whoever waits looks again.
-    pub(super) fn wake(&self) {
+    /// The state changed: whoever waits looks again.
+    fn wake_all(&self) {
         self.changed.send_modify(|count| *count += 1);
+        self.wake();
+    }
+
+    /// Something else that a test may wait for.
+    pub(super) fn wake(&self) {
+        self.noticed.send_modify(|count| *count += 1);
     }
 
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+
+    pub(super) fn notices(&self) -> watch::Receiver<u64> {
+        self.noticed.subscribe()
     }
 
     pub(super) fn send(&self, outgoing: Outgoing) {
@@ -216,6 +229,7 @@ pub(super) async fn start(
         ledger: Mutex::new(Ledger::new(config.limits)),
         config,
         changed: watch::Sender::new(0),
+        noticed: watch::Sender::new(0),
         outgoing,
     });
     let meddle = middleware::from_fn_with_state(Arc::clone(&shared), meddle::meddle);
