@@ -1,6 +1,7 @@
 //! Who gets which job: groups, repositories, age, time; and the registrations that the server takes away.
 
 use crate::room::{ONE, Room, value};
+use flint_sim::github::{Limits, Tally};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -116,4 +117,22 @@ async fn a_runner_of_a_repository_gets_only_its_jobs() {
     assert_eq!(listener.poll().await, (202, None));
     let job = room.github.queue_in("gadgets", ONE).expect("it is a workflow")[0];
     assert_eq!(listener.poll().await, (200, Some(job)));
+}
+
+#[tokio::test]
+async fn a_thousand_jobs_run_and_every_webhook_of_theirs_arrives() {
+    let room = Room::with(|config| config.limits = Limits::none()).await;
+    let jobs: String =
+        (0..1000).map(|n| format!("  j{n}: {{runs-on: linux, steps: []}}\n")).collect();
+    let jobs = room.github.queue(&format!("jobs:\n{jobs}")).expect("it is a workflow");
+    for (n, job) in jobs.iter().enumerate() {
+        let listener = room.listener(&format!("r-{n}"), &["linux"]).await;
+        assert_eq!(listener.poll().await, (200, Some(*job)));
+        assert_eq!(listener.acquire(*job).await, 200);
+        assert_eq!(listener.complete(*job).await, 204);
+    }
+    let done = Tally { completed: 1000, ..Tally::default() };
+    assert_eq!(room.github.tally(), done);
+    room.until_delivered(3000).await;
+    assert!(room.github.runners().is_empty());
 }
