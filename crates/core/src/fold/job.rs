@@ -36,6 +36,11 @@ pub(super) fn started(
         return;
     }
     let vm = runner.and_then(|name| name.vm(&world.instance));
+    let served = || vm.is_some() || world.profile_for(&request.labels).is_some();
+    if !world.jobs.contains_key(&key) && !served() {
+        // Neither our labels nor our runner: GitHub lists those of all runners, and may never tell of their end.
+        return;
+    }
     known(world, now, key, request);
     let before = world.jobs[&key].state.clone();
     world.jobs.update(key, |job| {
