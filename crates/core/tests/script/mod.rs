@@ -34,6 +34,8 @@ enum Line {
     Fact(Timestamp, Event),
     /// The daemon starts.
     Started(Timestamp),
+    /// The daemon is gone: until the next `started` nothing happens by time alone.
+    Died(Timestamp),
     /// The question why a job waits.
     Why(Timestamp, u64),
     /// All rows, for a look at what is left.
@@ -60,8 +62,13 @@ pub(crate) fn play(text: &str) -> String {
     player.world.instance = "k3x9q2".to_owned();
     for line in text.lines().filter(|line| !line.starts_with('=')) {
         let fact = read::line(line, &player.world.instance);
-        if let Some(Line::Fact(at, _) | Line::Started(at) | Line::Why(at, _) | Line::Show(at)) =
-            fact
+        if let Some(
+            Line::Fact(at, _)
+            | Line::Started(at)
+            | Line::Died(at)
+            | Line::Why(at, _)
+            | Line::Show(at),
+        ) = fact
         {
             player.let_time_pass(at);
         }
@@ -96,6 +103,7 @@ impl Player {
                 let limits = self.limits.clone();
                 self.fold(at, Event::Started { profiles, hosts, limits }, "");
             }
+            Line::Died(_) => self.wake_at = None,
             Line::Fact(at, event) => self.fold(at, event, ""),
             Line::Why(at, id) => {
                 let waits = plan(&self.world, at).waits;

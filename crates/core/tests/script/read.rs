@@ -6,18 +6,22 @@
 //! host h-0 [vcpus=8] [memory=16384] [disk=102400] [slots=4]
 //! limits [repository=2] [owner=4] [o/r=1]
 //! silent hosts                       with asks
-//! 0s started                         5s host h-0 has vm-0 vm-1 [asked 4s] [dead vm-2]
+//! 0s started                         5s host h-0 has vm-0 vm-1 [dead vm-2] [asked 4s]
+//! 5s died                            5s host h-0 away
 //! 1s job 7 queued LABEL,LABEL        5s host h-0 drain | host h-0 undrain
 //! 1s job 7 started by vm-0 LABEL     5s vm-0 launched | launch failed | destroyed | destroy failed
 //! 1s job 7 success by vm-0 LABEL     5s vm-0 registered [2] | register failed [2] transient | taken | refused
-//! 1s job 7 queued LABEL in o/r       5s vm-0 register failed forbidden | limited
+//! 1s job 7 queued LABEL in o/r       5s vm-0 register failed 1 forbidden | limited 600s
 //! 1s job 7 cancelled LABEL           5s vm-0 deregistered | deregister refused | deregister failed
 //! 1s tick                            5s vm-0 ready | listening | busy | done | exit 0 | failed | off | crashed | stop
 //! 1s runners vm-0 vm-1 [asked 0s]    1s reset NAME        1s why 7        1s show
 //! 9s deliveries read [asked 8s]      9s repositories o/r  9s repository o/r has 7 8 [asked 8s]
-//! 9s asked job 7: queued | closed | told | gone | held    9s ask failed: deliveries transient | limited | refused
-//! 9s quota 400 of 5000 until 60m
+//! 9s asked job 7: queued | closed | told | gone | held [asked 8s]
+//! 9s ask failed: deliveries | runners | repositories | jobs of o/r | job 7 of o/r   transient | limited 600s | refused
+//! 9s quota 400 of 5000 until 60m [of the app]
 //! ```
+//!
+//! `limited` without a time is until 600s.
 
 use super::Line;
 use flint_core::ask::{AskFailure, Budget, Found, Question, Quota};
@@ -48,6 +52,7 @@ pub(crate) fn line(line: &str, instance: &str) -> Option<Line> {
             let at = Timestamp(0).after(duration(at));
             match rest {
                 ["started"] => Line::Started(at),
+                ["died"] => Line::Died(at),
                 ["why", job] => Line::Why(at, number(job)),
                 ["show"] => Line::Show(at),
                 rest => {
@@ -87,15 +92,17 @@ fn job(id: u64, words: &[&str], instance: &str) -> Option<ForgeEvent> {
         Ok(vm) => RunnerName::of(vm, &profile_id("linux"), instance, 1),
         Err(_) => RunnerName::told(vm),
     };
+    let (words, repository) = match words {
+        [words @ .., "in", repository] => (words, *repository),
+        words => (words, "flint-demo/widgets"),
+    };
     let (runner, labels) = match words {
         [_, "by", name, labels] => (Some(runner(name)), *labels),
-        [_, labels, "in", _] => (None, *labels),
         [_, labels] => (None, *labels),
         [_] => (None, ""),
         _ => return None,
     };
-    let repository = words.iter().position(|word| *word == "in").map(|at| words[at + 1]);
-    let request = request(id, labels, repository.unwrap_or("flint-demo/widgets"));
+    let request = request(id, labels, repository);
     Some(match *words.first()? {
         "queued" => ForgeEvent::JobQueued { job, request },
         "started" => ForgeEvent::JobStarted { job, request, runner },
@@ -113,12 +120,17 @@ fn request(id: u64, labels: &str, repository: &str) -> JobRequest {
     JobRequest { repository, workflow, name, labels, run_id: 1, url }
 }
 
-/// GitHub's limits in scripts end here.
+/// When GitHub takes calls again, in a script that does not say it.
 const LIMITED: Timestamp = Timestamp(600_000);
+
+/// The time of a `limited 600s`.
+fn until(words: &[&str]) -> Timestamp {
+    words.first().map_or(LIMITED, |time| Timestamp(0).after(duration(time)))
+}
 
 /// The words before `asked TIME`, and that time.
 fn asked<'a, 'b>(at: Timestamp, words: &'a [&'b str]) -> (&'a [&'b str], Timestamp) {
-    match words.iter().position(|word| *word == "asked") {
+    match words.iter().rposition(|word| *word == "asked") {
         Some(i) => (&words[..i], Timestamp(0).after(duration(words[i + 1]))),
         None => (words, at),
     }
@@ -127,7 +139,7 @@ fn asked<'a, 'b>(at: Timestamp, words: &'a [&'b str]) -> (&'a [&'b str], Timesta
 /// What GitHub answers to a question.
 fn answer(at: Timestamp, words: &[&str]) -> Option<ForgeEvent> {
     let (words, asked) = match words {
-        ["asked", ..] => (words, at),
+        ["asked", "job", _, _] => (words, at),
         words => asked(at, words),
     };
     let key = |id: &&str| JobKey { id: number(id.trim_end_matches(':')), attempt: 1 };
@@ -152,25 +164,41 @@ fn answer(at: Timestamp, words: &[&str]) -> Option<ForgeEvent> {
             };
             ForgeEvent::JobAsked { job: key(id), found, asked }
         }
-        ["ask", "failed:", "deliveries", failure] => {
-            let failure = match *failure {
-                "transient" => AskFailure::Transient,
-                "limited" => AskFailure::Limited { until: LIMITED },
-                "refused" => AskFailure::Refused,
+        ["ask", "failed:", rest @ ..] => {
+            let (question, failure) = question(rest)?;
+            let failure = match failure {
+                ["transient"] => AskFailure::Transient,
+                ["limited", time @ ..] => AskFailure::Limited { until: until(time) },
+                ["refused"] => AskFailure::Refused,
                 _ => return None,
             };
-            let question = Question::Deliveries { since: Timestamp(0) };
             ForgeEvent::AskFailed { question, failure, why: "it was written so".to_owned() }
         }
-        ["quota", remaining, "of", limit, "until", resets] => {
+        ["quota", remaining, "of", limit, "until", resets, app @ ..] => {
             let small =
                 |text: &str| u32::try_from(number(text)).expect("a script's numbers are small");
             ForgeEvent::QuotaLeft(Quota {
-                budget: Budget::Installation,
+                budget: if app.is_empty() { Budget::Installation } else { Budget::App },
                 limit: small(limit),
                 remaining: small(remaining),
                 resets: Timestamp(0).after(duration(resets)),
             })
+        }
+        _ => return None,
+    })
+}
+
+/// A question, and the words after it.
+fn question<'a, 'b>(words: &'a [&'b str]) -> Option<(Question, &'a [&'b str])> {
+    let named = |repository: &&str| (*repository).to_owned();
+    Some(match words {
+        ["deliveries", rest @ ..] => (Question::Deliveries { since: Timestamp(0) }, rest),
+        ["runners", rest @ ..] => (Question::Runners, rest),
+        ["repositories", rest @ ..] => (Question::Repositories, rest),
+        ["jobs", "of", name, rest @ ..] => (Question::Jobs { repository: named(name) }, rest),
+        ["job", id, "of", name, rest @ ..] => {
+            let job = JobKey { id: number(id), attempt: 1 };
+            (Question::Job { job, repository: named(name) }, rest)
         }
         _ => return None,
     })
@@ -196,6 +224,10 @@ fn from_host(at: Timestamp, host: HostId, words: &[&str]) -> Option<Event> {
     Some(match words {
         ["drain"] => drain(true),
         ["undrain"] => drain(false),
+        ["away"] => {
+            let why = "it was written so".to_owned();
+            Event::Host(HostEvent::ScanFailed { host, why })
+        }
         ["has", rest @ ..] => {
             let word = |wanted: &str| rest.iter().position(|word| *word == wanted);
             let asked = word("asked").map_or(at, |i| Timestamp(0).after(duration(rest[i + 1])));
@@ -219,14 +251,18 @@ fn of_vm(at: Timestamp, vm: VmId, words: &[&str]) -> Option<Event> {
         ["destroyed"] => Event::Host(HostEvent::Destroyed { vm }),
         ["destroy", "failed"] => Event::Host(HostEvent::DestroyFailed { vm, why: why() }),
         ["off"] => Event::Host(HostEvent::Exited { vm, end: GuestEnd::ShutDown }),
+        ["out", "of", "memory"] => {
+            Event::Host(HostEvent::Exited { vm, end: GuestEnd::OutOfMemory })
+        }
+        ["killed"] => Event::Host(HostEvent::Exited { vm, end: GuestEnd::Killed }),
         ["crashed"] => Event::Host(HostEvent::Exited { vm, end: GuestEnd::Crashed }),
         ["deregistered"] => Event::Forge(ForgeEvent::Deregistered { vm }),
         ["deregister", "refused"] => Event::Forge(ForgeEvent::DeregisterRefused { vm }),
         ["deregister", "failed"] => Event::Forge(ForgeEvent::DeregisterFailed { vm, why: why() }),
         ["registered"] => registered(vm, 1),
         ["registered", attempt] => registered(vm, number(attempt)),
-        ["register", "failed", failure] => register_failed(vm, 1, failure)?,
-        ["register", "failed", attempt, failure] => register_failed(vm, number(attempt), failure)?,
+        ["register", "failed", failure] => register_failed(vm, 1, &[failure])?,
+        ["register", "failed", attempt, rest @ ..] => register_failed(vm, number(attempt), rest)?,
         ["ready"] => guest(GuestEvent::Ready { kernel_up: at }),
         ["listening"] => guest(GuestEvent::Listening),
         ["busy"] => guest(GuestEvent::Busy),
@@ -244,14 +280,16 @@ fn registered(vm: VmId, attempt: u64) -> Event {
     Event::Forge(ForgeEvent::Registered { vm, attempt, runner })
 }
 
-fn register_failed(vm: VmId, attempt: u64, failure: &str) -> Option<Event> {
+fn register_failed(vm: VmId, attempt: u64, failure: &[&str]) -> Option<Event> {
     let attempt = u32::try_from(attempt).expect("a script's numbers are small");
     let (failure, why) = match failure {
-        "transient" => (RegisterFailure::Transient, "GitHub answered 502"),
-        "taken" => (RegisterFailure::NameTaken, "GitHub answered 409"),
-        "refused" => (RegisterFailure::Refused, "GitHub answered 422"),
-        "forbidden" => (RegisterFailure::Forbidden, "GitHub answered 403"),
-        "limited" => (RegisterFailure::Limited { until: LIMITED }, "GitHub answered 429"),
+        ["transient"] => (RegisterFailure::Transient, "GitHub answered 502"),
+        ["taken"] => (RegisterFailure::NameTaken, "GitHub answered 409"),
+        ["refused"] => (RegisterFailure::Refused, "GitHub answered 422"),
+        ["forbidden"] => (RegisterFailure::Forbidden, "GitHub answered 403"),
+        ["limited", time @ ..] => {
+            (RegisterFailure::Limited { until: until(time) }, "GitHub answered 429")
+        }
         _ => return None,
     };
     let why = why.to_owned();
