@@ -131,8 +131,15 @@ impl Due {
 }
 
 impl Forge {
+    /// GitHub takes no calls before this, and no burst after it.
+    pub(crate) fn limit(&mut self, until: Timestamp) {
+        self.limited_until = until;
+        self.registrations = until.after(REGISTER_EVERY.saturating_mul(REGISTER_BURST - 1));
+    }
+
     /// The time at which one more registration may go out; it is taken by that.
     pub(crate) fn next_registration(&mut self, now: Timestamp) -> Timestamp {
+        let now = now.max(self.limited_until);
         let head_start = REGISTER_EVERY.saturating_mul(REGISTER_BURST - 1);
         let even = self.registrations.max(now);
         self.registrations = even.after(REGISTER_EVERY);

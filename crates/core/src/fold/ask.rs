@@ -3,10 +3,11 @@
 use super::job;
 use crate::ask::{AskFailure, Found, Question, Quota};
 use crate::forge::{forget, hear};
-use crate::id::JobKey;
+use crate::id::{JobKey, VmId};
 use crate::job::{Asked, Job, JobState};
 use crate::record::Record;
 use crate::units::Timestamp;
+use crate::vm::{Phase, Registration, Vm};
 use crate::world::World;
 use std::collections::BTreeSet;
 
@@ -79,7 +80,7 @@ pub(super) fn failed(
     why: String,
 ) {
     if let AskFailure::Limited { until } = failure {
-        world.forge.limited_until = world.forge.limited_until.max(until);
+        limited(world, until);
     }
     let every = world.forge.every(now, question, world.repositories.len());
     match question {
@@ -109,9 +110,25 @@ pub(super) fn quota_left(world: &mut World, quota: Quota) {
     }
 }
 
-/// A refusal of a call that was no question.
+/// GitHub takes no calls before this. Whoever waits for a registration lines up anew behind it: otherwise all whose turn
+/// passes meanwhile would go out at once.
 pub(super) fn limited(world: &mut World, until: Timestamp) {
-    world.forge.limited_until = world.forge.limited_until.max(until);
+    if until <= world.forge.limited_until {
+        return;
+    }
+    world.forge.limit(until);
+    let waits = |vm: &Vm| {
+        matches!(vm.phase, Phase::Launching | Phase::Registering)
+            && matches!(vm.registration, Registration::Asked { .. })
+    };
+    let line = world.vms.iter().filter(|(_, vm)| waits(vm)).map(|(id, vm)| (vm.retry_at, *id));
+    let line: BTreeSet<(Timestamp, VmId)> = line.collect();
+    for (_, id) in line {
+        let turn = world.forge.next_registration(until);
+        if let Some(vm) = world.vms.get_mut(&id) {
+            vm.retry_at = turn;
+        }
+    }
 }
 
 #[cfg(test)]

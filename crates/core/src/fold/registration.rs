@@ -78,9 +78,8 @@ pub(super) fn failed(
         }
         // Not carried out: the same name, once GitHub takes calls again.
         RegisterFailure::Limited { until } => {
-            (vm.retry_at, vm.trouble) = (until, Some(why));
+            (vm.retry_at, vm.trouble) = (vm.retry_at.max(until), Some(why));
             ask::limited(world, until);
-            wait_in_line(world, now, id);
         }
         RegisterFailure::Refused | RegisterFailure::Forbidden => {
             if attempt == 1 {

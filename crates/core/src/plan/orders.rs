@@ -35,7 +35,7 @@ pub(super) fn due(world: &World, now: Timestamp) -> Vec<Action> {
     }
     let guests = world.stray_guests.iter();
     actions.extend(guests.map(|(host, vm)| Action::Destroy { vm: *vm, host: *host, slot: None }));
-    let runners = world.stray_runners.iter();
+    let runners = world.stray_runners.iter().filter(|_| world.forge.limited_until <= now);
     actions.extend(runners.map(|vm| Action::Deregister { vm: *vm, names: Vec::new() }));
     actions
 }
