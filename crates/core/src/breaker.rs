@@ -1,5 +1,6 @@
 //! A breaker: after failures in a row nothing new is started, but for one that is tried now and then.
 
+use crate::planted::{Fault, is};
 use crate::units::Timestamp;
 use crate::vm::back_off;
 use serde::{Deserialize, Serialize};
@@ -29,7 +30,11 @@ impl Breaker {
     pub(crate) fn failed(&mut self, now: Timestamp, why: String) {
         self.failures = self.failures.saturating_add(1);
         self.open = self.open || self.failures >= BREAKER_FAILURES;
-        let pause = if self.open { BREAKER_OPEN } else { back_off(self.failures) };
+        let pause = match self.open {
+            true if is(Fault::BreakerStays) => BREAKER_OPEN.saturating_mul(1_000_000),
+            true => BREAKER_OPEN,
+            false => back_off(self.failures),
+        };
         self.closed_until = now.after(pause);
         self.why = why;
     }

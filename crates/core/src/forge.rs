@@ -2,6 +2,7 @@
 
 use crate::ask::{AskFailure, Budget, Question, Quota};
 use crate::breaker::Breaker;
+use crate::planted::{Fault, is};
 use crate::units::Timestamp;
 use crate::vm::back_off;
 use serde::{Deserialize, Serialize};
@@ -120,6 +121,10 @@ impl Due {
     ) {
         self.failures = self.failures.saturating_add(1);
         self.why = Some(why);
+        if is(Fault::AskNotRepeated) {
+            self.at = Timestamp(u64::MAX);
+            return;
+        }
         self.at = match failure {
             AskFailure::Transient => {
                 now.after(back_off(self.failures).saturating_mul(5).min(every))
@@ -139,6 +144,9 @@ impl Forge {
 
     /// The time at which one more registration may go out; it is taken by that.
     pub(crate) fn next_registration(&mut self, now: Timestamp) -> Timestamp {
+        if is(Fault::PaceIgnored) {
+            return now;
+        }
         let now = now.max(self.limited_until);
         let head_start = REGISTER_EVERY.saturating_mul(REGISTER_BURST - 1);
         let even = self.registrations.max(now);
@@ -181,7 +189,8 @@ impl Forge {
 
     /// The question for failed deliveries.
     pub(crate) fn deliveries_question(&self) -> Question {
-        Question::Deliveries { since: self.delivered_until.before(DELIVERIES_OVERLAP) }
+        let overlap = if is(Fault::OverlapDropped) { Duration::ZERO } else { DELIVERIES_OVERLAP };
+        Question::Deliveries { since: self.delivered_until.before(overlap) }
     }
 
     /// The question was answered.

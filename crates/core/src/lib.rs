@@ -18,6 +18,7 @@ pub mod job;
 pub mod jobs;
 pub mod limits;
 pub mod plan;
+pub mod planted;
 pub mod profile;
 pub mod record;
 pub mod rows;

@@ -13,6 +13,7 @@
 //! ```
 
 use crate::id::{HostId, JobKey, ProfileId, RunnerId, Slot};
+use crate::planted::{Fault, is};
 use crate::units::{Resources, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -313,6 +314,10 @@ impl Vm {
     /// Whether it takes anything of its host. A stopping one does until the host has said that it is clean.
     #[must_use]
     pub fn takes_room(&self) -> bool {
+        let stopping = matches!(self.phase, Phase::Stopping { .. });
+        if is(Fault::SlotFreedEarly) && stopping {
+            return false;
+        }
         !matches!(self.phase, Phase::Stopping { host_clean: true, .. })
     }
 

@@ -9,6 +9,7 @@ use crate::host::Host;
 use crate::id::{HostId, JobKey, ProfileId, RunnerName, VmId};
 use crate::jobs::Jobs;
 use crate::limits::Limits;
+use crate::planted::{Fault, is};
 use crate::profile::{LAST_RESORT, Profile, Timeouts};
 use crate::rows::Rows;
 use crate::units::Timestamp;
@@ -69,7 +70,8 @@ impl World {
     /// Whether a host was heard from lately. Rows on one that was not are kept, and count for nothing.
     #[must_use]
     pub fn is_heard(&self, host: HostId, now: Timestamp) -> bool {
-        self.hosts.get(&host).is_some_and(|host| now < host.lease_ends())
+        let known = self.hosts.get(&host);
+        known.is_some_and(|host| now < host.lease_ends() || is(Fault::LeaseIgnored))
     }
 
     /// Whether a host may be given new microVMs.
@@ -91,6 +93,9 @@ impl World {
     #[must_use]
     pub fn wants_secret(&self, id: VmId, attempt: u32) -> bool {
         self.vms.get(&id).is_some_and(|vm| match (&vm.phase, &vm.registration) {
+            (_, Registration::Held { attempt: held, .. }) if is(Fault::SecretLate) => {
+                *held == attempt
+            }
             (Phase::Launching | Phase::Registering, Registration::Held { attempt: held, .. }) => {
                 *held == attempt
             }

@@ -5,6 +5,7 @@ use crate::ask::{AskFailure, Found, Question, Quota};
 use crate::forge::{forget, hear};
 use crate::id::{JobKey, VmId};
 use crate::job::{Asked, Job, JobState};
+use crate::planted::{Fault, is};
 use crate::record::Record;
 use crate::units::Timestamp;
 use crate::vm::{Phase, Registration, Vm};
@@ -36,12 +37,16 @@ pub(super) fn jobs_listed(
     }
     let open: Vec<JobKey> = world.jobs.of_repository(repository).collect();
     for key in open {
+        if is(Fault::JobsListEnds) && !queued.contains(&key) && world.jobs[&key].received < asked {
+            let _ = job::forgotten(world, now, key);
+        }
         world.jobs.update(key, |job| {
             let holds = job.word_holds();
             let heard_since = job.ask_at >= asked.after(holds);
+            let young = job.received >= asked && !is(Fault::JobsAgeIgnored);
             if queued.contains(&key) {
                 job.ask_at = now.after(holds);
-            } else if job.received < asked && !heard_since {
+            } else if !young && !heard_since {
                 job.ask_at = job.ask_at.min(now);
             }
         });
@@ -83,6 +88,9 @@ pub(super) fn failed(
         limited(world, until);
     }
     let every = world.forge.every(now, question, world.repositories.len());
+    if is(Fault::CheckpointPastFailure) && matches!(question, Question::Deliveries { .. }) {
+        world.forge.deliveries_read(now, now);
+    }
     match question {
         Question::Deliveries { .. } => world.forge.deliveries.failed(now, every, failure, why),
         Question::Runners => world.forge.runners.failed(now, every, failure, why),

@@ -2,6 +2,7 @@
 
 use super::{lost, registration};
 use crate::id::VmId;
+use crate::planted::{Fault, is};
 use crate::units::Timestamp;
 use crate::vm::{Phase, Reason, Registration};
 use crate::world::World;
@@ -68,6 +69,9 @@ pub(super) fn job_done(world: &mut World, now: Timestamp, id: VmId) {
     let worked = |vm: &&mut crate::vm::Vm| matches!(vm.phase, Phase::Busy(_) | Phase::Retiring(_));
     if let Some(vm) = world.vms.get_mut(&id).filter(worked) {
         vm.times.done.get_or_insert(now);
+        if is(Fault::EndsAtLastStep) {
+            vm.stop(now, Reason::JobDone);
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use super::lost;
 use crate::event::GuestEnd;
 use crate::host::SCAN_EVERY;
 use crate::id::{HostId, VmId};
+use crate::planted::{Fault, is};
 use crate::units::Timestamp;
 use crate::vm::{Phase, Reason};
 use crate::world::World;
@@ -71,6 +72,9 @@ pub(super) fn destroyed(world: &mut World, now: Timestamp, id: VmId) {
 }
 
 pub(super) fn destroy_failed(world: &mut World, now: Timestamp, id: VmId, why: String) {
+    if is(Fault::FailedDestroyCounts) {
+        return destroyed(world, now, id);
+    }
     // A stray is tried again when the next inventory shows it.
     world.stray_guests.retain(|(_, stray)| *stray != id);
     if let Some(vm) = world.vms.get_mut(&id)
@@ -99,7 +103,10 @@ pub(super) fn inventory(
     world.next_vm = world.next_vm.max(unheard_of.unwrap_or(0));
     world.stray_guests.extend(strays);
     // Absence proves nothing about one that was not seen to arrive before the question.
-    let seen = |vm: &crate::vm::Vm| vm.seen_alive().is_some_and(|at| at < asked);
+    let seen = |vm: &crate::vm::Vm| {
+        let young = is(Fault::InventoryAgeIgnored);
+        young || vm.seen_alive().is_some_and(|at| at < asked)
+    };
     let rows = world.vms.iter().filter(|(id, vm)| vm.host == host && !alive.contains(id));
     let lost: Vec<VmId> = rows.filter(|(_, vm)| seen(vm)).map(|(id, _)| *id).collect();
     for id in lost {

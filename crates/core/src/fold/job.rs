@@ -3,13 +3,14 @@
 use crate::forge::hear;
 use crate::id::{JobKey, RunnerName, VmId};
 use crate::job::{Conclusion, Job, JobRequest, JobState};
+use crate::planted::{Fault, is};
 use crate::record::{JobRecord, Record};
 use crate::units::Timestamp;
 use crate::vm::{Phase, Reason};
 use crate::world::World;
 
 pub(super) fn queued(world: &mut World, now: Timestamp, key: JobKey, request: JobRequest) {
-    if !world.finished.contains_key(&key) {
+    if !world.finished.contains_key(&key) || is(Fault::LateQueuedRevives) {
         known(world, now, key, request);
     }
 }

@@ -13,6 +13,7 @@ pub(crate) use sweep::row_expires;
 use crate::breaker::Breaker;
 use crate::event::{Event, ForgeEvent, GuestEvent, HostEvent, OperatorEvent};
 use crate::id::VmId;
+use crate::planted::{Fault, is};
 use crate::record::Record;
 use crate::units::Timestamp;
 use crate::vm::{Phase, Reason};
@@ -130,7 +131,8 @@ fn lost(world: &mut World, now: Timestamp, id: VmId, reason: Reason, why: String
     let Some(vm) = world.vms.get_mut(&id) else { return };
     let counts = match vm.phase {
         Phase::Launching | Phase::Warm | Phase::Registering | Phase::Listening => true,
-        Phase::Busy(_) | Phase::Retiring(_) | Phase::Stopping { .. } => false,
+        Phase::Busy(_) => is(Fault::BreakerCountsJobs),
+        Phase::Retiring(_) | Phase::Stopping { .. } => false,
     };
     vm.stop(now, reason);
     vm.trouble = Some(why.clone());

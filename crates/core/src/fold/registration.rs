@@ -5,6 +5,7 @@ use crate::ask::Question;
 use crate::breaker::Breaker;
 use crate::event::RegisterFailure;
 use crate::id::{RunnerId, VmId};
+use crate::planted::{Fault, is};
 use crate::units::Timestamp;
 use crate::vm::{Phase, Reason, Registration, Vm};
 use crate::world::World;
@@ -60,7 +61,10 @@ pub(super) fn failed(
     if !waits || vm.registration != (Registration::Asked { attempt }) {
         return;
     }
-    let next = Registration::Asked { attempt: attempt.saturating_add(1) };
+    let next = match is(Fault::NameReused) {
+        true => Registration::Asked { attempt },
+        false => Registration::Asked { attempt: attempt.saturating_add(1) },
+    };
     match failure {
         RegisterFailure::Transient => {
             vm.registration = next;
@@ -90,6 +94,9 @@ pub(super) fn failed(
                 world.profile_refused(now, &profile, why.clone());
             } else {
                 world.forge.breaker.refused(now, why.clone());
+                if is(Fault::ForgeBreakerStays) {
+                    world.forge.breaker.closed_until = Timestamp(u64::MAX);
+                }
             }
             // Nobody handed the guest a secret, so no job can be in it: no need to ask GitHub.
             let vm = world.vms.get_mut(&id).expect("the row was there a line ago");
@@ -108,6 +115,9 @@ fn wait_in_line(world: &mut World, now: Timestamp, id: VmId) {
 
 /// Registered in our name for a row that is gone.
 fn stray(world: &mut World, id: VmId) {
+    if is(Fault::StrayStays) {
+        return;
+    }
     world.stray_runners.insert(id);
 }
 
@@ -131,6 +141,7 @@ pub(super) fn removal_refused(world: &mut World, now: Timestamp, id: VmId) {
     world.stray_runners.remove(&id);
     let Some(vm) = world.vms.get_mut(&id) else { return };
     match vm.phase {
+        Phase::Retiring(_) if is(Fault::RefusalIgnored) => removed(world, now, id),
         Phase::Retiring(_) => {
             vm.enter(now, Phase::Busy(vm.job));
             vm.times.started.get_or_insert(now);
@@ -171,7 +182,8 @@ pub(super) fn listed(
     world.forge.runners.answered(now, every);
     let ghost = |(id, vm): &(&VmId, &Vm)| {
         vm.phase == Phase::Listening
-            && vm.since.after(LISTED_AFTER) < asked
+            && (vm.since.after(LISTED_AFTER) < asked || is(Fault::RunnersAgeIgnored))
+            && !is(Fault::GhostStays)
             && !registered.contains(id)
     };
     let ghosts: Vec<VmId> = world.vms.iter().filter(ghost).map(|(id, _)| *id).collect();
@@ -179,6 +191,9 @@ pub(super) fn listed(
         if let Some(vm) = world.vms.get_mut(&id) {
             vm.leave(now, Reason::Unregistered);
         }
+    }
+    if is(Fault::StrayStays) {
+        return;
     }
     let owned = |id: &&VmId| world.vms.contains_key(id);
     let strays: Vec<VmId> = registered.iter().filter(|id| !owned(id)).copied().collect();

@@ -5,6 +5,7 @@ use crate::host::Host;
 use crate::id::{HostId, ProfileId};
 use crate::job::JobState;
 use crate::limits::Limits;
+use crate::planted::{Fault, is};
 use crate::profile::Profile;
 use crate::units::{Resources, Timestamp};
 use crate::vm::{Phase, Reason};
@@ -32,6 +33,7 @@ pub(super) fn started(
         match vm.phase {
             // A half-done launch is never resumed: tearing down is one idempotent order, resuming would
             // need to know how far it got. The same holds for a secret on its way to the guest.
+            Phase::Launching if is(Fault::LaunchResumed) => {}
             Phase::Launching | Phase::Registering => vm.leave(now, Reason::Interrupted),
             Phase::Warm
             | Phase::Listening

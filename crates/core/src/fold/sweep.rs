@@ -3,6 +3,7 @@
 use super::job::forgotten;
 use crate::event::{Event, ForgeEvent, HostEvent};
 use crate::id::{HostId, ProfileId, VmId};
+use crate::planted::{Fault, is};
 use crate::record::{Record, VmRecord};
 use crate::units::Timestamp;
 use crate::vm::{Phase, Reason, Vm};
@@ -61,7 +62,8 @@ pub(super) fn sweep(world: &mut World, now: Timestamp, reach: Reach, records: &m
         while let Some((_, key)) = world.jobs.first_to_expire().filter(|(at, _)| *at <= now) {
             records.extend(forgotten(world, now, key));
         }
-        world.finished.retain(|_, at| now < at.after(FINISHED_KEPT));
+        let kept = if is(Fault::FinishedForgotten) { LAST_WORD } else { FINISHED_KEPT };
+        world.finished.retain(|_, at| now < at.after(kept));
     }
     if any || matches!(reach, Reach::All) {
         configuration(world);

@@ -4,6 +4,7 @@ use super::Action;
 use crate::ask::{Budget, Question};
 use crate::forge::{Due, Forge};
 use crate::job::Job;
+use crate::planted::{Fault, is};
 use crate::units::Timestamp;
 use crate::world::World;
 
@@ -29,8 +30,8 @@ pub(super) fn due(world: &World, now: Timestamp) -> Vec<Action> {
         actions.push(Action::Ask { question: Question::Repositories });
     }
     if forge.silent_until(Budget::Installation) <= now {
-        actions.extend(repositories(world, now));
-        actions.extend(jobs(world, now));
+        actions.extend(repositories(world, now).filter(|_| !is(Fault::JobsNeverListed)));
+        actions.extend(jobs(world, now).filter(|_| !is(Fault::NeverAskedSingly)));
     }
     actions
 }

@@ -5,6 +5,7 @@ use super::timeout::Deadlines;
 use super::wait::Because;
 use crate::breaker::Breaker;
 use crate::id::{HostId, ProfileId, VmId};
+use crate::planted::{Fault, is};
 use crate::profile::Profile;
 use crate::units::Timestamp;
 use crate::vm::{Phase, Registration, Times, Vm};
@@ -23,7 +24,8 @@ pub(super) struct Draft {
 
 impl Draft {
     pub(super) fn new(world: World, now: Timestamp) -> Self {
-        let heard = world.hosts.iter().filter(|(id, _)| world.is_heard(**id, now));
+        let heard = |id: &HostId| world.is_heard(*id, now) || is(Fault::DeadHostCounts);
+        let heard = world.hosts.iter().filter(|(id, _)| heard(id));
         let mut rooms: BTreeMap<HostId, Room> =
             heard.map(|(id, host)| (*id, Room::empty(host))).collect();
         let mut held: Vec<(ProfileId, u32)> = Vec::new();

@@ -6,6 +6,7 @@
 use crate::id::{JobKey, ProfileId};
 use crate::jobs::{Group, Line as Queue, Standing};
 use crate::limits::owner_of;
+use crate::planted::{Fault, is};
 use crate::units::Timestamp;
 use crate::world::World;
 use std::cmp::Reverse;
@@ -67,6 +68,9 @@ impl<'a> Line<'a> {
         line.repositories = vec![0; names.repositories.len()];
         line.owners = vec![0; names.owners.len()];
         for (group, running) in world.jobs.standing(Standing::Running) {
+            if is(Fault::LimitForgetsRunning) {
+                continue;
+            }
             let count = u32::try_from(running.len()).unwrap_or(u32::MAX);
             if let Some(place) = names.repositories.get(&*group.repository) {
                 line.repositories[*place] = line.repositories[*place].saturating_add(count);
@@ -85,7 +89,8 @@ impl<'a> Line<'a> {
             let Reverse((_, share, _, job, member)) = self.turns.pop()?;
             let group = &self.groups[member];
             // Its repository has got something since it was put here.
-            if share != self.repositories[group.repository] {
+            let now = self.repositories[group.repository];
+            if share != if is(Fault::ShareReversed) { u32::MAX - now } else { now } {
                 self.put(member);
                 continue;
             }
@@ -122,7 +127,12 @@ impl<'a> Line<'a> {
         let member = &self.groups[at];
         if let Some((received, job)) = member.head {
             let share = self.repositories[member.repository];
-            self.turns.push(Reverse((Reverse(member.priority), share, received, job, at)));
+            let turn = match (is(Fault::PriorityReversed), is(Fault::ShareReversed)) {
+                (true, _) => (Reverse(-member.priority), share, received, job, at),
+                (_, true) => (Reverse(member.priority), u32::MAX - share, received, job, at),
+                _ => (Reverse(member.priority), share, received, job, at),
+            };
+            self.turns.push(Reverse(turn));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Action;
 use crate::id::{RunnerName, VmId};
+use crate::planted::{Fault, is};
 use crate::units::Timestamp;
 use crate::vm::{Phase, Registration, Vm};
 use crate::world::World;
@@ -10,7 +11,8 @@ pub(super) fn due(world: &World, now: Timestamp) -> Vec<Action> {
     let mut actions = Vec::new();
     for (id, vm) in world.vms.iter() {
         let is_due = vm.retry_at <= now;
-        let may_call = is_due && world.forge.limited_until <= now;
+        let silent = now < world.forge.limited_until && !is(Fault::LimitedIgnored);
+        let may_call = is_due && !silent;
         match &vm.phase {
             Phase::Launching => {
                 let (host, slot, profile) = (vm.host, vm.slot, vm.profile.clone());

@@ -3,6 +3,7 @@
 use super::launch::Draft;
 use super::serve::Served;
 use crate::id::VmId;
+use crate::planted::{Fault, is};
 use crate::profile::Profile;
 use crate::vm::{Phase, Reason, Registration};
 
@@ -14,7 +15,7 @@ pub(super) fn keep_warm(draft: &mut Draft, served: &mut Served) {
         let spare = supply.spare.make_contiguous();
         release(draft, &profile, spare, pool.saturating_sub(wanted));
         // Room that a job waits for is not for the pool: it would only have to give way again.
-        if !served.starving.is_empty() {
+        if !served.starving.is_empty() && !is(Fault::PoolEatsRoom) {
             continue;
         }
         for _ in 0..more {

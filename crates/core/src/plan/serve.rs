@@ -7,6 +7,7 @@ use super::waits::Waits;
 use crate::id::{HostId, ProfileId, VmId};
 use crate::jobs::Standing;
 use crate::limits::owner_of;
+use crate::planted::{Fault, is};
 use crate::profile::Profile;
 use crate::units::{Resources, Timestamp};
 use crate::vm::{Phase, Reason, Registration, Stage, Vm};
@@ -134,7 +135,8 @@ fn supply(draft: &Draft) -> BTreeMap<ProfileId, Supply> {
 /// Until when a microVM that ended its job before GitHub named it stands for one of the queued jobs.
 pub(super) fn word_due(vm: &Vm) -> Option<Timestamp> {
     let ended = matches!(vm.phase, Phase::Stopping { reason: Reason::JobDone, .. });
-    vm.times.done.filter(|_| ended && vm.job.is_none()).map(|done| done.after(WORD_GRACE))
+    let awaited = ended && vm.job.is_none() && !is(Fault::WordNotAwaited);
+    vm.times.done.filter(|_| awaited).map(|done| done.after(WORD_GRACE))
 }
 
 /// A microVM on its way, a pooled one, or a new one; else what stands in the way.
@@ -221,5 +223,8 @@ fn starve(draft: &mut Draft, served: &mut Served, world: &World, id: &ProfileId)
         && let Some(room) = draft.rooms.get_mut(&host)
     {
         room.claimed += shape;
+        if is(Fault::ReliefTakesTwo) {
+            room.claimed += shape;
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! What ends by time: each phase has a deadline, and a draining host lets the unused go.
 
 use crate::id::VmId;
+use crate::planted::{Fault, is};
 use crate::profile::{LAST_RESORT, Profile, Timeouts};
 use crate::units::Timestamp;
 use crate::vm::{Phase, Reason, Registration, Vm};
@@ -47,6 +48,12 @@ impl<'a> Deadlines<'a> {
 
 fn deadline(world: &World, timeouts: &Timeouts, vm: &Vm) -> Option<(Timestamp, Reason)> {
     let (from, limit, reason) = match (&vm.phase, &vm.registration) {
+        (Phase::Launching, _) if is(Fault::NoBootTimeout) => return None,
+        (Phase::Listening, _) if is(Fault::NoIdleTimeout) => return None,
+        (Phase::Busy(_), _) if is(Fault::NoJobTimeout) && vm.times.done.is_none() => return None,
+        (Phase::Listening, _) if is(Fault::IdleByWrongAge) => {
+            (vm.times.planned, timeouts.idle, Reason::IdleTimeout)
+        }
         (Phase::Launching, _) => (vm.since, timeouts.boot, Reason::BootTimeout),
         (Phase::Warm, _) => (vm.since, WARM_MAX, Reason::IdleTimeout),
         (Phase::Registering, Registration::Held { .. }) => {
@@ -89,6 +96,8 @@ pub(super) fn time_out(world: &mut World, now: Timestamp) {
         let again = matches!(vm.phase, Phase::Retiring(_));
         match vm.phase {
             Phase::Busy(_) | Phase::Retiring(_) => vm.stop(now, reason),
+            Phase::Launching if is(Fault::BootTimeoutUnasked) => vm.stop(now, reason),
+            Phase::Listening if is(Fault::IdleUnasked) => vm.stop(now, reason),
             Phase::Launching | Phase::Warm | Phase::Registering | Phase::Listening => {
                 vm.leave(now, reason);
             }
@@ -134,6 +143,9 @@ pub(super) fn drain(world: &mut World, now: Timestamp) {
     let there = world.vms.iter().filter(|(_, vm)| draining(vm)).map(|(id, _)| *id);
     for id in there.collect::<Vec<_>>() {
         if let Some(vm) = world.vms.get_mut(&id) {
+            if is(Fault::DrainUnasked) && vm.phase == Phase::Listening {
+                vm.stop(now, Reason::Draining);
+            }
             vm.leave(now, Reason::Draining);
         }
     }
