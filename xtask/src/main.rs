@@ -5,6 +5,7 @@ mod cargo;
 mod demo;
 mod guest;
 mod lint;
+mod lives;
 mod rooms;
 mod test;
 mod tidy;
@@ -50,6 +51,13 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Run many lives of the core: `--from N --count N`, `--seed-trace N`, `--planted FAULT|all`.
+    #[command(disable_help_flag = true)]
+    Lives {
+        /// For the program that lives them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Run the offline demo.
     Demo {
         /// Only make what it needs: programs, kernel, an image with the fake runner.
@@ -85,6 +93,10 @@ fn run(command: Command) -> anyhow::Result<bool> {
         Command::Kernel(args) => guest::kernel(&args).map(|()| true),
         Command::Filesystem(args) => guest::filesystem(&args).map(|()| true),
         Command::KillMatrix { arguments } => demo::kill_matrix(&arguments),
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+        Command::Lives { arguments } => lives::lives(&arguments),
         Command::Demo { prepare: true, .. } => demo::prepare().map(|()| true),
         Command::Demo { arguments, .. } => demo::demo(&arguments),
     }

@@ -8,7 +8,7 @@ pub mod fakes;
 pub mod github;
 #[cfg(feature = "full")]
 pub mod kills;
-#[cfg(feature = "full")]
+#[cfg(feature = "lives")]
 pub mod lives;
 #[cfg(feature = "full")]
 pub mod measure;

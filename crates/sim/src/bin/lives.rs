@@ -1,45 +1,116 @@
-//! `lives [--from N] [--count N] [--trace]`: runs lives of the core and says how many failed.
+//! `lives [--from N] [--count N] [--seed-trace N] [--planted K]`: runs lives of the core and says how many failed.
 
 use clap::Parser;
-use flint_sim::lives::live;
+use flint_sim::lives::{live, many, shrink};
+use std::io::Write as _;
+use std::ops::Range;
 use std::process::ExitCode;
 use std::time::Instant;
 
+/// So many that fail are enough to look at.
+const ENOUGH: usize = 10;
+
 /// Runs the real core against a made-up GitHub and made-up hosts that fail in every way.
 #[derive(Parser)]
+#[command(name = "lives")]
 struct Args {
     /// The first seed.
     #[arg(long, default_value_t = 0)]
     from: u64,
-    /// How many lives.
-    #[arg(long, default_value_t = 200)]
-    count: u64,
-    /// Print everything that happens.
+    /// How many lives: 500, or for a planted fault 3000 at most.
     #[arg(long)]
-    trace: bool,
+    count: Option<u64>,
+    /// Print everything that happens in the life of this seed.
+    #[arg(long, value_name = "SEED")]
+    seed_trace: Option<u64>,
+    /// Wake a planted fault, by its name, and say how many lives it takes to find it; `all`: each of them.
+    #[arg(long, value_name = "FAULT")]
+    planted: Option<String>,
 }
 
-#[expect(clippy::print_stdout, reason = "the report is what this program is for")]
+impl Args {
+    fn seeds(&self, count: u64) -> Range<u64> {
+        self.from..self.from.saturating_add(self.count.unwrap_or(count))
+    }
+}
+
 fn main() -> ExitCode {
     let args = Args::parse();
-    let begun = Instant::now();
-    let (mut failed, mut steps, mut jobs, mut vms, mut simulated_ms) = (0_u64, 0, 0, 0, 0);
-    for seed in args.from..args.from.saturating_add(args.count) {
-        match live(seed, args.trace) {
-            Ok(lived) => {
-                steps += lived.steps;
-                jobs += lived.jobs;
-                vms += lived.vms;
-                simulated_ms += lived.simulated_ms;
-            }
-            Err(error) => {
-                failed += 1;
-                println!("{error}");
-            }
+    let well = match (&args.planted, args.seed_trace) {
+        (Some(name), _) => planted(name, &args),
+        (None, Some(seed)) => trace(seed),
+        (None, None) => run(&args),
+    };
+    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn trace(seed: u64) -> bool {
+    match live(seed, true) {
+        Ok(lived) => say(&format!("life {seed} ended well: {lived:?}")),
+        Err(failed) => {
+            say(&failed.to_string());
+            return false;
         }
     }
-    let (hours, took) = (simulated_ms / 3_600_000, begun.elapsed().as_secs_f64());
-    println!("lives: {} run, {failed} failed", args.count);
-    println!("{steps} steps, {jobs} jobs, {vms} microVMs, {hours} simulated hours in {took:.1} s");
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    true
+}
+
+fn run(args: &Args) -> bool {
+    let begun = Instant::now();
+    let sum = many(args.seeds(500), ENOUGH);
+    let took = begun.elapsed().as_secs_f64();
+    sum.failed.iter().for_each(|failed| say(&failed.to_string()));
+    if let Some(shrunk) = sum.failed.first().and_then(|failed| shrink(failed.seed)) {
+        say(&format!(
+            "\nthe first of them, made simpler; saved in crates/core/tests/scripts it is a test:\n"
+        ));
+        say(&shrunk.script);
+    }
+    let (steps, jobs, vms) = (sum.steps, sum.jobs, sum.vms);
+    let hours = sum.simulated_ms / 3_600_000;
+    #[expect(clippy::cast_precision_loss, reason = "one digit is shown")]
+    let pace = sum.lives as f64 / took;
+    say(&format!("{steps} steps, {jobs} jobs, {vms} microVMs, {hours} simulated hours"));
+    say(&format!("{took:.1} s, {pace:.0} lives a second"));
+    say(&format!("lives: {} run, {} failed", sum.lives, sum.failed.len()));
+    sum.failed.is_empty()
+}
+
+#[cfg(feature = "planted")]
+fn planted(name: &str, args: &Args) -> bool {
+    let all = flint_core::planted::Fault::ALL;
+    let faults: Vec<_> =
+        all.iter().copied().filter(|fault| name == "all" || fault.name() == name).collect();
+    if faults.is_empty() {
+        let names: Vec<&str> = all.iter().map(|fault| fault.name()).collect();
+        say(&format!("error: no fault is named `{name}`; there are: {}", names.join(" ")));
+        return false;
+    }
+    let (begun, mut caught) = (Instant::now(), 0);
+    for fault in &faults {
+        let seeds = args.seeds(3_000);
+        let (from, most) = (seeds.start, seeds.end - seeds.start);
+        match flint_sim::lives::hunt(*fault, seeds).found {
+            Some((seed, why)) => {
+                caught += 1;
+                let lives = seed - from + 1;
+                say(&format!("{:<24} life {lives:>4}: {why}", fault.name()));
+            }
+            None => say(&format!("{:<24} not caught in {most} lives", fault.name())),
+        }
+    }
+    say(&format!("{:.1} s", begun.elapsed().as_secs_f64()));
+    say(&format!("planted: caught {caught} of {}", faults.len()));
+    caught == faults.len()
+}
+
+#[cfg(not(feature = "planted"))]
+fn planted(_: &str, _: &Args) -> bool {
+    say("error: this build has no planted faults: use `cargo xtask lives --planted`");
+    false
+}
+
+/// A reader that is gone has seen enough.
+fn say(line: &str) {
+    writeln!(std::io::stdout(), "{line}").ok();
 }

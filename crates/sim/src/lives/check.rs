@@ -43,7 +43,7 @@ impl Life {
             }
         }
         taken.into_iter().find_map(|(id, (sum, count))| {
-            let host = self.daemon.hosts.get(&id)?;
+            let host = self.setup.hosts.get(&id)?;
             let fits = sum.vcpus <= host.capacity.vcpus
                 && sum.memory <= host.capacity.memory
                 && sum.disk <= host.capacity.disk
@@ -70,7 +70,8 @@ impl Life {
             return Some(format!("job {id} never completed: {:?}, known as {queued:?}", job.state));
         }
         let world = &self.daemon.stored;
-        if let Some((key, job)) = world.jobs.iter().next() {
+        // Whether a job that nobody here serves has completed is not asked: its row goes by age.
+        if let Some((key, job)) = world.jobs.iter().find(|(_, job)| job.profile.is_some()) {
             return Some(format!("job {key} has completed, and its row stays: {:?}", job.state));
         }
         if !world.stray_guests.is_empty() || !world.stray_runners.is_empty() {
@@ -91,7 +92,7 @@ impl Life {
                 return Some(format!("{id} stays: {:?} on {}", vm.phase, vm.host));
             }
         }
-        for (id, profile) in &self.daemon.profiles {
+        for (id, profile) in &self.setup.profiles {
             let pool = world.vms.values().filter(|vm| vm.profile == *id).count();
             if pool > usize::try_from(profile.warm).unwrap_or(usize::MAX) {
                 return Some(format!("the pool of {id} holds {pool}"));

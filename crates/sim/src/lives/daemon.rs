@@ -1,23 +1,18 @@
 //! The daemon around the core: fold, plan, commit, dispatch; and its death between any two of them.
 
 use super::life::Life;
-use super::outside::{Happening, MINUTE};
+use super::outside::{Happening, MINUTE, SECOND};
 use flint_core::ask::Question;
 use flint_core::audit::audit;
 use flint_core::event::{Event, ForgeEvent, GuestEvent, HostEvent};
 use flint_core::fold::fold;
-use flint_core::host::Host;
-use flint_core::id::{HostId, ProfileId, VmId};
-use flint_core::limits::Limits;
+use flint_core::id::VmId;
 use flint_core::plan::{Action, Plan, plan};
-use flint_core::profile::Profile;
 use flint_core::units::Timestamp;
 use flint_core::world::World;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub(super) struct Daemon {
-    pub(super) profiles: BTreeMap<ProfileId, Profile>,
-    pub(super) hosts: BTreeMap<HostId, Host>,
     /// What the store holds.
     pub(super) stored: World,
     pub(super) up: bool,
@@ -32,14 +27,9 @@ pub(super) struct Daemon {
 }
 
 impl Daemon {
-    pub(super) fn new(
-        profiles: BTreeMap<ProfileId, Profile>,
-        hosts: BTreeMap<HostId, Host>,
-    ) -> Self {
+    pub(super) fn new() -> Self {
         let stored = World { instance: "k3x9q2".to_owned(), ..World::default() };
         Daemon {
-            profiles,
-            hosts,
             stored,
             up: false,
             life: 0,
@@ -63,8 +53,8 @@ impl Life {
         self.say("the daemon starts");
         self.daemon.up = true;
         self.daemon.life += 1;
-        let (profiles, hosts) = (self.daemon.profiles.clone(), self.daemon.hosts.clone());
-        let limits = Limits::default();
+        let (profiles, hosts) = (self.setup.profiles.clone(), self.setup.hosts.clone());
+        let limits = self.setup.limits.clone();
         self.takes(Event::Started { profiles, hosts, limits });
         for event in std::mem::take(&mut self.daemon.unheard) {
             let life = self.daemon.life;
@@ -77,20 +67,16 @@ impl Life {
             return;
         }
         self.say("the daemon dies");
+        let at = self.at();
+        if let Some(script) = &mut self.script {
+            script.died(at);
+        }
         self.daemon.up = false;
         self.daemon.in_flight.clear();
         self.daemon.secrets.clear();
         self.daemon.wake_set = None;
         let after = self.rng.between(1, 2 * MINUTE);
         self.later(after, Happening::DaemonStarts);
-    }
-
-    /// GitHub does not try again by itself: whoever finds the failed delivery redelivers it.
-    pub(super) fn webhook_arrives(&mut self, event: Event) {
-        if !self.daemon.up || !self.takes(event.clone()) {
-            let after = self.rng.between(MINUTE, 10 * MINUTE);
-            self.later(after, Happening::Webhook(event));
-        }
     }
 
     pub(super) fn said(&mut self, vm: VmId, said: GuestEvent) {
@@ -106,7 +92,7 @@ impl Life {
     /// An operator sees that a command failed, and gives it again.
     pub(super) fn operator(&mut self, event: Event) {
         if !self.daemon.up || !self.takes(event.clone()) {
-            self.later(MINUTE, Happening::Webhook(event));
+            self.later(MINUTE, Happening::Command(event));
         }
     }
 
@@ -121,19 +107,35 @@ impl Life {
         }
     }
 
-    pub(super) fn wake(&mut self) {
-        let due = self.daemon.wake_set.filter(|at| *at <= self.at());
-        if due.is_some() && self.daemon.up {
+    /// An answer of several facts, in their order.
+    pub(super) fn answers(&mut self, life: u64, mut events: VecDeque<Event>) {
+        let Some(event) = events.pop_front() else { return };
+        self.answer(life, event);
+        if self.daemon.is(life) && !events.is_empty() {
+            let after = 1 + self.rng.below(SECOND);
+            self.later(after, Happening::Answers(life, events));
+        }
+    }
+
+    pub(super) fn wake(&mut self, at: Timestamp) {
+        if !self.daemon.up || self.daemon.wake_set != Some(at) {
+            return;
+        }
+        if at <= self.at() {
             self.daemon.wake_set = None;
             self.takes(Event::Tick);
+        } else {
+            // The clock was set back.
+            self.later(at.0 - self.at().0, Happening::Wake(at));
         }
     }
 
     /// One turn of the loop. False when the daemon died before the fact was stored.
-    fn takes(&mut self, event: Event) -> bool {
+    pub(super) fn takes(&mut self, event: Event) -> bool {
         self.say(&format!("{event:?}"));
         let now = self.at();
-        let mut world = self.daemon.stored.clone();
+        let before = self.daemon.stored.clone();
+        let mut world = before.clone();
         let _history = fold(&mut world, now, event.clone());
         let Plan { world, actions, wake_at, .. } = plan(&world, now);
         if self.rng.chance(self.faults.daemon_crash) {
@@ -142,6 +144,8 @@ impl Life {
         }
         self.check_plan(&world, &actions);
         self.daemon.stored = world;
+        self.note(&before, &event, &actions);
+        self.judge(&before, &event);
         self.answered(&event);
         if self.rng.chance(self.faults.daemon_crash) {
             self.daemon_crashes();
@@ -201,6 +205,18 @@ impl Life {
             Event::Forge(ForgeEvent::RepositoriesListed { .. }) => {
                 in_flight.remove(&Action::Ask { question: Question::Repositories });
             }
+            Event::Forge(ForgeEvent::JobsListed { repository, .. }) => {
+                let question = Question::Jobs { repository: repository.clone() };
+                in_flight.remove(&Action::Ask { question });
+            }
+            Event::Forge(ForgeEvent::JobAsked { job, .. }) => in_flight.retain(|action| {
+                !matches!(action, Action::Ask { question: Question::Job { job: of, .. } } if of == job)
+            }),
+            Event::Forge(ForgeEvent::RegisterFailed { vm, attempt, .. }) => {
+                in_flight.retain(|action| {
+                    !matches!(action, Action::Register { vm: of, attempt: n, .. } if of == vm && n == attempt)
+                });
+            }
             Event::Forge(ForgeEvent::AskFailed { question, .. }) => {
                 in_flight.remove(&Action::Ask { question: question.clone() });
             }
@@ -213,7 +229,7 @@ impl Life {
             && self.daemon.wake_set.is_none_or(|set| at < set)
         {
             self.daemon.wake_set = Some(at);
-            self.later(at.0 - self.now, Happening::Wake);
+            self.later(at.0 - self.at().0, Happening::Wake(at));
         }
     }
 }

@@ -5,10 +5,12 @@ use super::outside::Happening;
 use flint_core::event::{Event, ForgeEvent, GuestEvent};
 use flint_core::id::{RunnerName, VmId};
 use flint_core::plan::Action;
+use flint_core::vm::Phase;
 
 impl Life {
     pub(super) fn dispatch(&mut self, action: Action) {
         self.say(&format!("  -> {action:?}"));
+        self.judge_order(&action);
         let life = self.daemon.life;
         self.soon(match action {
             Action::Launch { .. } => Happening::LaunchStep(life, action, 0),
@@ -43,7 +45,12 @@ impl Life {
             return;
         };
         self.daemon.secrets.remove(&vm);
+        let phase = self.daemon.stored.vms.get(&vm).map(|row| row.phase.clone());
         if self.daemon.stored.wants_secret(vm, attempt) {
+            // Whoever is on the way out would start a runner in a guest that is about to go.
+            if !matches!(phase, Some(Phase::Launching | Phase::Registering)) {
+                self.find(format!("{vm} gets its secret although it is {phase:?}"));
+            }
             self.receives(vm, name);
         }
     }

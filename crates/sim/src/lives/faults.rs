@@ -2,80 +2,95 @@
 
 use super::rng::Rng;
 
-#[derive(Clone, Debug, Default)]
-pub(super) struct Faults {
-    /// A webhook does not arrive; an operator redelivers it later.
-    pub(super) webhook_lost: u64,
+/// The rates, as fields and as a list: shrinking a life takes them away one after another.
+macro_rules! faults {
+    ($($(#[doc = $doc:literal])* $name:ident: $most:expr,)*) => {
+        #[derive(Clone, Debug, Default)]
+        pub(super) struct Faults {
+            $($(#[doc = $doc])* pub(super) $name: u64,)*
+            /// How long anything on a wire takes, at most, in milliseconds.
+            pub(super) delay_ms: u64,
+        }
+
+        impl Faults {
+            pub(super) fn draw(rng: &mut Rng) -> Self {
+                let mut rate = |most: u64| if rng.chance(400) { 0 } else { rng.below(most) };
+                Faults { $($name: rate($most),)* delay_ms: rate(20_000) + 1 }
+            }
+
+            pub(super) fn rates(&mut self) -> Vec<&mut u64> {
+                vec![$(&mut self.$name),*]
+            }
+        }
+    };
+}
+
+faults! {
+    /// A webhook's delivery fails; GitHub keeps it for who asks.
+    webhook_lost: 400,
+    /// A webhook is lost, and GitHub believes that it arrived.
+    webhook_vanishes: 150,
     /// A webhook arrives twice.
-    pub(super) webhook_twice: u64,
-    /// A registration is answered 5xx, 409 or 403.
-    pub(super) register_fails: u64,
+    webhook_twice: 300,
+    /// A webhook is late by minutes.
+    webhook_late: 200,
+    /// A registration is answered 5xx, 409 or 422.
+    register_fails: 300,
+    /// A registration is answered 403: GitHub takes no runner of ours.
+    register_forbidden: 25,
     /// A registration is made, but its answer is lost.
-    pub(super) register_lost: u64,
+    register_lost: 150,
+    /// A call is answered 429, and no other is taken for a while.
+    limited: 40,
     /// A removal fails, with or without effect.
-    pub(super) remove_fails: u64,
+    remove_fails: 300,
+    /// GitHub calls an idle runner busy.
+    remove_lies: 20,
+    /// A question gets no answer, or only a part of it.
+    ask_fails: 400,
+    /// A list lacks something that is there.
+    list_lacks: 60,
     /// A launch fails, at any of its steps.
-    pub(super) launch_fails: u64,
+    launch_fails: 200,
     /// A launch that succeeds is reported as failed.
-    pub(super) launch_lies: u64,
+    launch_lies: 60,
     /// A destroy fails, with or without effect.
-    pub(super) destroy_fails: u64,
+    destroy_fails: 300,
     /// A guest never reports ready.
-    pub(super) never_ready: u64,
+    never_ready: 100,
     /// A runner ends at once instead of listening.
-    pub(super) runner_fails: u64,
+    runner_fails: 100,
     /// A guest dies by itself, per minute and host.
-    pub(super) guest_dies: u64,
+    guest_dies: 80,
     /// A guest says what is not so, per minute.
-    pub(super) guest_lies: u64,
+    guest_lies: 60,
+    /// A guest loses its network namespace or its disk, per minute.
+    guest_breaks: 40,
     /// A job never ends by itself.
-    pub(super) job_hangs: u64,
+    job_hangs: 60,
     /// A job is cancelled while it is queued.
-    pub(super) job_cancelled: u64,
+    job_cancelled: 200,
+    /// A job's run is deleted while it is queued, without a word.
+    job_deleted: 60,
+    /// A job that is queued has to wait for an approval after all, and is queued again later.
+    job_held: 60,
     /// A runner that is not ours takes a job.
-    pub(super) taken_elsewhere: u64,
+    taken_elsewhere: 200,
     /// GitHub takes an idle registration away.
-    pub(super) idle_removed: u64,
+    idle_removed: 300,
+    /// Its runner does not notice.
+    ghost: 700,
     /// The daemon dies, at each point of its loop.
-    pub(super) daemon_crash: u64,
+    daemon_crash: 12,
     /// A host loses everything, per minute.
-    pub(super) host_crash: u64,
+    host_crash: 15,
     /// A host is drained for a while, per minute.
-    pub(super) drain: u64,
-    /// The clock jumps forward, per minute.
-    pub(super) clock_jump: u64,
-    /// How long anything on a wire takes, at most, in milliseconds.
-    pub(super) delay_ms: u64,
+    drain: 40,
+    /// The clock jumps forward, or a little back, per minute.
+    clock_jump: 15,
 }
 
 impl Faults {
-    pub(super) fn draw(rng: &mut Rng) -> Self {
-        let mut rate = |most: u64| if rng.chance(400) { 0 } else { rng.below(most) };
-        Faults {
-            webhook_lost: rate(300),
-            webhook_twice: rate(300),
-            register_fails: rate(300),
-            register_lost: rate(150),
-            remove_fails: rate(300),
-            launch_fails: rate(200),
-            launch_lies: rate(60),
-            destroy_fails: rate(300),
-            never_ready: rate(100),
-            runner_fails: rate(100),
-            guest_dies: rate(80),
-            guest_lies: rate(60),
-            job_hangs: rate(60),
-            job_cancelled: rate(200),
-            taken_elsewhere: rate(200),
-            idle_removed: rate(300),
-            daemon_crash: rate(12),
-            host_crash: rate(15),
-            drain: rate(40),
-            clock_jump: rate(15),
-            delay_ms: rate(20_000) + 1,
-        }
-    }
-
     pub(super) fn none() -> Self {
         Faults { delay_ms: 300, ..Faults::default() }
     }

@@ -1,7 +1,8 @@
-//! The made-up GitHub: jobs, runners, webhooks. It matches any idle runner with any job that fits.
+//! The made-up GitHub: its jobs and its runners. It matches any idle runner with any job that fits.
 
 use super::life::Life;
 use super::outside::{Happening, Job, JobIs, MINUTE, Runner, SECOND, key, told};
+use flint_core::ask::Budget;
 use flint_core::event::{Event, ForgeEvent, GuestEvent, RegisterFailure};
 use flint_core::id::{RunnerId, RunnerName, VmId};
 use flint_core::job::{Conclusion, JobRequest};
@@ -13,26 +14,55 @@ const THEIRS: &str = "their-runner";
 impl Life {
     pub(super) fn new_job(&mut self, id: u64, request: JobRequest) {
         let hangs = self.rng.chance(self.faults.job_hangs);
-        let job = Job { request, state: JobIs::Queued, runs: 0, hangs };
+        let state = JobIs::Queued;
+        let job = Job { request, state, runs: 0, hangs, deleted: false, ended: None };
         self.outside.jobs.insert(id, job);
-    }
-
-    /// Sends a fact on its way; lost ones are redelivered by an operator later.
-    pub(super) fn webhook(&mut self, event: Event) {
-        if self.rng.chance(self.faults.webhook_lost) {
-            let after = self.rng.between(MINUTE, 40 * MINUTE);
-            self.later(after, Happening::Webhook(event.clone()));
-        } else {
-            self.soon(Happening::Webhook(event.clone()));
+        self.job_is_queued(id);
+        if self.rng.chance(self.faults.job_held) {
+            let after = self.rng.below(5 * MINUTE);
+            self.later(after, Happening::JobHeld(id));
         }
-        if self.rng.chance(self.faults.webhook_twice) {
-            self.soon(Happening::Webhook(event));
+        if self.rng.chance(self.faults.job_cancelled) {
+            let after = self.rng.below(3 * MINUTE);
+            self.later(after, Happening::JobCancelled(id));
         }
     }
 
+    fn job_is_queued(&mut self, id: u64) {
+        let request = self.outside.jobs[&id].request.clone();
+        self.webhook(ForgeEvent::JobQueued { job: key(id), request });
+        self.assign_soon();
+    }
+
+    /// Cancelled, or deleted without a word.
     pub(super) fn job_cancelled(&mut self, id: u64) {
-        if self.outside.jobs[&id].state == JobIs::Queued {
-            self.complete(id, "cancelled", None);
+        if !matches!(self.outside.jobs[&id].state, JobIs::Queued | JobIs::Held) {
+            return;
+        }
+        if self.rng.chance(self.faults.job_deleted * 4) {
+            self.say(&format!("the run of job {id} is deleted"));
+            let job = self.outside.jobs.get_mut(&id);
+            job.into_iter().for_each(|job| (job.deleted, job.state) = (true, JobIs::Completed));
+            return;
+        }
+        self.complete(id, "cancelled", None);
+    }
+
+    pub(super) fn job_held(&mut self, id: u64) {
+        if let Some(job) = self.outside.jobs.get_mut(&id).filter(|j| j.state == JobIs::Queued) {
+            job.state = JobIs::Held;
+            self.say(&format!("job {id} is held"));
+            let after = self.rng.between(MINUTE, 40 * MINUTE);
+            self.later(after, Happening::Released(id));
+        }
+    }
+
+    /// GitHub tells anew that it is queued.
+    pub(super) fn released(&mut self, id: u64) {
+        if let Some(job) = self.outside.jobs.get_mut(&id).filter(|j| j.state == JobIs::Held) {
+            job.state = JobIs::Queued;
+            self.say(&format!("job {id} is released"));
+            self.job_is_queued(id);
         }
     }
 
@@ -43,8 +73,8 @@ impl Life {
         let request = job.request.clone();
         let conclusion = Conclusion(conclusion.to_owned());
         let runner = runner.map(RunnerName::told);
-        let event = ForgeEvent::JobCompleted { job: key(id), request, runner, conclusion };
-        self.webhook(Event::Forge(event));
+        job.ended = Some((conclusion.clone(), runner.clone()));
+        self.webhook(ForgeEvent::JobCompleted { job: key(id), request, runner, conclusion });
     }
 
     pub(super) fn assign(&mut self) {
@@ -76,8 +106,7 @@ impl Life {
             let vm = runner.vm;
             self.guest_says(vm, GuestEvent::Busy);
         }
-        let event = ForgeEvent::JobStarted { job: key(id), request, runner: told(name) };
-        self.webhook(Event::Forge(event));
+        self.webhook(ForgeEvent::JobStarted { job: key(id), request, runner: told(name) });
         let length = self.rng.between(1, 20 * MINUTE);
         if !(ours && hangs) {
             self.later(length, Happening::StepsEnd(id));
@@ -132,15 +161,22 @@ impl Life {
         };
         self.say(&format!("GitHub removes the idle {name}"));
         self.outside.runners.remove(name);
-        self.guest_says(vm, GuestEvent::RunnerExited { code: 0 });
+        if !self.rng.chance(self.faults.ghost) {
+            self.guest_says(vm, GuestEvent::RunnerExited { code: 0 });
+        }
     }
 
     pub(super) fn registers(&mut self, life: u64, action: &Action) {
         let Action::Register { vm, profile, attempt, name, .. } = action else { return };
         let (vm, attempt) = (*vm, *attempt);
         let taken = self.outside.runners.contains_key(name.as_str());
+        let limited = self.call(Budget::Installation).err();
         let failure = match taken {
+            _ if limited.is_some() => limited.map(|until| RegisterFailure::Limited { until }),
             true => Some(RegisterFailure::NameTaken),
+            false if self.rng.chance(self.faults.register_forbidden) => {
+                Some(RegisterFailure::Forbidden)
+            }
             false if self.rng.chance(self.faults.register_fails) => match self.rng.below(12) {
                 0 => Some(RegisterFailure::Refused),
                 1 => Some(RegisterFailure::NameTaken),
@@ -153,7 +189,7 @@ impl Life {
             let event = ForgeEvent::RegisterFailed { vm, attempt, failure, why };
             return self.soon(Happening::Answer(life, Event::Forge(event)));
         }
-        let labels = self.daemon.profiles[profile].labels.clone();
+        let labels = self.setup.profiles[profile].labels.clone();
         let runner = Runner { vm, labels, online: false, job: None };
         self.outside.runners.insert(name.as_str().to_owned(), runner);
         if self.rng.chance(self.faults.register_lost) {
@@ -170,12 +206,19 @@ impl Life {
         let Action::Deregister { vm, names } = action else { return };
         let vm = *vm;
         let failed = ForgeEvent::DeregisterFailed { vm, why: "no answer".to_owned() };
-        if self.rng.chance(self.faults.remove_fails) && self.rng.chance(500) {
+        let fails = self.rng.chance(self.faults.remove_fails) && self.rng.chance(500);
+        if self.call(Budget::Installation).is_err() || fails {
             return self.soon(Happening::Answer(life, Event::Forge(failed)));
         }
         let asked = |name: &str| names.is_empty() || names.iter().any(|n| n.as_str() == name);
         let found = self.outside.runners.iter().filter(|(name, r)| r.vm == vm && asked(name));
         let found: Vec<(String, bool)> = found.map(|(n, r)| (n.clone(), r.job.is_some())).collect();
+        if !found.is_empty() && self.rng.chance(self.faults.remove_lies) {
+            // A daemon that believes it ends the runner when its job would have taken too long.
+            self.excuse(vm);
+            let refused = ForgeEvent::DeregisterRefused { vm };
+            return self.soon(Happening::Answer(life, Event::Forge(refused)));
+        }
         let busy = found.iter().any(|(_, busy)| *busy);
         for (name, _) in found.iter().filter(|(_, busy)| !busy) {
             self.outside.runners.remove(name);

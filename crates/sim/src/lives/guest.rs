@@ -58,7 +58,9 @@ impl Life {
     pub(super) fn guest_ends(&mut self, vm: VmId) {
         if self.outside.guests.contains_key(&vm) {
             self.vanish(vm);
-            let exited = HostEvent::Exited { vm, end: GuestEnd::ShutDown };
+            let ends = [GuestEnd::ShutDown, GuestEnd::Crashed, GuestEnd::OutOfMemory];
+            let end = self.rng.pick(&ends).unwrap_or(GuestEnd::Killed);
+            let exited = HostEvent::Exited { vm, end };
             let life = self.daemon.life;
             self.soon(Happening::Answer(life, Event::Host(exited)));
         }
@@ -80,6 +82,31 @@ impl Life {
         }
     }
 
+    /// Its network namespace or its disk is gone: its runner is cut off, and GitHub gives its job up. With a broken
+    /// disk its agent says so.
+    pub(super) fn breaks(&mut self, vm: VmId) {
+        self.say(&format!("{vm} breaks"));
+        let job = self.outside.job_in(vm);
+        for runner in self.outside.runners.values_mut().filter(|runner| runner.vm == vm) {
+            runner.online = false;
+        }
+        if let Some(job) = job {
+            let after = self.rng.between(MINUTE, 10 * MINUTE);
+            self.later(after, Happening::RunnerLost(job));
+        }
+        if self.rng.chance(500) {
+            self.excuse(vm);
+            self.guest_says(vm, GuestEvent::Failed { why: "its disk is read-only".to_owned() });
+        }
+    }
+
+    /// Whatever is done to its job from now on is not the core's mistake.
+    pub(super) fn excuse(&mut self, vm: VmId) {
+        if let Some(guest) = self.outside.guests.get_mut(&vm) {
+            guest.excused = true;
+        }
+    }
+
     pub(super) fn lie(&mut self, vm: VmId) {
         let lies = [
             GuestEvent::Listening,
@@ -91,9 +118,7 @@ impl Life {
             GuestEvent::Failed { why: "a lie".to_owned() },
         ];
         let Some(lie) = self.rng.pick(&lies) else { return };
-        if let Some(guest) = self.outside.guests.get_mut(&vm) {
-            guest.excused = true;
-        }
+        self.excuse(vm);
         self.guest_says(vm, lie);
     }
 }

@@ -2,13 +2,11 @@
 
 use super::life::Life;
 use super::outside::{Guest, Happening, MINUTE, RealHost, SECOND};
-use flint_core::ask::{AskFailure, Question};
-use flint_core::event::{Event, ForgeEvent, HostEvent, OperatorEvent};
+use flint_core::event::{Event, HostEvent, OperatorEvent};
 use flint_core::id::{HostId, VmId};
 use flint_core::plan::Action;
 use flint_core::units::Timestamp;
 use flint_core::vm::{Phase, Reason};
-use std::collections::BTreeSet;
 
 impl Life {
     fn host(&mut self, id: HostId) -> &mut RealHost {
@@ -36,7 +34,7 @@ impl Life {
         if step < 2 {
             return self.soon(Happening::LaunchStep(life, action, step + 1));
         }
-        let shape = self.daemon.profiles[profile].shape;
+        let shape = self.setup.profiles[profile].shape;
         let lies = self.rng.chance(self.faults.launch_lies);
         let guest = Guest {
             host,
@@ -47,6 +45,7 @@ impl Life {
             running: false,
             said_until: self.now,
             excused: lies,
+            overlooked: false,
         };
         self.outside.guests.insert(vm, guest);
         if !self.rng.chance(self.faults.never_ready) {
@@ -110,24 +109,6 @@ impl Life {
         self.soon(Happening::Answer(life, Event::Host(event)));
     }
 
-    pub(super) fn asked(&mut self, life: u64, question: Question, asked: Timestamp) {
-        let event = match question {
-            Question::Runners => {
-                let registered = self.outside.runners.values().map(|runner| runner.vm).collect();
-                ForgeEvent::Runners { registered, asked }
-            }
-            Question::Deliveries { .. } => ForgeEvent::DeliveriesRead { asked },
-            Question::Repositories => {
-                ForgeEvent::RepositoriesListed { active: BTreeSet::new(), asked }
-            }
-            Question::Jobs { .. } | Question::Job { .. } => {
-                let (failure, why) = (AskFailure::Transient, "no answer".to_owned());
-                ForgeEvent::AskFailed { question, failure, why }
-            }
-        };
-        self.soon(Happening::Answer(life, Event::Forge(event)));
-    }
-
     pub(super) fn host_returns(&mut self, host: HostId) {
         self.host(host).up = true;
     }
@@ -139,8 +120,7 @@ impl Life {
         }
         self.later(MINUTE, Happening::Misfortune);
         if self.rng.chance(self.faults.clock_jump) {
-            let by = self.rng.between(SECOND, 90 * MINUTE);
-            self.jump(by);
+            self.jump();
         }
         let guests: Vec<VmId> = self.outside.guests.keys().copied().collect();
         if let Some(vm) = self.rng.pick(&guests) {
@@ -148,6 +128,8 @@ impl Life {
                 self.guest_ends(vm);
             } else if self.rng.chance(self.faults.guest_lies) {
                 self.lie(vm);
+            } else if self.rng.chance(self.faults.guest_breaks) {
+                self.breaks(vm);
             }
         }
         let hosts: Vec<HostId> = self.outside.hosts.keys().copied().collect();

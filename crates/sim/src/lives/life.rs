@@ -3,17 +3,18 @@
 use super::Failed;
 use super::daemon::Daemon;
 use super::faults::Faults;
-use super::outside::{
-    Happening, MINUTE, Outside, RealHost, SECOND, draw_hosts, draw_profiles, key, request,
-};
+use super::outside::{Happening, MINUTE, Outside, RealHost, SECOND, request};
 use super::rng::Rng;
-use flint_core::event::{Event, ForgeEvent, OperatorEvent};
+use super::rules::Memory;
+use super::script::Script;
+use super::setup::Setup;
+use flint_core::event::{Event, OperatorEvent};
 use flint_core::id::ProfileId;
 use flint_core::units::Timestamp;
 use std::collections::BTreeMap;
 
-/// The storm lasts at least this long.
-const STORM: u64 = 60 * MINUTE;
+/// When a life begins, in milliseconds.
+const FIRST: u64 = 1_000;
 
 /// All must have settled this long after the storm.
 const PATIENCE: u64 = 24 * 60 * MINUTE;
@@ -33,11 +34,14 @@ pub struct Lived {
 
 /// A life while it lasts.
 pub struct Life {
-    pub(super) seed: u64,
+    pub(super) setup: Setup,
     pub(super) rng: Rng,
+    /// Those of the setup, until the storm is over.
     pub(super) faults: Faults,
     /// Milliseconds.
     pub(super) now: u64,
+    /// How much the daemon's clock is behind.
+    behind: u64,
     sequence: u64,
     agenda: BTreeMap<(u64, u64), Happening>,
     pub(super) outside: Outside,
@@ -49,37 +53,41 @@ pub struct Life {
     steps: u64,
     /// What a checker found first.
     pub(super) fate: Option<String>,
+    /// What the rules remember of what happened.
+    pub(super) memory: Memory,
+    /// What was told and ordered, if it is wanted.
+    pub(super) script: Option<Script>,
     pub(super) trace: bool,
 }
 
 impl Life {
-    /// Draws a life.
+    /// The life that a setup leads to.
     #[must_use]
-    pub fn new(seed: u64, trace: bool) -> Self {
-        let mut rng = Rng::new(seed);
-        let faults = Faults::draw(&mut rng);
-        let daemon = Daemon::new(draw_profiles(&mut rng), draw_hosts(&mut rng));
+    pub fn new(setup: Setup, trace: bool) -> Self {
         let mut outside = Outside::default();
-        for id in daemon.hosts.keys() {
+        for id in setup.hosts.keys() {
             outside.hosts.insert(*id, RealHost { up: true, ..RealHost::default() });
         }
-        let jobs_left = rng.between(5, 40);
         let mut life = Life {
-            seed,
-            rng,
-            faults,
-            now: 1_000,
+            rng: Rng::fork(setup.seed),
+            faults: setup.faults.clone(),
+            // Longer after the epoch than anything looks back.
+            now: FIRST,
+            behind: 0,
             sequence: 0,
             agenda: BTreeMap::new(),
             outside,
-            daemon,
-            jobs_left,
+            daemon: Daemon::new(),
+            jobs_left: setup.jobs,
             next_job: 1,
             assign_due: false,
             calm: false,
             steps: 0,
             fate: None,
+            memory: Memory::default(),
+            script: None,
             trace,
+            setup,
         };
         life.later(0, Happening::DaemonStarts);
         life.later(5, Happening::JobArrives);
@@ -87,16 +95,27 @@ impl Life {
         life
     }
 
+    /// The same, and what is told and ordered in it is written down.
+    #[must_use]
+    pub(super) fn written(setup: Setup) -> Self {
+        let script = Some(Script::default());
+        Life { script, ..Life::new(setup, false) }
+    }
+
     /// Lives it to its end.
     ///
     /// # Errors
     /// [`Failed`] when a checker found something that should never be.
     pub fn run(mut self) -> Result<Lived, Failed> {
-        while self.jobs_left > 0 || self.now < STORM {
+        self.live()
+    }
+
+    pub(super) fn live(&mut self) -> Result<Lived, Failed> {
+        while self.jobs_left > 0 || self.now < FIRST + self.setup.storm {
             self.step()?;
         }
         self.calm_down();
-        let mut encores: Vec<ProfileId> = self.daemon.profiles.keys().cloned().collect();
+        let mut encores: Vec<ProfileId> = self.setup.profiles.keys().cloned().collect();
         let deadline = self.now + PATIENCE;
         while self.now < deadline {
             if self.steps.is_multiple_of(16) && self.pending().is_none() {
@@ -110,12 +129,12 @@ impl Life {
     }
 
     fn lived(&self) -> Lived {
-        let (steps, jobs, simulated_ms) = (self.steps, self.next_job - 1, self.now);
+        let (steps, jobs, simulated_ms) = (self.steps, self.next_job - 1, self.now - FIRST);
         Lived { steps, jobs, vms: self.daemon.stored.next_vm, simulated_ms }
     }
 
     fn failed(&self, why: String) -> Failed {
-        Failed { seed: self.seed, at_ms: self.now, why }
+        Failed { seed: self.setup.seed, at_ms: self.at().0, why }
     }
 
     /// The faults end, whoever was away comes back, and what was drained takes work again.
@@ -123,7 +142,7 @@ impl Life {
         self.say("the storm is over");
         self.calm = true;
         self.faults = Faults::none();
-        for id in self.daemon.hosts.keys().copied().collect::<Vec<_>>() {
+        for id in self.setup.hosts.keys().copied().collect::<Vec<_>>() {
             self.host_returns(id);
             self.later(5 * MINUTE, Happening::Undrain(id));
         }
@@ -155,16 +174,26 @@ impl Life {
         self.later(after, happening);
     }
 
-    pub(super) fn jump(&mut self, by: u64) {
-        self.say(&format!("the clock jumps by {} s", by / SECOND));
-        self.now += by;
+    /// The machine sleeps for a while, or its clock is set back a little, or is set right again.
+    pub(super) fn jump(&mut self) {
+        if self.rng.chance(500) {
+            let by = self.rng.between(SECOND, 90 * MINUTE);
+            self.say(&format!("the machine sleeps for {} s", by / SECOND));
+            self.now += by;
+        } else {
+            let behind = if self.behind == 0 { self.rng.between(SECOND, 2 * MINUTE) } else { 0 };
+            self.behind = behind.min(self.now - FIRST);
+            self.say(&format!("the clock is {behind} ms behind"));
+        }
+        self.memory.clock_jumped(self.now);
         for guest in self.outside.guests.values_mut() {
             guest.excused = true;
         }
     }
 
+    /// By the daemon's clock.
     pub(super) fn at(&self) -> Timestamp {
-        Timestamp(self.now)
+        Timestamp(self.now - self.behind)
     }
 
     pub(super) fn find(&mut self, fault: String) {
@@ -174,7 +203,7 @@ impl Life {
     #[expect(clippy::print_stderr, reason = "a trace is for the eyes of who asked for it")]
     pub(super) fn say(&self, text: &str) {
         if self.trace {
-            eprintln!("{:>10} {text}", self.now);
+            eprintln!("{:>10} {text}", self.at().0);
         }
     }
 
@@ -182,6 +211,8 @@ impl Life {
         match happening {
             Happening::JobArrives => self.job_arrives(),
             Happening::JobCancelled(job) => self.job_cancelled(job),
+            Happening::JobHeld(job) => self.job_held(job),
+            Happening::Released(job) => self.released(job),
             Happening::Assign => {
                 self.assign_due = false;
                 self.assign();
@@ -196,13 +227,15 @@ impl Life {
             Happening::PowersOff(vm) => self.guest_ends(vm),
             Happening::Said(vm, said) => self.said(vm, said),
             Happening::Answer(life, event) => self.answer(life, event),
+            Happening::Answers(life, events) => self.answers(life, events),
+            Happening::Command(event) => self.operator(event),
             Happening::LaunchStep(life, action, step) => self.launch_step(life, action, step),
             Happening::Registers(life, action) => self.registers(life, &action),
             Happening::Removes(life, action) => self.removes(life, &action),
             Happening::Destroys(life, action) => self.destroys(life, &action),
             Happening::HostLists(life, host, asked) => self.host_lists(life, host, asked),
-            Happening::Asked(life, question, asked) => self.asked(life, question, asked),
-            Happening::Wake => self.wake(),
+            Happening::Asked(life, question, asked) => self.asked(life, &question, asked),
+            Happening::Wake(at) => self.wake(at),
             Happening::DaemonStarts => self.daemon_starts(),
             Happening::HostReturns(host) => self.host_returns(host),
             Happening::Undrain(host) => {
@@ -218,7 +251,7 @@ impl Life {
             return;
         }
         self.jobs_left -= 1;
-        let profiles: Vec<ProfileId> = self.daemon.profiles.keys().cloned().collect();
+        let profiles: Vec<ProfileId> = self.setup.profiles.keys().cloned().collect();
         let own = self.rng.pick(&profiles).map(|id| id.to_string());
         let labels = match self.rng.below(20) {
             // Any profile serves it.
@@ -228,7 +261,8 @@ impl Life {
             _ => own.into_iter().collect(),
         };
         self.arrive(labels);
-        let gap = if self.rng.chance(500) { 10 } else { 3 * MINUTE };
+        let together = self.setup.crowd || self.rng.chance(500);
+        let gap = if together { 10 } else { 3 * MINUTE };
         let after = self.rng.below(gap);
         self.later(after, Happening::JobArrives);
     }
@@ -236,16 +270,12 @@ impl Life {
     fn arrive(&mut self, labels: Vec<String>) {
         let id = self.next_job;
         self.next_job += 1;
-        self.say(&format!("job {id} is queued for {labels:?}"));
-        let request = request(id, labels);
-        self.new_job(id, request.clone());
-        let job = key(id);
-        self.webhook(Event::Forge(ForgeEvent::JobQueued { job, request }));
-        if self.rng.chance(self.faults.job_cancelled) {
-            let after = self.rng.below(3 * MINUTE);
-            self.later(after, Happening::JobCancelled(id));
-        }
-        self.assign_soon();
+        // One repository has most of the jobs.
+        let first = self.setup.repositories.first().cloned();
+        let any = self.rng.pick(&self.setup.repositories);
+        let repository = if self.rng.chance(500) { first } else { any }.unwrap_or_default();
+        self.say(&format!("job {id} of {repository} is queued for {labels:?}"));
+        self.new_job(id, request(id, labels, repository));
     }
 
     /// GitHub looks for a match shortly after anything changed.

@@ -4,28 +4,43 @@
 //! *Calm*: the faults end. *Settled*: all jobs have completed and nothing is left but the warm pools.
 //! *Encore*: each profile gets one more job, because a full queue hides a starving late comer.
 //!
-//! Webhooks are never lost for good: the core has no reconciliation yet, so an operator redelivers them.
+//! Webhooks are lost for good: what the daemon does not ask for, it never learns.
 
+mod answers;
 mod check;
 mod daemon;
 mod dispatch;
+mod fair;
 mod faults;
 mod forge;
 mod guest;
+mod hooks;
 mod host;
 mod life;
+mod many;
 mod outside;
+#[cfg(feature = "planted")]
+mod planted;
 mod rng;
+mod rules;
+mod script;
+mod setup;
+mod shrink;
 
 pub use life::{Life, Lived};
+pub use many::{Sum, many};
+#[cfg(feature = "planted")]
+pub use planted::{Hunt, hunt};
+pub use setup::Setup;
+pub use shrink::{Shrunk, shrink};
 
 /// A life that went wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("life {seed} failed at {at_ms} ms: {why} (again: lives --from {seed} --count 1 --trace)")]
+#[error("life {seed} failed at {at_ms} ms: {why} (again: cargo xtask lives --seed-trace {seed})")]
 pub struct Failed {
     /// Draws the same life again.
     pub seed: u64,
-    /// The simulated time.
+    /// The daemon's clock.
     pub at_ms: u64,
     /// What a checker found.
     pub why: String,
@@ -36,5 +51,5 @@ pub struct Failed {
 /// # Errors
 /// [`Failed`] when a checker found something that should never be.
 pub fn live(seed: u64, trace: bool) -> Result<Lived, Failed> {
-    Life::new(seed, trace).run()
+    Life::new(Setup::draw(seed), trace).run()
 }

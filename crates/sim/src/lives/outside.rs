@@ -1,16 +1,12 @@
 //! What is really so: GitHub's jobs and runners, the hosts' guests. The daemon only hears of it.
 
-use super::rng::Rng;
-use flint_core::ask::Question;
+use flint_core::ask::{Budget, Question};
 use flint_core::event::{Event, GuestEvent};
-use flint_core::host::Host;
-use flint_core::id::{HostId, JobKey, ProfileId, RunnerName, Slot, VmId};
-use flint_core::job::JobRequest;
+use flint_core::id::{HostId, JobKey, RunnerName, Slot, VmId};
+use flint_core::job::{Conclusion, JobRequest};
 use flint_core::plan::Action;
-use flint_core::profile::{Profile, Timeouts};
-use flint_core::units::{MiB, Resources, Timestamp};
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use flint_core::units::{Resources, Timestamp};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub(super) const SECOND: u64 = 1_000;
 pub(super) const MINUTE: u64 = 60 * SECOND;
@@ -20,13 +16,18 @@ pub(super) const MINUTE: u64 = 60 * SECOND;
 pub(super) enum Happening {
     JobArrives,
     JobCancelled(u64),
+    JobHeld(u64),
     Assign,
     StepsEnd(u64),
     JobEnds(u64),
     RunnerLost(u64),
     IdleRemoved(String),
-    /// A webhook arrives, or is redelivered.
+    /// A webhook arrives.
     Webhook(Event),
+    /// A job that was held is queued again.
+    Released(u64),
+    /// An operator's command arrives.
+    Command(Event),
     GuestReady(VmId),
     RunnerStarts(VmId),
     PowersOff(VmId),
@@ -34,13 +35,15 @@ pub(super) enum Happening {
     Said(VmId, GuestEvent),
     /// An order's answer, or a host's report, for the daemon's life that asked.
     Answer(u64, Event),
+    /// Several, one after the other.
+    Answers(u64, VecDeque<Event>),
     LaunchStep(u64, Action, u8),
     Registers(u64, Action),
     Removes(u64, Action),
     Destroys(u64, Action),
     HostLists(u64, HostId, Timestamp),
     Asked(u64, Question, Timestamp),
-    Wake,
+    Wake(Timestamp),
     DaemonStarts,
     HostReturns(HostId),
     Undrain(HostId),
@@ -55,11 +58,17 @@ pub(super) struct Job {
     /// How often a runner of ours was given it.
     pub(super) runs: u32,
     pub(super) hangs: bool,
+    /// Its run was deleted: GitHub does not know it any more.
+    pub(super) deleted: bool,
+    /// GitHub's last word on how it ended, and on whose runner.
+    pub(super) ended: Option<(Conclusion, Option<RunnerName>)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum JobIs {
     Queued,
+    /// It waits for an approval.
+    Held,
     /// The runner's name, ours or not.
     Running(String),
     /// The last step is done; the runner has yet to say so.
@@ -90,6 +99,8 @@ pub(super) struct Guest {
     pub(super) said_until: u64,
     /// It, its host or the clock lied: what is done to its job is not the core's mistake.
     pub(super) excused: bool,
+    /// A list of runners lacked its runner.
+    pub(super) overlooked: bool,
 }
 
 /// A host as it is.
@@ -102,8 +113,30 @@ pub(super) struct RealHost {
     pub(super) destroyed: BTreeSet<VmId>,
 }
 
+/// A webhook that GitHub could not deliver.
+#[derive(Clone, Debug)]
+pub(super) struct Delivery {
+    /// When it was tried.
+    pub(super) at: u64,
+    /// From when on the list shows it.
+    pub(super) listed: u64,
+    pub(super) event: Event,
+}
+
+/// How many calls GitHub still takes, of one budget.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Calls {
+    pub(super) left: u32,
+    pub(super) resets: u64,
+}
+
 #[derive(Default)]
 pub(super) struct Outside {
+    /// Failed deliveries, as GitHub keeps them.
+    pub(super) failed: Vec<Delivery>,
+    pub(super) calls: BTreeMap<Budget, Calls>,
+    /// GitHub takes no call before this.
+    pub(super) limited_until: u64,
     pub(super) jobs: BTreeMap<u64, Job>,
     pub(super) runners: BTreeMap<String, Runner>,
     pub(super) guests: BTreeMap<VmId, Guest>,
@@ -129,58 +162,13 @@ pub(super) fn told(name: &str) -> Option<RunnerName> {
     Some(RunnerName::told(name))
 }
 
-pub(super) fn request(id: u64, labels: Vec<String>) -> JobRequest {
+pub(super) fn request(id: u64, labels: Vec<String>, repository: String) -> JobRequest {
     JobRequest {
-        repository: "flint-demo/widgets".to_owned(),
+        repository,
         workflow: "CI".to_owned(),
         name: format!("job {id}"),
         labels,
         run_id: id,
         url: String::new(),
     }
-}
-
-pub(super) fn draw_profiles(rng: &mut Rng) -> BTreeMap<ProfileId, Profile> {
-    let mut profiles = BTreeMap::new();
-    for index in 0..rng.between(1, 3) {
-        let id = ProfileId::new(&format!("p{index}")).expect("p and a digit are a right name");
-        let vcpus = u32::try_from(rng.between(1, 4)).expect("at most four");
-        let shape = Resources {
-            vcpus,
-            memory: MiB(1_024 * rng.between(1, 4)),
-            disk: MiB(10_240 * rng.between(1, 2)),
-        };
-        let profile = Profile {
-            labels: ["linux".to_owned(), format!("p{index}")].into(),
-            shape,
-            warm: u32::try_from(rng.below(3)).expect("at most two"),
-            max: u32::try_from(rng.between(2, 6)).expect("at most six"),
-            priority: 0,
-            timeouts: Timeouts {
-                boot: Duration::from_secs(120),
-                register: Duration::from_secs(180),
-                idle: Duration::from_secs(rng.between(30, 240)),
-                job: Duration::from_secs(3_600),
-            },
-        };
-        profiles.insert(id, profile);
-    }
-    profiles
-}
-
-pub(super) fn draw_hosts(rng: &mut Rng) -> BTreeMap<HostId, Host> {
-    let mut hosts = BTreeMap::new();
-    for id in 0..u32::try_from(rng.between(1, 2)).expect("at most two") {
-        let vcpus = u32::try_from(rng.between(4, 12)).expect("at most twelve");
-        let capacity = Resources {
-            vcpus,
-            memory: MiB(1_024 * rng.between(4, 16)),
-            disk: MiB(10_240 * rng.between(2, 10)),
-        };
-        let slots = u16::try_from(rng.between(1, 6)).expect("at most six");
-        let seen = Timestamp(0);
-        let host = Host { capacity, slots, draining: false, seen, scan_at: seen };
-        hosts.insert(HostId(id), host);
-    }
-    hosts
 }

@@ -7,6 +7,11 @@ impl Rng {
         Rng(seed)
     }
 
+    /// Another stream of the same seed: what is drawn before a life must not change what happens in it.
+    pub(super) fn fork(seed: u64) -> Self {
+        Rng(seed ^ 0x51ed_2701_f3a5_c9b7)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
