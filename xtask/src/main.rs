@@ -93,9 +93,6 @@ fn run(command: Command) -> anyhow::Result<bool> {
         Command::Kernel(args) => guest::kernel(&args).map(|()| true),
         Command::Filesystem(args) => guest::filesystem(&args).map(|()| true),
         Command::KillMatrix { arguments } => demo::kill_matrix(&arguments),
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<String>,
-    },
         Command::Lives { arguments } => lives::lives(&arguments),
         Command::Demo { prepare: true, .. } => demo::prepare().map(|()| true),
         Command::Demo { arguments, .. } => demo::demo(&arguments),
