@@ -85,25 +85,29 @@ pub(super) fn failed(
             (vm.retry_at, vm.trouble) = (vm.retry_at.max(until), Some(why));
             ask::limited(world, until);
         }
-        RegisterFailure::Refused | RegisterFailure::Forbidden => {
-            if attempt == 1 {
-                vm.registration = Registration::None;
-            }
+        RegisterFailure::Refused => {
             let profile = vm.profile.clone();
-            if failure == RegisterFailure::Refused {
-                world.profile_refused(now, &profile, why.clone());
-            } else {
-                world.forge.breaker.refused(now, why.clone());
-                if is(Fault::ForgeBreakerStays) {
-                    world.forge.breaker.closed_until = Timestamp(u64::MAX);
-                }
+            world.profile_refused(now, &profile, why.clone());
+            given_up(world, now, id, why);
+        }
+        RegisterFailure::Forbidden => {
+            world.forge.breaker.refused(now, why.clone());
+            if is(Fault::ForgeBreakerStays) {
+                world.forge.breaker.closed_until = Timestamp(u64::MAX);
             }
-            // Nobody handed the guest a secret, so no job can be in it: no need to ask GitHub.
-            let vm = world.vms.get_mut(&id).expect("the row was there a line ago");
-            vm.stop(now, Reason::RegisterFailed);
-            vm.trouble = Some(why);
+            given_up(world, now, id, why);
         }
     }
+}
+
+/// No try will help it. Nobody handed the guest a secret, so no job can be in it: no need to ask GitHub.
+fn given_up(world: &mut World, now: Timestamp, id: VmId, why: String) {
+    let Some(vm) = world.vms.get_mut(&id) else { return };
+    if vm.registration.attempts() <= 1 {
+        vm.registration = Registration::None;
+    }
+    vm.stop(now, Reason::RegisterFailed);
+    vm.trouble = Some(why);
 }
 
 /// Each try takes its turn among all registrations.
