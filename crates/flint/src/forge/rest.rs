@@ -111,11 +111,7 @@ impl Rest {
             Bearer::App(proof) => (&self.app_gate, proof),
             Bearer::Installation(token) => (&self.installation_gate, token),
         };
-        let now = now();
-        let shut = lock(gate).shut(now);
-        if let Some(until) = shut {
-            return Err(limited(name, until, now));
-        }
+        admit(gate, call.can_wait(), &name).await?;
         // Held over the call: the cache may drop it meanwhile.
         let key = (call.freshness == Freshness::Kept).then(|| url.to_string());
         let kept = key.as_deref().and_then(|key| lock(&self.etags).get(key));
@@ -134,7 +130,7 @@ impl Rest {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = read(response, &name).await?;
         let said = if status < 300 { String::new() } else { message(&body) };
-        let now = self::now();
+        let now = now();
         let seen = Seen { status, headers: &headers, said: &said };
         let refused_until = lock(gate).learn(&seen, now);
         match (refused_until, kept) {
@@ -167,6 +163,17 @@ impl Rest {
     }
 }
 
+impl Call<'_> {
+    /// Whether it only answers a question, and shares its budget with calls that microVMs wait for. The App's own calls
+    /// have theirs for themselves, and come one after the other.
+    fn can_wait(&self) -> bool {
+        match self.bearer {
+            Bearer::App(_) => false,
+            Bearer::Installation(_) => self.freshness == Freshness::Kept,
+        }
+    }
+}
+
 impl Reply {
     /// The body as JSON of the wanted shape.
     pub(super) fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, Error> {
@@ -196,6 +203,18 @@ impl Reply {
 pub(super) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Waits for the call's turn, if it can wait. Nothing passes while the gate is shut.
+async fn admit(gate: &Mutex<Gate>, can_wait: bool, name: &str) -> Result<(), Error> {
+    let now = now();
+    let turn = if can_wait { lock(gate).turn(now) } else { now };
+    if turn > now {
+        tokio::time::sleep(turn.since(now)).await;
+    }
+    let now = self::now();
+    let shut = lock(gate).shut(now);
+    shut.map_or(Ok(()), |until| Err(limited(name.to_owned(), until, now)))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -307,6 +326,20 @@ mod tests {
             url.as_str(),
             "https://ghe.example/api/v3/orgs/a%2F..%2Fb%3Fc/actions?name=x%26y"
         );
+    }
+
+    #[test]
+    fn only_what_answers_a_question_can_wait() {
+        let token = Secret::new("t".to_owned());
+        let can_wait = |method, freshness, is_app: bool| {
+            let bearer = if is_app { Bearer::App(&token) } else { Bearer::Installation(&token) };
+            Call { method, path: &[], query: &[], body: None, bearer, freshness }.can_wait()
+        };
+        assert!(can_wait(Method::GET, Freshness::Kept, false), "a repository's runs");
+        assert!(!can_wait(Method::GET, Freshness::Sent, false), "our runners");
+        assert!(!can_wait(Method::POST, Freshness::Sent, false), "a registration");
+        assert!(!can_wait(Method::DELETE, Freshness::Sent, false), "a removal");
+        assert!(!can_wait(Method::POST, Freshness::Sent, true), "a token");
     }
 
     #[test]
