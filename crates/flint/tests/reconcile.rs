@@ -458,15 +458,28 @@ async fn repositories_are_those_that_were_pushed_to_lately() {
     let answer = forge.ask(Question::Repositories, in_two_days).await.expect("GitHub answers");
     let asked = in_two_days;
     assert_eq!(last(&answer), &ForgeEvent::RepositoriesListed { active: BTreeSet::new(), asked });
+}
 
-    let scope = Scope::Repository { owner: "flint-demo".to_owned(), name: "widgets".to_owned() };
+#[tokio::test]
+async fn a_repository_is_told_as_github_writes_it_and_only_once_it_has_runs() {
+    let (fake, _) = github().await;
+    let scope = Scope::Repository { owner: "Flint-Demo".to_owned(), name: "WIDGETS".to_owned() };
     let own = GitHub::new(&Options { scope, ..options(fake.url()) }, "k3x9q2");
-    let before = fake.counters().calls("list-repositories");
-    let answer = own.expect("the options are good").ask(Question::Repositories, now()).await;
-    let answer = answer.expect("nobody needs to be asked");
-    let ForgeEvent::RepositoriesListed { active, .. } = last(&answer) else { panic!("{answer:?}") };
-    assert_eq!(*active, ["flint-demo/widgets".to_owned()].into());
-    assert_eq!(fake.counters().calls("list-repositories"), before);
+    let own = own.expect("the options are good");
+    let active = async || {
+        let answer = own.ask(Question::Repositories, now()).await.expect("GitHub answers");
+        match last(&answer) {
+            ForgeEvent::RepositoriesListed { active, .. } => active.clone(),
+            other => panic!("they are listed: {other:?}"),
+        }
+    };
+    assert_eq!(active().await, BTreeSet::new(), "there are no jobs to ask for");
+    queue(&fake);
+    assert_eq!(active().await, ["flint-demo/widgets".to_owned()].into());
+    assert_eq!(fake.counters().calls("list-repositories"), 0, "no other is asked for");
+    fake.fault("list-runs", 1, FaultKind::status(404, "Not Found"));
+    let error = own.ask(Question::Repositories, now()).await.expect_err("it is not there");
+    assert_eq!(error.ask_failure(), AskFailure::Refused, "{error}");
 }
 
 #[tokio::test]

@@ -23,16 +23,38 @@ struct Entry {
     pushed_at: Option<jiff::Timestamp>,
 }
 
+#[derive(Deserialize)]
+struct Runs {
+    workflow_runs: Vec<Run>,
+}
+
+#[derive(Deserialize)]
+struct Run {
+    repository: Named,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    full_name: String,
+}
+
 impl GitHub {
     pub(super) async fn active_repositories(&self, asked: Timestamp) -> Result<Partial, Error> {
         let mut active = BTreeSet::new();
         match &self.scope {
-            Scope::Repository { .. } => {
-                active.insert(self.scope.to_string());
-            }
+            Scope::Repository { owner, name } => active.extend(self.own_name(owner, name).await?),
             Scope::Organization(login) => self.read_active(login, asked, &mut active).await?,
         }
         Ok(Partial::whole(ForgeEvent::RepositoriesListed { active, asked }))
+    }
+
+    /// The repository's name as GitHub writes it: webhooks name it so, and under another spelling its jobs would be those
+    /// of two repositories. One that never had a run has no jobs to ask for.
+    async fn own_name(&self, owner: &str, name: &str) -> Result<Option<String>, Error> {
+        let path = ["repos", owner, name, "actions", "runs"];
+        let Runs { workflow_runs } = self.read(&path, &[("per_page", "1")]).await?.json()?;
+        let told = workflow_runs.into_iter().next().map(|run| run.repository.full_name);
+        Ok(told.filter(|told| self.scope.covers(told)))
     }
 
     async fn read_active(
