@@ -435,6 +435,11 @@ async fn whether_the_runner_group_admits_a_repository_is_said_if_github_says_so(
     let before = fake.counters().calls("runner-groups");
     assert_eq!(admitted(&closed).await, Found::Queued { admitted: Some(false) });
     assert_eq!(fake.counters().calls("runner-groups"), before, "it is remembered");
+    assert!(fake.restrict(1, true));
+    let found_restricted = admitted(&forge(1)).await;
+    assert_eq!(found_restricted, Found::Queued { admitted: None }, "some workflows, or not");
+    assert!(fake.restrict(1, false));
+    assert_eq!(admitted(&forge(1)).await, Found::Queued { admitted: Some(true) });
     fake.fault("runner-groups", u32::MAX, FaultKind::status(403, "no luck"));
     assert_eq!(admitted(&forge(1)).await, Found::Queued { admitted: None });
 

@@ -230,7 +230,7 @@ fn show_group(config: &Config, group: &Group) -> Value {
     json!({
         "id": group.id, "name": group.name, "visibility": if group.admits.is_some() { "selected" } else { "all" },
         "default": group.id == 1, "inherited": false, "allows_public_repositories": false,
-        "restricted_to_workflows": false, "selected_workflows": [],
+        "restricted_to_workflows": group.restricted, "selected_workflows": [],
         "runners_url": format!("{url}/runners"), "selected_repositories_url": format!("{url}/repositories"),
     })
 }

@@ -103,6 +103,12 @@ impl FakeGithub {
         self.shared.change(|state, _| state.org.admit(group, repositories))
     }
 
+    /// Restricts a runner group to the workflows of others, or no longer. False: there is no such group.
+    #[must_use]
+    pub fn restrict(&self, group: u64, restricted: bool) -> bool {
+        self.shared.change(|state, _| state.org.restrict(group, restricted))
+    }
+
     /// Runs all jobs of a run that has ended again, under new ids. Gives them.
     ///
     /// # Errors

@@ -35,6 +35,8 @@ pub(super) struct Group {
     pub(super) name: String,
     /// The ids of the repositories that it admits; none given: all.
     pub(super) admits: Option<BTreeSet<u64>>,
+    /// It takes the jobs of some workflows only. Which is not modelled: none of this server's.
+    pub(super) restricted: bool,
 }
 
 /// All of it. Names of repositories are looked up in lower case.
@@ -46,7 +48,7 @@ pub(super) struct Organization {
 
 impl Default for Organization {
     fn default() -> Self {
-        let default = Group { id: 1, name: "Default".to_owned(), admits: None };
+        let default = Group { id: 1, name: "Default".to_owned(), admits: None, restricted: false };
         Organization {
             repositories: BTreeMap::new(),
             groups: [(1, default)].into(),
@@ -78,7 +80,7 @@ impl Organization {
     pub(super) fn add_group(&mut self, name: &str, repositories: &[&str]) -> u64 {
         let id = self.groups.keys().next_back().map_or(1, |last| last + 1);
         let admits = Some(self.ids(repositories));
-        self.groups.insert(id, Group { id, name: name.to_owned(), admits });
+        self.groups.insert(id, Group { id, name: name.to_owned(), admits, restricted: false });
         id
     }
 
@@ -89,8 +91,15 @@ impl Organization {
         group.map(|group| group.admits = admits).is_some()
     }
 
+    /// Restricts a group to some workflows, or no longer. False: there is no such group.
+    pub(super) fn restrict(&mut self, group: u64, restricted: bool) -> bool {
+        self.groups.get_mut(&group).map(|group| group.restricted = restricted).is_some()
+    }
+
+    /// Whether the jobs of a repository reach the runners of a group.
     pub(super) fn admits(&self, group: u64, repository: u64) -> bool {
-        self.groups.get(&group).is_some_and(|group| group.admits(repository))
+        let reach = |group: &Group| group.admits(repository) && !group.restricted;
+        self.groups.get(&group).is_some_and(reach)
     }
 }
 

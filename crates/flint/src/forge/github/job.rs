@@ -24,6 +24,9 @@ struct Groups {
 #[derive(Deserialize)]
 struct Group {
     id: u64,
+    /// It takes only the jobs of some workflows, and does not say here of which repository they are.
+    #[serde(default)]
+    restricted_to_workflows: bool,
 }
 
 impl GitHub {
@@ -71,7 +74,7 @@ impl GitHub {
             return known;
         }
         let admitted = match self.in_group(login, repository.name).await {
-            Ok(admitted) => Some(admitted),
+            Ok(admitted) => admitted,
             Err(error) => {
                 tracing::debug!(%error, repository = repository.full, "GitHub does not say which groups admit it");
                 None
@@ -81,20 +84,21 @@ impl GitHub {
         admitted
     }
 
-    async fn in_group(&self, login: &str, name: &str) -> Result<bool, Error> {
+    async fn in_group(&self, login: &str, name: &str) -> Result<Option<bool>, Error> {
         for page in 1..=MOST_PAGES {
             let page = page.to_string();
             let query = [("visible_to_repository", name), ("per_page", "100"), ("page", &page)];
             let reply = self.read(&["orgs", login, "actions", "runner-groups"], &query).await?;
             let Groups { runner_groups } = reply.json()?;
-            if runner_groups.iter().any(|group| group.id == self.runner_group_id) {
-                return Ok(true);
+            if let Some(ours) = runner_groups.iter().find(|group| group.id == self.runner_group_id)
+            {
+                return Ok((!ours.restricted_to_workflows).then_some(true));
             }
             if runner_groups.len() < PAGE {
                 break;
             }
         }
-        Ok(false)
+        Ok(Some(false))
     }
 
     fn known_admits(&self) -> MutexGuard<'_, Admits> {
