@@ -87,7 +87,9 @@ impl Draft {
             return None;
         }
         let tried = |vm: &&Vm| {
+            // One for the pool tries nothing that GitHub could refuse, and may have to give way.
             matches!(vm.phase, Phase::Launching | Phase::Registering)
+                && vm.registration != Registration::None
                 && of(vm)
                 && self.world.is_heard(vm.host, self.now)
         };

@@ -80,6 +80,12 @@ pub(super) fn serve(draft: &mut Draft) -> Served {
             }
         }
     }
+    // The one that is tried while GitHub refuses may stand in line behind a job that found no room. Nobody else is
+    // started now, so nobody needs room.
+    if draft.forge_refuses().is_some() {
+        served.starving.clear();
+        draft.rooms.values_mut().for_each(|room| room.claimed = Resources::default());
+    }
     served.waits.finish();
     served
 }
