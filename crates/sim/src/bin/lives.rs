@@ -1,6 +1,8 @@
 //! `lives [--from N] [--count N] [--seed-trace N] [--planted K]`: runs lives of the core and says how many failed.
 
 use clap::Parser;
+#[cfg(feature = "planted")]
+use flint_sim::lives::{hunt, shrink_planted};
 use flint_sim::lives::{live, many, shrink};
 use std::io::Write as _;
 use std::ops::Range;
@@ -9,6 +11,10 @@ use std::time::Instant;
 
 /// So many that fail are enough to look at.
 const ENOUGH: usize = 10;
+
+/// What a checker found is shown up to this many characters.
+#[cfg(feature = "planted")]
+const WHY_MAX: usize = 120;
 
 /// Runs the real core against a made-up GitHub and made-up hosts that fail in every way.
 #[derive(Parser)]
@@ -90,11 +96,17 @@ fn planted(name: &str, args: &Args) -> bool {
     for fault in &faults {
         let seeds = args.seeds(3_000);
         let (from, most) = (seeds.start, seeds.end - seeds.start);
-        match flint_sim::lives::hunt(*fault, seeds).found {
+        match hunt(*fault, seeds).found {
             Some((seed, why)) => {
                 caught += 1;
                 let lives = seed - from + 1;
+                let why: String = why.chars().take(WHY_MAX).collect();
                 say(&format!("{:<24} life {lives:>4}: {why}", fault.name()));
+                let alone = faults.len() == 1;
+                let shrunk = alone.then(|| shrink_planted(*fault, seed)).flatten();
+                if let Some(shrunk) = shrunk {
+                    say(&format!("\n{}", shrunk.script));
+                }
             }
             None => say(&format!("{:<24} not caught in {most} lives", fault.name())),
         }

@@ -11,8 +11,9 @@ use flint_core::world::World;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// For this long a microVM that ended before GitHub named its job stands for one that still counts as queued.
-const NAMED_WITHIN: Duration = Duration::from_secs(100);
+/// For this long a microVM that ended before GitHub named its job stands for one that still counts as queued: at least,
+/// and at most.
+const NAMED_WITHIN: [Duration; 2] = [Duration::from_secs(100), Duration::from_secs(140)];
 
 /// For this long a job that finds no room lets others pass; a little less, so as to be lenient.
 const PASSED: Duration = Duration::from_secs(290);
@@ -30,6 +31,8 @@ struct Account<'a> {
     owners: BTreeMap<&'a str, u32>,
     /// MicroVMs that will take one of the queued jobs.
     coming: BTreeMap<&'a ProfileId, u32>,
+    /// The same, and those that may count for another moment.
+    expected: BTreeMap<&'a ProfileId, u32>,
     /// MicroVMs on hosts that are heard from.
     held: BTreeMap<&'a ProfileId, u32>,
     usable: BTreeSet<HostId>,
@@ -55,20 +58,27 @@ impl<'a> Account<'a> {
                 (JobState::Queued | JobState::Elsewhere, _) => {}
             }
         }
-        let (mut coming, mut held) = (BTreeMap::new(), BTreeMap::new());
+        let (mut coming, mut expected, mut held) =
+            (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for row in world.vms.values() {
-            if comes(row, now, usable.contains(&row.host)) {
-                *coming.entry(&row.profile).or_insert(0) += 1;
+            for (within, count) in NAMED_WITHIN.into_iter().zip([&mut coming, &mut expected]) {
+                if comes(row, now.before(within), usable.contains(&row.host)) {
+                    *count.entry(&row.profile).or_insert(0) += 1;
+                }
             }
             if takes_room(row) && heard(&row.host) {
                 *held.entry(&row.profile).or_insert(0) += 1;
             }
         }
-        Account { world, now, queued, repositories, owners, coming, held, usable }
+        Account { world, now, queued, repositories, owners, coming, expected, held, usable }
     }
 
     fn coming(&self, profile: &ProfileId) -> u32 {
         self.coming.get(profile).copied().unwrap_or(0)
+    }
+
+    fn expected(&self, profile: &ProfileId) -> u32 {
+        self.expected.get(profile).copied().unwrap_or(0)
     }
 
     fn queued(&self, profile: &ProfileId) -> &[&'a Job] {
@@ -98,7 +108,7 @@ impl<'a> Account<'a> {
     /// The profiles with more jobs than microVMs on their way, and no excuse but room.
     fn wanting(&self) -> impl Iterator<Item = (&'a ProfileId, &[&'a Job])> {
         let wants = |(id, jobs): &(&&'a ProfileId, &Vec<&'a Job>)| {
-            self.coming(id) < count(jobs.len()) && self.may_have(id)
+            self.expected(id) < count(jobs.len()) && self.may_have(id)
         };
         self.queued.iter().filter(wants).map(|(id, jobs)| (*id, jobs.as_slice()))
     }
@@ -179,7 +189,7 @@ fn overtakes(account: &Account<'_>, id: VmId, row: &Vm) -> Option<String> {
     };
     account.wanting().filter(|(profile, _)| **profile != row.profile).find_map(|(profile, jobs)| {
         let fits = row.shape.fits(&account.shape(profile));
-        if !fits || account.coming(profile) > 0 {
+        if !fits || account.expected(profile) > 0 {
             return None;
         }
         let (mine, theirs) = (account.priority(profile), account.priority(&row.profile));
@@ -236,13 +246,13 @@ fn takes_room(row: &Vm) -> bool {
 }
 
 /// Whether it will take one of the jobs that count as queued, or has taken one.
-fn comes(row: &Vm, now: Timestamp, usable: bool) -> bool {
+fn comes(row: &Vm, since: Timestamp, usable: bool) -> bool {
     match &row.phase {
         Phase::Launching => usable && row.registration != Registration::None,
         Phase::Registering | Phase::Listening | Phase::Busy(None) => usable,
         Phase::Stopping { reason: Reason::JobDone, .. } => {
             let done = row.times.done.filter(|_| row.job.is_none());
-            done.is_some_and(|done| now < done.after(NAMED_WITHIN))
+            done.is_some_and(|done| since < done)
         }
         Phase::Warm | Phase::Busy(Some(_)) | Phase::Retiring(_) | Phase::Stopping { .. } => false,
     }

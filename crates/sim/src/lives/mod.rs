@@ -30,7 +30,7 @@ mod shrink;
 pub use life::{Life, Lived};
 pub use many::{Sum, many};
 #[cfg(feature = "planted")]
-pub use planted::{Hunt, hunt};
+pub use planted::{Hunt, hunt, shrink_planted};
 pub use setup::Setup;
 pub use shrink::{Shrunk, shrink};
 

@@ -1,6 +1,6 @@
 //! Wakes the core's planted faults, one at a time, and counts the lives that it takes to find each.
 
-use super::many;
+use super::{Shrunk, many, shrink};
 use flint_core::planted::{Fault, wake};
 use std::ops::Range;
 
@@ -21,4 +21,13 @@ pub fn hunt(fault: Fault, seeds: Range<u64>) -> Hunt {
     wake(None);
     let found = sum.failed.into_iter().next().map(|failed| (failed.seed, failed.why));
     Hunt { fault, found }
+}
+
+/// Makes a life that finds the fault simpler, as long as it does.
+#[must_use]
+pub fn shrink_planted(fault: Fault, seed: u64) -> Option<Shrunk> {
+    wake(Some(fault));
+    let shrunk = shrink(seed);
+    wake(None);
+    shrunk
 }
