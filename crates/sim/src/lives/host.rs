@@ -44,7 +44,7 @@ impl Life {
             secret: None,
             running: false,
             said_until: self.now,
-            excused: lies,
+            excused: lies || self.memory.unsettled(self.now),
             overlooked: false,
         };
         self.outside.guests.insert(vm, guest);

@@ -49,6 +49,11 @@ impl Memory {
         (self.not_before, self.registrations) = (Timestamp::default(), VecDeque::new());
         self.paced_from = now + 5 * MINUTE;
     }
+
+    /// The clock has just jumped: a list that was asked for before may seem to be younger than what came after it.
+    pub(super) fn unsettled(&self, now: u64) -> bool {
+        now < self.paced_from
+    }
 }
 
 impl Life {
