@@ -100,7 +100,8 @@ impl<'a> Account<'a> {
     /// Whether one more of this profile may be started, as far as nothing but room is missing.
     fn may_have(&self, profile: &ProfileId) -> bool {
         let max = self.world.profiles.get(profile).map_or(0, |profile| profile.max);
-        let quiet = !self.world.breakers.contains_key(profile);
+        let silent = self.now < self.world.forge.limited_until;
+        let quiet = !silent && !self.world.breakers.contains_key(profile);
         let forge = &self.world.forge.breaker;
         quiet && !forge.open && self.held.get(profile).copied().unwrap_or(0) < max
     }
