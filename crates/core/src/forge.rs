@@ -45,7 +45,7 @@ const JOBS_EVERY: Duration = MINUTE.saturating_mul(5);
 const JOBS_MANY: usize = 100;
 
 /// A repository that nothing was heard of for this long is left alone.
-const ACTIVE: Duration = MINUTE.saturating_mul(24 * 60);
+const ACTIVE: Duration = MINUTE.saturating_mul(7 * 24 * 60);
 
 /// More than this are not followed: the ones heard of last are.
 const REPOSITORIES_MAX: usize = 500;

@@ -452,16 +452,16 @@ async fn whether_the_runner_group_admits_a_repository_is_said_if_github_says_so(
 #[tokio::test]
 async fn repositories_are_those_that_were_pushed_to_lately() {
     let (fake, forge) = github().await;
-    for n in 0..40 {
+    for n in 0..140 {
         fake.add_repository(&format!("r{n}"));
     }
     let answer = forge.ask(Question::Repositories, now()).await.expect("GitHub answers");
     let ForgeEvent::RepositoriesListed { active, .. } = last(&answer) else { panic!("{answer:?}") };
-    assert_eq!(active.len(), 41, "over two pages");
-    assert!(active.contains("flint-demo/widgets") && active.contains("flint-demo/r39"));
-    let in_two_days = now().after(HOUR * 48);
-    let answer = forge.ask(Question::Repositories, in_two_days).await.expect("GitHub answers");
-    let asked = in_two_days;
+    assert_eq!(active.len(), 141, "over two pages");
+    assert!(active.contains("flint-demo/widgets") && active.contains("flint-demo/r139"));
+    let in_two_weeks = now().after(HOUR * 24 * 14);
+    let answer = forge.ask(Question::Repositories, in_two_weeks).await.expect("GitHub answers");
+    let asked = in_two_weeks;
     assert_eq!(last(&answer), &ForgeEvent::RepositoriesListed { active: BTreeSet::new(), asked });
 }
 

@@ -44,6 +44,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/repos/{owner}/{repo}/actions/jobs/{job}", get(job))
         .route("/orgs/{owner}/actions/runner-groups", get(groups))
         .route("/orgs/{owner}/repos", get(repositories))
+        .route("/installation/repositories", get(installed))
 }
 
 async fn runs(
@@ -172,6 +173,27 @@ async fn repositories(
         });
         let next = more.then(|| page.next());
         Ok(Listed::new(&shared, uri.path(), &asked, json!(shown), next))
+    })
+}
+
+/// The repositories that the App was given; here that is all of them.
+async fn installed(
+    extract::State(shared): App,
+    Query(asked): Query<Asked>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    listed(&shared, &headers, || {
+        let page = Page::of(&asked);
+        let (total, (shown, more)) = shared.look(|state| {
+            let mut all: Vec<&Repository> = state.org.repositories.values().collect();
+            all.sort_by_key(|repository| repository.repo.id);
+            let shown = |one: &Repository| show_repository(&shared.config, &one.repo, one.pushed);
+            (all.len(), page.cut(all.into_iter().map(shown)))
+        });
+        let next = more.then(|| page.next());
+        let body = json!({ "total_count": total, "repositories": shown });
+        Ok(Listed::new(&shared, uri.path(), &asked, body, next))
     })
 }
 

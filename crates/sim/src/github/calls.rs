@@ -56,7 +56,7 @@ pub(super) fn name(request: &Request) -> &'static str {
         ("GET", "/actions/runs/{run}/attempts/{attempt}/jobs") => "list-jobs",
         ("GET", "/actions/jobs/{job}") => "get-job",
         ("GET", "/actions/runner-groups") => "runner-groups",
-        ("GET", "/repos") => "list-repositories",
+        ("GET", "/repos" | "/installation/repositories") => "list-repositories",
         (_, "/token") => "token",
         (_, "/broker/session") => "session",
         (_, "/broker/message") => "message",

@@ -9,12 +9,19 @@ use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// What was pushed to longer ago has no job of that push in the queue: GitHub fails it after a day.
-const LATELY: Duration = Duration::from_secs(24 * 3_600);
-/// Few are pushed to in a day, and each entry has 6 kB.
-const PAGE: usize = 30;
-/// As many as are followed.
-const MOST_PAGES: usize = 17;
+/// A week: a nightly job of a repository that nobody pushed to today queues, too.
+const LATELY: Duration = Duration::from_secs(7 * 24 * 3_600);
+/// Each entry has 6 kB.
+const PAGE: usize = 100;
+/// 5,000 repositories; pages that did not change cost nothing.
+const MOST_PAGES: usize = 50;
+
+/// The repositories that the App was given. The organization's own list has public ones besides, whose jobs nobody
+/// wants here.
+#[derive(Deserialize)]
+struct Installed {
+    repositories: Vec<Entry>,
+}
 
 #[derive(Deserialize)]
 struct Entry {
@@ -43,7 +50,7 @@ impl GitHub {
         let mut active = BTreeSet::new();
         match &self.scope {
             Scope::Repository { owner, name } => active.extend(self.own_name(owner, name).await?),
-            Scope::Organization(login) => self.read_active(login, asked, &mut active).await?,
+            Scope::Organization(_) => self.read_active(asked, &mut active).await?,
         }
         Ok(Partial::whole(ForgeEvent::RepositoriesListed { active, asked }))
     }
@@ -59,22 +66,19 @@ impl GitHub {
 
     async fn read_active(
         &self,
-        login: &str,
         asked: Timestamp,
         active: &mut BTreeSet<String>,
     ) -> Result<(), Error> {
         for page in 1..=MOST_PAGES {
             let (size, number) = (PAGE.to_string(), page.to_string());
-            let sorted = [("sort", "pushed"), ("direction", "desc")];
-            let paged = [("per_page", size.as_str()), ("page", number.as_str())];
-            let query = [sorted, paged].concat();
-            let entries: Vec<Entry> = self.read(&["orgs", login, "repos"], &query).await?.json()?;
-            let full = entries.len() >= PAGE;
-            let fresh: Vec<String> = entries.into_iter().filter_map(|e| pushed(e, asked)).collect();
-            let all = full && fresh.len() >= PAGE;
+            let query = [("per_page", size.as_str()), ("page", number.as_str())];
+            let read = self.read(&["installation", "repositories"], &query).await?;
+            let Installed { repositories } = read.json()?;
+            let last = repositories.len() < PAGE;
+            let fresh = repositories.into_iter().filter_map(|entry| pushed(entry, asked));
             // What is no name of ours cannot be asked about.
-            active.extend(fresh.into_iter().filter(|name| self.scope.covers(name)));
-            if !all {
+            active.extend(fresh.filter(|name| self.scope.covers(name)));
+            if last {
                 break;
             }
         }
@@ -82,7 +86,7 @@ impl GitHub {
     }
 }
 
-/// Its name, if it was pushed to in the last day.
+/// Its name, if it was pushed to lately.
 fn pushed(entry: Entry, asked: Timestamp) -> Option<String> {
     let at = u64::try_from(entry.pushed_at?.as_millisecond()).ok()?;
     let lately = asked.before(LATELY) <= Timestamp(at);
@@ -102,9 +106,9 @@ mod tests {
     }
 
     #[test]
-    fn what_was_pushed_to_in_the_last_day_is_active() {
-        assert_eq!(read("o/r", "2026-11-22T15:04:05Z").as_deref(), Some("o/r"));
-        assert_eq!(read("o/r", "2026-11-22T15:04:04Z"), None);
+    fn what_was_pushed_to_in_the_last_week_is_active() {
+        assert_eq!(read("o/r", "2026-11-16T15:04:05Z").as_deref(), Some("o/r"));
+        assert_eq!(read("o/r", "2026-11-16T15:04:04Z"), None);
         assert_eq!(read("o/r", "2099-01-01T00:00:00Z").as_deref(), Some("o/r"), "a clock is ahead");
         assert_eq!(read("o/r\u{1b}[31m", "2026-11-23T15:04:04Z"), None);
         let empty = serde_json::json!({ "full_name": "o/new", "pushed_at": null });
