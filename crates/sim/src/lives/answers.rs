@@ -79,7 +79,11 @@ impl Life {
             facts.push_back(Event::Forge(self.last_word(question, asked)));
             facts.extend(self.quota_left(budget));
         }
-        self.soon(Happening::Answers(life, facts));
+        // What it saw is then as old as that.
+        let slow =
+            if self.rng.chance(self.faults.slow) { 2 * MINUTE } else { self.faults.delay_ms };
+        let after = 1 + self.rng.below(slow);
+        self.later(after, Happening::Answers(life, facts));
     }
 
     fn ask_failed(&self, question: &Question, failure: AskFailure) -> Event {

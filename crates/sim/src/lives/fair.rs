@@ -150,17 +150,13 @@ impl Life {
         };
         let ordered = wanted.iter().copied().chain(world.vms.iter().filter(registers));
         let found = self.too_many(&account, ordered.map(|(id, row)| (*id, row)));
-        let found = found.or_else(|| {
-            let unlimited = self.setup.limits == Limits::default();
-            let passed = |(id, row): &(&VmId, &Vm)| overtakes(&account, **id, row);
-            let passed = wanted.iter().filter(|_| unlimited).find_map(passed);
-            let pool = || {
-                let first = pooled.first().filter(|_| unlimited)?;
-                pool_grows(&account, *first.0)
-            };
-            passed.or_else(pool).or_else(|| unlimited.then(|| idle_room(&account)).flatten())
-        });
-        found
+        let unlimited = self.setup.limits == Limits::default();
+        if found.is_some() || !unlimited {
+            return found;
+        }
+        let passed = wanted.iter().find_map(|(id, row)| overtakes(&account, **id, row));
+        let pool = || pool_grows(&account, *pooled.first()?.0);
+        passed.or_else(pool).or_else(|| idle_room(&account))
     }
 
     /// No more are ordered than jobs wait for, and than the limits allow.

@@ -46,6 +46,8 @@ faults! {
     remove_fails: 300,
     /// GitHub calls an idle runner busy.
     remove_lies: 20,
+    /// An answer takes up to two minutes more.
+    slow: 300,
     /// A question gets no answer, or only a part of it.
     ask_fails: 400,
     /// A list lacks something that is there.

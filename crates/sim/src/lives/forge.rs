@@ -199,7 +199,9 @@ impl Life {
         }
         let runner = RunnerId(vm.0 * 100 + u64::from(attempt));
         let event = ForgeEvent::Registered { vm, attempt, runner };
-        self.soon(Happening::Answer(life, Event::Forge(event)));
+        let slow = if self.rng.chance(self.faults.slow) { MINUTE } else { self.faults.delay_ms };
+        let after = 1 + self.rng.below(slow);
+        self.later(after, Happening::Answer(life, Event::Forge(event)));
     }
 
     pub(super) fn removes(&mut self, life: u64, action: &Action) {

@@ -115,6 +115,7 @@ impl Life {
         let found = (self.back_again())
             .or_else(|| self.ghost_stays(event))
             .or_else(|| self.gone_for_no_reason(before))
+            .or_else(|| self.unasked(before, event))
             .or_else(|| self.blamed_for_its_job(before, event))
             .or_else(|| self.unfair(before));
         if let Some(fault) = found {
@@ -158,6 +159,32 @@ impl Life {
                 }
                 _ => None,
             }
+        })
+    }
+
+    /// Law 3: whoever may have a runner and has to go, goes through GitHub.
+    fn unasked(&self, before: &World, event: &Event) -> Option<String> {
+        self.daemon.stored.vms.iter().find_map(|(id, row)| {
+            let was = before.vms.get(id).filter(|was| was.registration != Registration::None)?;
+            let idle =
+                matches!(was.phase, Phase::Launching | Phase::Registering | Phase::Listening);
+            let Phase::Stopping { reason, .. } = row.phase else { return None };
+            let has_to_go = matches!(
+                reason,
+                Reason::Surplus
+                    | Reason::IdleTimeout
+                    | Reason::Unregistered
+                    | Reason::Draining
+                    | Reason::BootTimeout
+                    | Reason::RegisterTimeout
+                    | Reason::Interrupted
+            );
+            let by_itself = matches!(
+                event,
+                Event::Guest { vm, said: GuestEvent::RunnerExited { .. } } if vm == id
+            );
+            let unasked = idle && has_to_go && !by_itself;
+            unasked.then(|| format!("{id} goes for {reason:?} and GitHub was not asked"))
         })
     }
 
