@@ -67,9 +67,9 @@ fn run(args: &Args) -> bool {
     let took = begun.elapsed().as_secs_f64();
     sum.failed.iter().for_each(|failed| say(&failed.to_string()));
     if let Some(shrunk) = sum.failed.first().and_then(|failed| shrink(failed.seed)) {
-        say(&format!(
-            "\nthe first of them, made simpler; saved in crates/core/tests/scripts it is a test:\n"
-        ));
+        say(
+            "\nthe first of them, made simpler; saved in crates/core/tests/scripts it is a test:\n",
+        );
         say(&shrunk.script);
     }
     let (steps, jobs, vms) = (sum.steps, sum.jobs, sum.vms);
