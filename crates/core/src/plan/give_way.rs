@@ -17,9 +17,18 @@ struct Soon {
 }
 
 pub(super) fn give_way(draft: &mut Draft, served: &mut Served) {
-    if served.starving.is_empty() {
-        return;
+    // What leaves frees room that another job may find first the next time. Whoever would then have to go goes now, or
+    // the plan would change when it is made again. Each round ends with one idle microVM less, or is the last.
+    while !served.starving.is_empty() && round(draft, served) {}
+    for supply in served.supply.values_mut() {
+        let stays = |id: &VmId| draft.world.vms.get(id).is_some_and(|vm| is_idle(&vm.phase));
+        supply.spare.retain(stays);
     }
+}
+
+/// Finds room for all that starve, and says whether anyone had to go for it.
+fn round(draft: &mut Draft, served: &Served) -> bool {
+    let mut anyone = false;
     let mut hosts = hosts(draft, served);
     // Each finds a slot that becomes free, or makes one free.
     let most = hosts.values().map(|soon| soon.slots + soon.idle.len()).sum();
@@ -39,15 +48,16 @@ pub(super) fn give_way(draft: &mut Draft, served: &mut Served) {
             soon.slots += 1;
             if let Some(vm) = draft.world.vms.get_mut(&vm) {
                 vm.leave(draft.now, Reason::Surplus);
+                anyone = true;
+            }
+            if let Some(room) = draft.rooms.get_mut(&host) {
+                room.leave(&freed);
             }
         }
         soon.room = soon.room - *shape;
         soon.slots = soon.slots.saturating_sub(1);
     }
-    for supply in served.supply.values_mut() {
-        let stays = |id: &VmId| draft.world.vms.get(id).is_some_and(|vm| is_idle(&vm.phase));
-        supply.spare.retain(stays);
-    }
+    anyone
 }
 
 /// How many of the idle must go for this shape to fit; none of them when even all would not do.
@@ -82,7 +92,7 @@ fn hosts(draft: &Draft, served: &Served) -> BTreeMap<HostId, Soon> {
     let listening = listening
         .filter(|id| draft.world.vms.get(id).is_some_and(|vm| vm.phase == Phase::Listening));
     for id in spare.chain(listening) {
-        let Some(vm) = draft.world.vms.get(id) else { continue };
+        let Some(vm) = draft.world.vms.get(id).filter(|vm| is_idle(&vm.phase)) else { continue };
         if let Some(soon) = hosts.get_mut(&vm.host) {
             soon.idle.push((*id, vm.shape));
         }

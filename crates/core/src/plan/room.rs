@@ -55,7 +55,8 @@ impl Room {
         }
     }
 
-    fn leave(&mut self, shape: &Resources) {
+    /// What one takes is free soon.
+    pub(super) fn leave(&mut self, shape: &Resources) {
         self.leaving += *shape;
         self.leaving_slots += 1;
     }
