@@ -5,6 +5,8 @@
 
 use anyhow::{Context, Result, bail};
 use std::net::Ipv4Addr;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::process::Command;
 
 /// The host's address on its uplink (RFC 5737: for examples, routed nowhere).
@@ -17,6 +19,8 @@ pub(crate) const GITHUB: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
 pub(crate) struct Places {
     host: String,
     github: String,
+    /// Held as long as the names are ours.
+    _name: UnixDatagram,
 }
 
 impl Places {
@@ -25,7 +29,9 @@ impl Places {
     /// # Errors
     /// When `ip` is missing or refuses: not root, most often.
     pub(crate) fn make(name: &str) -> Result<Places> {
-        let places = Places { host: format!("{name}-host"), github: format!("{name}-github") };
+        let (host, github) = (format!("{name}-host"), format!("{name}-github"));
+        // Whatever an earlier one left under this name goes, so nobody else may be using it.
+        let places = Places { host, github, _name: take(name)? };
         places.remove();
         let (host, github) = (places.host.as_str(), places.github.as_str());
         let address = |ip: Ipv4Addr| format!("{ip}/24");
@@ -67,6 +73,14 @@ impl Drop for Places {
     }
 }
 
+/// Takes a name for this process; the kernel gives it back, however the process ends.
+fn take(name: &str) -> Result<UnixDatagram> {
+    let address = SocketAddr::from_abstract_name(format!("flint-sim-{name}"))?;
+    let taken =
+        || format!("another demo or kill matrix runs as `{name}`: `--name` chooses another");
+    UnixDatagram::bind_addr(&address).with_context(taken)
+}
+
 fn ip(args: &[&str]) -> Result<()> {
     let output = Command::new("ip").args(args).output();
     let output = output.context("cannot run `ip` (package iproute2)")?;
@@ -75,4 +89,19 @@ fn ip(args: &[&str]) -> Result<()> {
         bail!("`ip {}` failed: {} (the demo needs root)", args.join(" "), said.trim());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::take;
+
+    #[test]
+    fn a_name_has_one_owner_at_a_time() {
+        let name = format!("test-{}", std::process::id());
+        let first = take(&name).unwrap();
+        let refused = take(&name).unwrap_err();
+        assert!(format!("{refused:#}").contains("`--name` chooses another"), "{refused:#}");
+        drop(first);
+        assert!(take(&name).is_ok());
+    }
 }
