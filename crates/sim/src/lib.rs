@@ -12,4 +12,6 @@ pub mod kills;
 pub mod lives;
 #[cfg(feature = "full")]
 pub mod measure;
+#[cfg(any(feature = "full", feature = "lives"))]
+mod rng;
 pub mod runner;

@@ -1,6 +1,7 @@
 //! How GitHub's words travel: lost with or without a trace, repeated, overtaken. The same for the same seed.
 
 use super::outside::Faults;
+use crate::rng::Rng;
 use flint_core::event::ForgeEvent;
 use flint_core::units::Timestamp;
 use std::time::Duration;
@@ -12,7 +13,7 @@ const LATEST: Duration = Duration::from_secs(20);
 #[derive(Default)]
 pub(super) struct Post {
     sent: u64,
-    dice: u64,
+    dice: Rng,
     failed: Vec<Failed>,
 }
 
@@ -25,7 +26,7 @@ pub(super) struct Failed {
 
 impl Post {
     pub(super) fn seed(&mut self, seed: u64) {
-        self.dice = seed;
+        self.dice = Rng::new(seed);
     }
 
     /// Gives the word a GUID, and the delays after which it arrives: none, one or two.
@@ -64,19 +65,11 @@ impl Post {
             return Duration::ZERO;
         }
         let longest = u64::try_from(LATEST.as_millis()).unwrap_or(u64::MAX);
-        Duration::from_millis(self.next() % longest)
+        Duration::from_millis(self.dice.below(longest))
     }
 
     /// True this many times in a thousand.
     fn throw(&mut self, per_mille: u64) -> bool {
-        self.next() % 1_000 < per_mille
-    }
-
-    /// Splitmix64.
-    fn next(&mut self) -> u64 {
-        self.dice = self.dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.dice ^ (self.dice >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.dice.chance(per_mille)
     }
 }

@@ -1,6 +1,6 @@
 //! Makes chosen calls go wrong: the next N of a route answer something else, too late, or not at all.
 
-use super::dice::Dice;
+use crate::rng::Rng;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -90,14 +90,14 @@ fn always() -> u32 {
 /// All rules, in the order in which they were made.
 pub(super) struct Faults {
     rules: Vec<Fault>,
-    dice: Dice,
+    dice: Rng,
     /// How many cursors were marked.
     cursors: u64,
 }
 
 impl Faults {
     pub(super) fn new(seed: u64) -> Self {
-        Faults { rules: Vec::new(), dice: Dice::new(seed ^ 0xfa_0175), cursors: 0 }
+        Faults { rules: Vec::new(), dice: Rng::new(seed ^ 0xfa_0175), cursors: 0 }
     }
 
     pub(super) fn add(&mut self, fault: Fault) {
@@ -114,7 +114,7 @@ impl Faults {
         let fits = |f: &&mut Fault| {
             f.times > 0
                 && (f.route == name || (rest && f.route == "rest"))
-                && (f.per_mille >= 1000 || dice.chance(f.per_mille))
+                && (f.per_mille >= 1000 || dice.chance(f.per_mille.into()))
         };
         let fault = self.rules.iter_mut().find(fits)?;
         fault.times -= 1;

@@ -4,11 +4,11 @@
 //! them at once and promises no order: that is asked for by [`HookRates`].
 
 use super::clock::millis;
-use super::dice::Dice;
 use super::log::{Attempt, HookView, Log};
 use super::payload::{self, rfc3339};
 use super::server::{Config, Shared, random_id};
 use super::state::{Millis, Told};
+use crate::rng::Rng;
 use ring::hmac;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -93,7 +93,7 @@ pub(super) struct Hooks {
 struct Bent {
     faults: VecDeque<HookFault>,
     rates: HookRates,
-    dice: Dice,
+    dice: Rng,
 }
 
 /// Deliveries that are held back, each with how many must pass it.
@@ -105,7 +105,7 @@ impl Hooks {
         let bent = Bent {
             faults: VecDeque::new(),
             rates: HookRates::default(),
-            dice: Dice::new(seed ^ 0x6b00_0c5d),
+            dice: Rng::new(seed ^ 0x6b00_0c5d),
         };
         Hooks { bent: Mutex::new(bent), log: Mutex::default() }
     }
@@ -197,19 +197,19 @@ impl Bent {
         if rates == HookRates::default() {
             return vec![Fate::Send(out)];
         }
-        if self.dice.chance(rates.failed) {
+        if self.dice.chance(rates.failed.into()) {
             let code = if self.dice.chance(500) { 502 } else { 0 };
             return vec![Fate::Fail(out, code)];
         }
-        if self.dice.chance(rates.vanished) {
+        if self.dice.chance(rates.vanished.into()) {
             return Vec::new();
         }
-        let copies = if self.dice.chance(rates.twice) { 2 } else { 1 };
+        let copies = if self.dice.chance(rates.twice.into()) { 2 } else { 1 };
         let mut fates = Vec::new();
         for out in std::iter::repeat_n(out, copies) {
-            if self.dice.chance(rates.reordered) {
+            if self.dice.chance(rates.reordered.into()) {
                 fates.push(Fate::Hold(out, 1 + self.dice.below(4)));
-            } else if self.dice.chance(rates.delayed) {
+            } else if self.dice.chance(rates.delayed.into()) {
                 let at = out.at + self.dice.below(rates.delay_ms) + 1;
                 fates.push(Fate::Later(out, at));
             } else {

@@ -12,7 +12,6 @@ mod calls;
 mod clock;
 mod conditional;
 mod deliveries;
-mod dice;
 mod faults;
 mod gate;
 mod hooks;

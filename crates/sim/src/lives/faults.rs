@@ -1,6 +1,6 @@
 //! How unkind a life is. Every rate, in a thousand, is itself drawn from the seed; many are 0.
 
-use super::rng::Rng;
+use crate::rng::Rng;
 
 /// The rates, as fields and as a list: shrinking a life takes them away one after another.
 macro_rules! faults {

@@ -21,7 +21,6 @@ mod many;
 mod outside;
 #[cfg(feature = "planted")]
 mod planted;
-mod rng;
 mod rules;
 mod script;
 mod setup;

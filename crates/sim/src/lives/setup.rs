@@ -2,7 +2,7 @@
 
 use super::faults::Faults;
 use super::outside::{MINUTE, SECOND};
-use super::rng::Rng;
+use crate::rng::Rng;
 use flint_core::host::Host;
 use flint_core::id::{HostId, ProfileId};
 use flint_core::limits::Limits;

@@ -1,14 +1,15 @@
-//! Randomness that comes out the same for the same seed (splitmix64).
+//! Randomness that comes out the same for the same seed (splitmix64): lives, webhooks and faults draw from it.
 
-pub(super) struct Rng(u64);
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rng(u64);
 
 impl Rng {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Rng(seed)
     }
 
     /// Another stream of the same seed: what is drawn before a life must not change what happens in it.
-    pub(super) fn fork(seed: u64) -> Self {
+    pub(crate) fn fork(seed: u64) -> Self {
         Rng(seed ^ 0x51ed_2701_f3a5_c9b7)
     }
 
@@ -20,21 +21,21 @@ impl Rng {
     }
 
     /// From 0 up to, and without, `n`.
-    pub(super) fn below(&mut self, n: u64) -> u64 {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
         if n == 0 { 0 } else { self.next() % n }
     }
 
     /// Both ends included.
-    pub(super) fn between(&mut self, low: u64, high: u64) -> u64 {
+    pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.below(high - low + 1)
     }
 
     /// True this many times in a thousand.
-    pub(super) fn chance(&mut self, per_mille: u64) -> bool {
+    pub(crate) fn chance(&mut self, per_mille: u64) -> bool {
         self.below(1_000) < per_mille
     }
 
-    pub(super) fn pick<T: Clone>(&mut self, items: &[T]) -> Option<T> {
+    pub(crate) fn pick<T: Clone>(&mut self, items: &[T]) -> Option<T> {
         let index = usize::try_from(self.below(items.len() as u64)).ok()?;
         items.get(index).cloned()
     }
