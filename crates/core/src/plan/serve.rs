@@ -109,7 +109,8 @@ fn supply(draft: &Draft) -> BTreeMap<ProfileId, Supply> {
     };
     // Most are busy or on their way out, and are passed over before anything is looked up.
     let free = |vm: &Vm| match vm.phase {
-        Phase::Busy(Some(_)) | Phase::Retiring(_) => false,
+        Phase::Busy(Some(_)) => false,
+        Phase::Retiring(_) => may_have_job(vm),
         Phase::Stopping { .. } => word_due(vm).is_some(),
         Phase::Launching
         | Phase::Warm
@@ -132,10 +133,20 @@ fn supply(draft: &Draft) -> BTreeMap<ProfileId, Supply> {
             (Phase::Stopping { .. }, _) if word_due(vm).is_some_and(|at| draft.now < at) => {
                 entry.coming.push_front(*id);
             }
-            (Phase::Busy(Some(_)) | Phase::Retiring(_) | Phase::Stopping { .. }, _) => {}
+            (Phase::Retiring(_), _) => entry.coming.push_back(*id),
+            (Phase::Busy(Some(_)) | Phase::Stopping { .. }, _) => {}
         }
     }
     supply
+}
+
+/// Whether a restart came between a microVM's secret and the runner's first word: GitHub may have given it a job by
+/// now. It says so when it is asked to let the microVM go; until then another one would be one too many.
+fn may_have_job(vm: &Vm) -> bool {
+    let secret_may_be_there = matches!(vm.registration, Registration::Held { .. });
+    vm.phase == Phase::Retiring(Reason::Interrupted)
+        && secret_may_be_there
+        && vm.times.ready.is_some()
 }
 
 /// Until when a microVM that ended its job before GitHub named it stands for one of the queued jobs.
