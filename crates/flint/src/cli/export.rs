@@ -145,6 +145,7 @@ mod tests {
     use super::*;
     use crate::replay::{Log, Walk};
     use crate::store::{Change, Sqlite, Store};
+    use crate::sys::bounded;
     use flint_core::event::{Event, ForgeEvent};
     use flint_core::id::JobKey;
     use flint_core::job::JobRequest;
@@ -227,14 +228,11 @@ mod tests {
 
     #[test]
     fn a_full_disk_leaves_no_half_a_log_and_a_device_is_not_removed() {
-        let full = Path::new("/dev/full");
         let directory = store();
-        let problem = export(directory.path(), true, full).expect_err("it takes nothing");
+        let full = bounded::full(directory.path());
+        let problem = export(directory.path(), true, &full).expect_err("it takes nothing");
         let told = problem.render(false);
-        assert!(
-            told.contains("cannot write `/dev/full`") && told.contains("No space left"),
-            "{told}"
-        );
+        assert!(told.contains("/full`") && told.contains("No space left"), "{told}");
         assert!(full.exists());
         let problem = export(directory.path(), true, Path::new("/no/such/file")).expect_err("no");
         assert!(problem.render(false).contains("`/no/such/file`"));

@@ -222,7 +222,9 @@ mod tests {
 
     #[test]
     fn a_full_disk_costs_the_file_and_no_line_in_memory() {
-        let log = Log::begin(Path::new("/dev/full"));
+        let dir = tempfile::tempdir().unwrap();
+        let path = bounded::full(dir.path());
+        let log = Log::over(&path, Bounded::open(&path, FILE_MAX), VecDeque::new(), 0);
         let mut view = log.view();
         log.push(1, &[(Stream::Out, "one")]);
         log.push(2, &[(Stream::Out, "two")]);

@@ -120,6 +120,15 @@ fn last(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// A file in this directory that takes no byte, as on a full disk. It is a link, for a test may rename or remove what
+/// it writes to, and the device is the machine's.
+#[cfg(test)]
+pub(crate) fn full(dir: &Path) -> PathBuf {
+    let link = dir.join("full");
+    std::os::unix::fs::symlink("/dev/full", &link).expect("a directory of the test's own");
+    link
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -81,11 +81,13 @@ pub(super) fn join(stream: tokio::net::UnixStream) -> JoinHandle<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::bounded;
 
     #[tokio::test(start_paused = true)]
     async fn a_full_disk_costs_the_file_and_does_not_hold_the_guest_up() {
         let (mut guest, console) = tokio::io::duplex(4_096);
-        let kept = keep(console, Path::new("/dev/full"));
+        let dir = tempfile::tempdir().unwrap();
+        let kept = keep(console, &bounded::full(dir.path()));
         guest.write_all(&[b'x'; 1 << 20]).await.unwrap();
         drop(guest);
         kept.await.unwrap();
