@@ -251,6 +251,11 @@ fn comes(row: &Vm, since: Timestamp, usable: bool) -> bool {
             let done = row.times.done.filter(|_| row.job.is_none());
             done.is_some_and(|done| since < done)
         }
+        // Its runner may have got a job while nobody listened.
+        Phase::Retiring(Reason::Interrupted) => {
+            let registered = matches!(row.registration, Registration::Held { .. });
+            usable && registered && row.times.ready.is_some()
+        }
         Phase::Warm | Phase::Busy(Some(_)) | Phase::Retiring(_) | Phase::Stopping { .. } => false,
     }
 }
