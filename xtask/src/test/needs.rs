@@ -18,6 +18,15 @@ pub(crate) fn missing(need: Need) -> Option<String> {
         Need::Tun => cannot_open("/dev/net/tun"),
         Need::Namespaces => no_namespaces(),
         Need::Program(name) => find(name).is_none().then(|| format!("no `{name}` in PATH")),
+        Need::Systemd => {
+            let found = Path::new("/lib/systemd/systemd").exists();
+            (!found).then(|| "no /lib/systemd/systemd (package systemd)".to_owned())
+        }
+        Need::Cgroup2 => {
+            let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
+            let writable = mounts.contains(" cgroup2 rw");
+            (!writable).then(|| "no cgroup2 is mounted to be written".to_owned())
+        }
         Need::Qboot => {
             let found = QBOOT.iter().any(|path| Path::new(path).exists());
             (!found).then(|| "no qboot.rom (package qemu-system-x86)".to_owned())

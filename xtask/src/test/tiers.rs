@@ -25,6 +25,10 @@ pub(crate) enum Need {
     Namespaces,
     /// A program in PATH.
     Program(&'static str),
+    /// systemd, whether it manages this machine or not.
+    Systemd,
+    /// The unified hierarchy of control groups.
+    Cgroup2,
     /// QEMU's firmware for `microvm`.
     Qboot,
     /// The guests' kernel; made when it is not there.
@@ -58,6 +62,19 @@ pub(crate) const TIERS: &[Tier] = &[
             Need::Program("nft"),
         ],
         target: Some(("flint", "net")),
+        threads: Some("1"),
+    },
+    Tier {
+        name: "scope",
+        needs: &[
+            Need::Root,
+            Need::Namespaces,
+            Need::Systemd,
+            Need::Program("systemd-run"),
+            Need::Program("setpriv"),
+            Need::Cgroup2,
+        ],
+        target: Some(("flint", "scope")),
         threads: Some("1"),
     },
     Tier {
@@ -122,6 +139,7 @@ mod tests {
         assert_eq!(tier("flint-core", "scripts"), "scripts");
         assert_eq!(tier("flint", "net"), "net");
         assert_eq!(tier("flint", "net_isolation"), "net");
+        assert_eq!(tier("flint", "scope"), "scope");
         assert_eq!(tier("flint", "forge"), "daemon");
         assert_eq!(tier("flint", "netting"), "daemon");
         assert_eq!(tier("flint-sim", "github"), "daemon");

@@ -1,8 +1,10 @@
 //! Control groups by name: v2 where it has controllers, v1 beside it, none where neither may be written.
 //!
 //! A group is a directory of the same name in each hierarchy that is used. Nothing about it is remembered: the name
-//! is enough to limit, kill and remove it.
+//! is enough to limit, kill and remove it. Where systemd manages the host it makes the group, a scope, and removes it;
+//! where it does not, or cannot, the group is ours. A name stands for both, so it is found whoever made it.
 
+use crate::sys::scope::{self, Scope};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use std::fs;
 use std::io;
@@ -18,6 +20,10 @@ pub struct Hierarchies {
     v2: Option<(PathBuf, Vec<&'static str>)>,
     /// The v1 mount of each wanted controller.
     v1: Vec<(&'static str, PathBuf)>,
+    /// The v1 mount without controllers, by which an older systemd counts processes.
+    named: Option<PathBuf>,
+    /// Whether systemd manages this host.
+    systemd: bool,
 }
 
 /// The bounds of a group.
@@ -36,13 +42,27 @@ pub struct Limits {
 pub struct Group {
     v2: Option<PathBuf>,
     v1: Vec<(&'static str, PathBuf)>,
+    /// The same group as systemd has it.
+    scope: Option<Box<Group>>,
+}
+
+/// A group that was just made.
+#[derive(Debug, Default)]
+pub struct Made {
+    /// The files a process must write itself into.
+    pub join: Vec<PathBuf>,
+    /// What could not be set.
+    pub troubles: Vec<String>,
+    /// Why systemd did not make it, where it should have.
+    pub no_scope: Option<io::Error>,
 }
 
 impl Hierarchies {
     /// Looks at what is mounted.
     #[must_use]
     pub fn detect() -> Hierarchies {
-        Hierarchies::of(&fs::read_to_string("/proc/mounts").unwrap_or_default())
+        let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+        Hierarchies { systemd: scope::booted(), ..Hierarchies::of(&mounts) }
     }
 
     fn of(mounts: &str) -> Hierarchies {
@@ -59,6 +79,9 @@ impl Hierarchies {
             if *kind == "cgroup" {
                 let has = |name: &&str| options.split(',').any(|has| has == *name);
                 found.v1.extend(WANTED.into_iter().filter(has).map(|name| (name, (*at).into())));
+                if has(&"name=systemd") {
+                    found.named = Some((*at).into());
+                }
             }
         }
         found
@@ -75,19 +98,57 @@ impl Hierarchies {
     /// The group `parent/name`, made or not.
     #[must_use]
     pub fn group(&self, parent: &str, name: &str) -> Group {
-        let below = |root: &PathBuf| root.join(parent).join(name);
+        let scope = Scope::named(parent, name).filter(|_| self.systemd);
+        let mut group = self.at(&Path::new(parent).join(name));
+        group.scope = scope.map(|scope| {
+            let mut group = self.at(Path::new(&scope.path()));
+            group.v1.extend(self.named.iter().map(|root| ("", root.join(scope.path()))));
+            Box::new(group)
+        });
+        group
+    }
+
+    fn at(&self, path: &Path) -> Group {
         Group {
-            v2: self.v2.as_ref().map(|(root, _)| below(root)),
-            v1: self.v1.iter().map(|(controller, root)| (*controller, below(root))).collect(),
+            v2: self.v2.as_ref().map(|(root, _)| root.join(path)),
+            v1: self.v1.iter().map(|(name, root)| (*name, root.join(path))).collect(),
+            scope: None,
         }
     }
 
-    /// Makes `parent/name` with these bounds. A hierarchy that may not be written is left out: a host in a container
-    /// still runs, unbounded, and [`Hierarchies::missing`] or the list that is returned says so.
-    ///
-    /// Returns the files a process must write itself into, and what could not be set.
+    /// Makes `parent/name` with these bounds: as a scope where systemd manages the host, else, and where systemd does
+    /// not do it, by ourselves.
     #[must_use]
-    pub fn make(&self, parent: &str, name: &str, limits: Limits) -> (Vec<PathBuf>, Vec<String>) {
+    pub fn make(&self, parent: &str, name: &str, limits: Limits) -> Made {
+        let scope = Scope::named(parent, name).filter(|_| self.systemd);
+        match scope.map(|scope| Ok(self.to_join(&scope.path(), &scope.start(limits)?))) {
+            Some(Ok(join)) => Made { join, ..Made::default() },
+            Some(Err(error)) => {
+                Made { no_scope: Some(error), ..self.make_own(parent, name, limits) }
+            }
+            None => self.make_own(parent, name, limits),
+        }
+    }
+
+    /// The files of a scope, in the hierarchies in which its holder is.
+    fn to_join(&self, path: &str, groups: &str) -> Vec<PathBuf> {
+        let mut join = Vec::new();
+        for controllers in scope::hierarchies(groups, path) {
+            let has = |name: &str| controllers.split(',').any(|has| has == name);
+            match controllers {
+                "" => join.extend(self.v2.iter().map(|(root, _)| root)),
+                "name=systemd" => join.extend(&self.named),
+                _ => join.extend(self.v1.iter().filter(|(n, _)| has(n)).map(|(_, root)| root)),
+            }
+        }
+        // One mount may have several controllers.
+        join.dedup();
+        join.into_iter().map(|root| root.join(path).join("cgroup.procs")).collect()
+    }
+
+    /// A hierarchy that may not be written is left out: a host in a container still runs, unbounded, and
+    /// [`Hierarchies::missing`] or the troubles say so.
+    fn make_own(&self, parent: &str, name: &str, limits: Limits) -> Made {
         let (mut join, mut troubles) = (Vec::new(), Vec::new());
         let mut note =
             |what: &Path, error: &io::Error| troubles.push(format!("{}: {error}", what.display()));
@@ -120,7 +181,7 @@ impl Hierarchies {
                 write(&dir.join(file), &value).unwrap_or_else(|e| note(&dir.join(file), &e));
             }
         }
-        (join, troubles)
+        Made { join, troubles, no_scope: None }
     }
 }
 
@@ -137,7 +198,8 @@ impl Group {
         {
             kill_each(dir)?;
         }
-        self.v1.iter().try_for_each(|(_, dir)| kill_each(dir))
+        self.v1.iter().try_for_each(|(_, dir)| kill_each(dir))?;
+        self.scope.as_ref().map_or(Ok(()), |scope| scope.kill())
     }
 
     /// How many processes of it the out-of-memory killer has taken.
@@ -146,10 +208,13 @@ impl Group {
         let v2 = self.v2.iter().map(|dir| dir.join("memory.events"));
         let v1 = self.v1.iter().filter(|(name, _)| *name == "memory");
         let v1 = v1.map(|(_, dir)| dir.join("memory.oom_control"));
-        v2.chain(v1).map(|file| oom_kills(&fs::read_to_string(file).unwrap_or_default())).sum()
+        let files = v2.chain(v1);
+        let ours: u64 =
+            files.map(|file| oom_kills(&fs::read_to_string(file).unwrap_or_default())).sum();
+        ours + self.scope.as_ref().map_or(0, |scope| scope.oom_kills())
     }
 
-    /// Removes it. A group that does not exist is no error.
+    /// Removes it. A group that does not exist is no error. An empty scope is removed by systemd, soon and unasked.
     ///
     /// # Errors
     /// Busy while a process is in it, or is still being taken down.
@@ -162,13 +227,15 @@ impl Group {
                 removed => outcome = outcome.and(removed),
             }
         }
-        outcome
+        let scope = self.scope.as_ref().is_some_and(|scope| scope.exists());
+        outcome.and(if scope { Err(io::ErrorKind::ResourceBusy.into()) } else { Ok(()) })
     }
 
     /// Whether any of it exists.
     #[must_use]
     pub fn exists(&self) -> bool {
-        self.v2.iter().chain(self.v1.iter().map(|(_, dir)| dir)).any(|dir| dir.exists())
+        let scope = self.scope.as_ref().is_some_and(|scope| scope.exists());
+        scope || self.v2.iter().chain(self.v1.iter().map(|(_, dir)| dir)).any(|dir| dir.exists())
     }
 }
 
@@ -241,6 +308,32 @@ mod tests {
         let group = found.group("flint", "a");
         assert_eq!(group.v2, Some("/nowhere/unified/flint/a".into()));
         assert_eq!(group.v1.len(), 2);
+    }
+
+    #[test]
+    fn a_name_stands_for_the_scope_too_where_systemd_manages_the_host() {
+        let mounts = "cgroup /c/systemd cgroup rw,name=systemd 0 0\n\
+            cgroup /c/cpu cgroup rw,cpu,pids 0 0\ncgroup2 /c/unified cgroup2 rw 0 0\n";
+        let found = Hierarchies { systemd: true, ..Hierarchies::of(mounts) };
+        let scope = found.group("flint", "a").scope.unwrap();
+        assert_eq!(scope.v2, Some("/c/unified/flint.slice/flint-a.scope".into()));
+        let v1 = |name, root: &str| (name, Path::new(root).join("flint.slice/flint-a.scope"));
+        assert_eq!(scope.v1, [v1("cpu", "/c/cpu"), v1("pids", "/c/cpu"), v1("", "/c/systemd")]);
+        assert_eq!(found.group("flint", "").scope, None);
+        assert_eq!(Hierarchies::of(mounts).group("flint", "a").scope, None);
+    }
+
+    #[test]
+    fn a_scope_is_joined_in_each_hierarchy_that_has_it_and_once() {
+        let mounts = "cgroup /c/systemd cgroup rw,name=systemd 0 0\n\
+            cgroup /c/cpu cgroup rw,cpu,pids 0 0\ncgroup /c/memory cgroup rw,memory 0 0\n\
+            cgroup2 /c/unified cgroup2 rw 0 0\n";
+        let path = "flint.slice/flint-a.scope";
+        let groups = "3:memory:/\n2:cpu,pids:/flint.slice/flint-a.scope\n\
+            1:name=systemd:/flint.slice/flint-a.scope\n0::/flint.slice/flint-a.scope\n";
+        let roots = ["/c/cpu", "/c/systemd", "/c/unified"];
+        let wanted = roots.map(|root| Path::new(root).join(path).join("cgroup.procs"));
+        assert_eq!(Hierarchies::of(mounts).to_join(path, groups), wanted);
     }
 
     #[test]

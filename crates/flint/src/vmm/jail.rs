@@ -161,12 +161,14 @@ impl Jails {
             // vCPU threads, block workers, and the jailer before them.
             tasks: 256,
         };
-        let (cgroups, troubles) =
-            self.hierarchies.make(&self.options.cgroup, &vm.to_string(), limits);
-        for trouble in troubles {
+        let made = self.hierarchies.make(&self.options.cgroup, &vm.to_string(), limits);
+        if let Some(error) = made.no_scope {
+            tracing::warn!(%vm, %error, "systemd made no scope for it, so Flint made its group itself; `flint doctor` tries again and says what to do");
+        }
+        for trouble in made.troubles {
             tracing::warn!(%vm, trouble, "runs without a limit");
         }
-        Ok(Jail { dir, root, uid, gid, cgroups })
+        Ok(Jail { dir, root, uid, gid, cgroups: made.join })
     }
 
     fn share(&self, from: &Path, to: &Path) -> io::Result<()> {

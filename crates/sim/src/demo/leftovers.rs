@@ -67,11 +67,16 @@ impl Search<'_> {
         ours.map(|name| format!("device {}", base(name))).collect()
     }
 
-    /// Groups of its microVMs, in any hierarchy.
+    /// Groups and scopes of its microVMs, in any hierarchy. The slice above the scopes is systemd's, and stays.
     fn cgroups(&self) -> Vec<String> {
         let root = Path::new("/sys/fs/cgroup");
         let below = names_in(root).into_iter().map(|hierarchy| root.join(hierarchy));
-        let groups = below.chain([root.to_owned()]).map(|hierarchy| hierarchy.join(self.prefix));
+        let groups = below.chain([root.to_owned()]).flat_map(|hierarchy| {
+            let slice = hierarchy.join(format!("{}.slice", self.prefix));
+            let scopes = names_in(&slice).into_iter().filter(|name| name.ends_with(".scope"));
+            let scopes: Vec<_> = scopes.map(|scope| slice.join(scope)).collect();
+            scopes.into_iter().chain([hierarchy.join(self.prefix)])
+        });
         let there = groups.filter(|group| group.is_dir());
         there.map(|group| format!("cgroup {}", group.display())).collect()
     }

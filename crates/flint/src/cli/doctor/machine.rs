@@ -1,7 +1,7 @@
 //! What of the machine itself microVMs need: KVM, devices, the firewall's tool, switches of the kernel.
 
 use super::Line;
-use crate::sys::host_facts;
+use crate::sys::{host_facts, scope};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -19,6 +19,7 @@ pub(super) fn look(run_dir: &Path) -> Vec<Line> {
         merging(),
         smt(),
         cgroups(),
+        scopes(),
         socket_path(run_dir),
     ]
 }
@@ -130,6 +131,24 @@ fn cgroups() -> Line {
             "cgroups",
             "not v2",
             "boot with systemd.unified_cgroup_hierarchy=1; limits are weaker without",
+        ),
+    }
+}
+
+/// Who makes the group of each microVM. Only a scope that was really made proves that systemd does.
+fn scopes() -> Line {
+    if !scope::booted() {
+        return Line::ok(
+            "scopes",
+            "systemd does not manage this host: Flint makes each microVM's group itself",
+        );
+    }
+    match scope::try_one() {
+        Ok(()) => Line::ok("scopes", "systemd makes a scope for each microVM"),
+        Err(error) => Line::warn(
+            "scopes",
+            format!("Flint makes each microVM's group itself: {error}"),
+            "run flint as root, with `systemd-run` (236 or newer) on the PATH and /run/systemd/private there",
         ),
     }
 }
