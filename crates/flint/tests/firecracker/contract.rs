@@ -1,6 +1,7 @@
 //! What Flint takes for granted about Firecracker and its jailer, checked against the programs that are here.
 
 use super::lab::{Lab, SLOT, VM, disk, engine, told, within};
+use super::leavings::group;
 use flint::net::Net;
 use flint::vmm::firecracker::{ApiError, Machine};
 use flint::vmm::{Boot, Error, Nic, Vmm};
@@ -58,7 +59,7 @@ async fn a_vmm_has_its_users_rights_and_no_other() {
     let inside = fs::metadata(process.join("ns/net")).unwrap();
     assert_eq!(inside.ino(), fs::metadata(netns).unwrap().ino());
     let groups = read("cgroup");
-    assert!(groups.contains(&format!("/{}/{VM}", lab.name)), "{groups}");
+    assert!(groups.contains(&format!("/{}/{VM}", group(&lab.name))), "{groups}");
     lab.destroy().await;
 }
 

@@ -1,6 +1,7 @@
 //! How microVMs end, and that Flint names each end right although the exit status does not tell.
 
 use super::lab::{Lab, VM, within};
+use super::leavings::group;
 use flint::vmm::{Boot, Vmm};
 use flint_core::event::GuestEnd;
 use flint_core::units::MiB;
@@ -97,7 +98,7 @@ async fn memory_that_was_promised_can_be_used_to_the_last_page() {
 
 /// The file that holds the limit of the microVM's memory, whichever version of cgroups has it.
 fn memory_limit(lab: &Lab) -> PathBuf {
-    let group = format!("{}/{VM}", lab.name);
+    let group = format!("{}/{VM}", group(&lab.name));
     let v1 = PathBuf::from(format!("/sys/fs/cgroup/memory/{group}/memory.limit_in_bytes"));
     let v2 = PathBuf::from(format!("/sys/fs/cgroup/{group}/memory.max"));
     if v1.exists() { v1 } else { v2 }

@@ -2,7 +2,7 @@
 //! goes, also after a panic and also when Flint's own clean-up failed.
 
 use super::guest;
-use super::leavings::Leavings;
+use super::leavings::{Leavings, group};
 use super::talk::Talk;
 use flint::net::{self, Attached, HostNet, Net};
 use flint::sys::netns;
@@ -73,7 +73,7 @@ impl Lab {
             logs: dir.path().join("logs"),
             uid_base: UID_BASE,
             gid_base: UID_BASE,
-            cgroup: name.clone(),
+            cgroup: group(&name),
         };
         fs::create_dir(&jails.logs).unwrap();
         let slots = net::Options {

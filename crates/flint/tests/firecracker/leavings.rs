@@ -13,6 +13,11 @@ pub(crate) struct Leavings {
     pub(crate) name: String,
 }
 
+/// The name of a lab's cgroup. The hyphen keeps it from being a systemd scope: the tests look into a group of Flint's own.
+pub(crate) fn group(name: &str) -> String {
+    format!("{name}-lab")
+}
+
 impl Leavings {
     /// Processes, cgroups and slots' namespaces that carry a lab's name.
     pub(crate) fn of(name: &str) -> Vec<String> {
@@ -30,7 +35,7 @@ impl Drop for Leavings {
         for dir in cgroups(&self.name) {
             let _ = fs::remove_dir(dir);
         }
-        for parent in cgroup_roots().into_iter().map(|root| root.join(&self.name)) {
+        for parent in cgroup_roots().into_iter().map(|root| root.join(group(&self.name))) {
             let _ = fs::remove_dir(parent);
         }
         for file in namespaces(&self.name) {
@@ -42,7 +47,7 @@ impl Drop for Leavings {
 
 /// The processes in a cgroup below the lab's.
 fn processes(name: &str) -> Vec<i32> {
-    let below = format!("/{name}/");
+    let below = format!("/{}/", group(name));
     let numbers = listed("/proc").into_iter().filter_map(|path| {
         let pid = path.file_name()?.to_str()?.parse().ok()?;
         fs::read_to_string(path.join("cgroup")).ok()?.contains(&below).then_some(pid)
@@ -61,7 +66,7 @@ fn end(pid: i32) {
 
 /// The groups of microVMs below the lab's own, in every hierarchy.
 fn cgroups(name: &str) -> Vec<PathBuf> {
-    let parents = cgroup_roots().into_iter().map(|root| root.join(name));
+    let parents = cgroup_roots().into_iter().map(|root| root.join(group(name)));
     parents.flat_map(|parent| listed(&parent)).filter(|path| path.is_dir()).collect()
 }
 
