@@ -84,6 +84,7 @@ impl Place {
             uid_base,
             gid_base: uid_base,
             cgroup: self.cgroup(),
+            allow_unfiltered: false,
         });
         let program = "qemu-system-x86_64".into();
         let qemu = Qemu::new(qemu::Options { program, accel: Accel::Tcg, firmware: None }, jails);

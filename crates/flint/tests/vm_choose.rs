@@ -23,6 +23,7 @@ async fn chosen(choice: Choice, layout: &Layout) -> Chosen {
         uid_base: 61_000,
         gid_base: 61_000,
         cgroup: format!("flint-test-choose{}", std::process::id()),
+        allow_unfiltered: false,
     });
     let program = PathBuf::from("qemu-system-x86_64");
     let candidates = Candidates {

@@ -76,6 +76,7 @@ pub(super) fn jails(config: &Config) -> jail::Options {
         gid_base: config.host.gid_base,
         // Two daemons on a host have two prefixes: their ids are not each other's.
         cgroup: config.host.netns_prefix.clone(),
+        allow_unfiltered: config.host.allow_unfiltered_vmm,
     }
 }
 

@@ -29,6 +29,9 @@ pub const FIRECRACKER: &str = "/usr/local/bin/firecracker";
 /// Beside firecracker.
 pub const JAILER: &str = "/usr/local/bin/jailer";
 
+/// The filter is what holds a VMM that its guest has taken over; releases have it.
+pub const ALLOW_UNFILTERED_VMM: bool = false;
+
 /// The original Flint's uid, from its manual.
 pub const UID_BASE: u32 = 123;
 

@@ -24,6 +24,9 @@ pub(super) fn read<'a>(
         firecracker: path(reader, section, "firecracker", defaults::FIRECRACKER),
         jailer: path(reader, section, "jailer", defaults::JAILER),
         qemu: reader.word(section, "qemu").map_or_else(defaults::qemu, |f| f.value),
+        allow_unfiltered_vmm: reader
+            .switch(section, "allow_unfiltered_vmm")
+            .map_or(defaults::ALLOW_UNFILTERED_VMM, |found| found.value),
         uid_base: base(reader, section, "uid_base", defaults::UID_BASE),
         gid_base: base(reader, section, "gid_base", defaults::GID_BASE),
         slots,

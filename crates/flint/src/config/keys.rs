@@ -85,6 +85,7 @@ pub const KEYS: &[Key] = &[
     key("host.firecracker", "firecracker", "FILE", "The firecracker program"),
     key("host.jailer", "jailer", "FILE", "The jailer program"),
     key("host.qemu", "qemu", "FILE", "The QEMU program"),
+    file_only("host.allow_unfiltered_vmm", "Run a VMM that has no seccomp filter all the same"),
     key("host.uid_base", "uid-base", "UID", "Slot n runs as user base + n"),
     key("host.gid_base", "gid-base", "GID", "Slot n runs as group base + n"),
     key("host.slots", "slots", "COUNT", "How many microVMs at once at most"),

@@ -106,6 +106,8 @@ pub struct HostOptions {
     pub jailer: PathBuf,
     /// The QEMU program.
     pub qemu: PathBuf,
+    /// Whether a VMM may run without a seccomp filter.
+    pub allow_unfiltered_vmm: bool,
     /// Slot n runs as this uid + n.
     pub uid_base: u32,
     /// Slot n runs as this gid + n.

@@ -19,4 +19,5 @@ pub mod socket;
 pub mod spawn;
 pub mod tap;
 pub mod terminal;
+pub mod threads;
 pub mod tree;

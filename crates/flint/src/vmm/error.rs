@@ -95,6 +95,16 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// A thread of the VMM runs without a seccomp filter; the process has been ended.
+    #[error("cannot trust `{program}` with {vm}: its thread `{thread}` has no seccomp filter")]
+    Unfiltered {
+        /// For whom.
+        vm: VmId,
+        /// Which program.
+        program: PathBuf,
+        /// The thread's name.
+        thread: String,
+    },
     /// KVM cannot run a guest here.
     #[error("cannot use KVM: {why}")]
     Kvm {
@@ -128,6 +138,9 @@ impl Error {
             Error::Api { source, .. } => return source.help().map(str::to_owned),
             Error::Program { .. } => {
                 "download firecracker and jailer of one version, the static build; or use `--vmm qemu` with the package qemu-system-x86"
+            }
+            Error::Unfiltered { .. } => {
+                "use the static (musl) firecracker of its release page, or a QEMU that was built with seccomp; `[host] allow_unfiltered_vmm = true` runs it all the same, with one wall less between job and host"
             }
             Error::Kvm { .. } => {
                 "load the module kvm_intel or kvm_amd and open `/dev/kvm`; without KVM use `--vmm qemu`"

@@ -9,7 +9,7 @@
 
 use crate::sys::cgroup::{Group, Hierarchies, Limits};
 use crate::sys::process::{Ended, Process};
-use crate::sys::{spawn, tree};
+use crate::sys::{spawn, threads, tree};
 use crate::vmm::{Boot, Error, Inventory};
 use flint_core::id::{Slot, VmId};
 use std::collections::BTreeMap;
@@ -35,6 +35,8 @@ pub struct Options {
     pub gid_base: u32,
     /// The cgroup above all microVMs.
     pub cgroup: String,
+    /// Whether a VMM may run without a seccomp filter on every thread. Only for builds that have none.
+    pub allow_unfiltered: bool,
 }
 
 /// All jails of a host.
@@ -186,6 +188,28 @@ impl Jails {
             Arc::new(Running { process, killed: AtomicBool::new(false), tasks: Mutex::default() });
         self.map().insert(vm, Arc::clone(&running));
         running
+    }
+
+    /// Ends a VMM that has just started if any thread of it runs without a seccomp filter: what a guest makes of it
+    /// could then ask the kernel for anything. Its guest has seen no secret yet.
+    ///
+    /// # Errors
+    /// [`Error::Unfiltered`] with the first such thread, or [`Error::Scan`].
+    pub async fn hold_to_filter(
+        self: &Arc<Self>,
+        vm: VmId,
+        program: &Path,
+        running: &Running,
+    ) -> Result<(), Error> {
+        let scan = |source| Error::Scan { path: running.process.place(), source };
+        let found = threads::unfiltered(&running.process).map_err(scan)?;
+        let Some(first) = found.into_iter().next() else { return Ok(()) };
+        if self.options.allow_unfiltered {
+            tracing::warn!(%vm, thread = first.name, "runs without a seccomp filter, as the configuration allows");
+            return Ok(());
+        }
+        self.kill(vm).await?;
+        Err(Error::Unfiltered { vm, program: program.to_owned(), thread: first.name })
     }
 
     /// The process of a microVM, whoever started it; `None` when none runs.

@@ -186,13 +186,17 @@ impl Vmm for Qemu {
         let opened = self.open_console(&boot, &jail, &running);
         tokio::select! {
             biased;
-            opened = opened => opened,
-            _ = running.process.wait() => Err(Error::Ended { vm, program, said: jail.said() }),
+            opened = opened => opened?,
+            _ = running.process.wait() => {
+                return Err(Error::Ended { vm, program, said: jail.said() });
+            }
             () = tokio::time::sleep(START_MAX) => {
                 let said = format!("nothing within {} s, nor did it open its console", START_MAX.as_secs());
-                Err(Error::Ended { vm, program, said })
+                return Err(Error::Ended { vm, program, said });
             }
         }
+        // QEMU takes its filter for all threads, before it makes its sockets.
+        self.jails.hold_to_filter(vm, &program, &running).await
     }
 
     async fn exited(&self, vm: VmId) -> GuestEnd {
@@ -316,6 +320,7 @@ mod tests {
             uid_base: 1,
             gid_base: 1,
             cgroup: "flint-test".into(),
+            allow_unfiltered: false,
         });
         let line = |accel| {
             let mut qemu = Qemu::new(options(accel), Arc::clone(&jails));

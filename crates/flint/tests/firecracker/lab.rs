@@ -74,6 +74,7 @@ impl Lab {
             uid_base: UID_BASE,
             gid_base: UID_BASE,
             cgroup: group(&name),
+            allow_unfiltered: false,
         };
         fs::create_dir(&jails.logs).unwrap();
         let slots = net::Options {

@@ -73,6 +73,7 @@ pub async fn boots(guests: &Guests) -> Result<Boots> {
         gid_base: 61_000,
         // Not a daemon's: its microVMs have the same names.
         cgroup: "flintbench".to_owned(),
+        allow_unfiltered: false,
     });
     let measured = all(&layout, &images, &bundle, std::sync::Arc::clone(&jails)).await;
     jails.leave();

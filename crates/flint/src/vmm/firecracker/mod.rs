@@ -181,11 +181,14 @@ impl Vmm for Firecracker {
         let running = self.start(&boot, &jail)?;
         tokio::select! {
             biased;
-            done = self.configure(&boot) => done,
+            done = self.configure(&boot) => done?,
             _ = running.process.wait() => {
-                Err(Error::Ended { vm, program: self.options.jailer.clone(), said: jail.said() })
+                let program = self.options.jailer.clone();
+                return Err(Error::Ended { vm, program, said: jail.said() });
             }
         }
+        // `InstanceStart` is answered after each vCPU's thread has taken its filter.
+        self.jails.hold_to_filter(vm, &self.options.firecracker, &running).await
     }
 
     async fn exited(&self, vm: VmId) -> GuestEnd {
