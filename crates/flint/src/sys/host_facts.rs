@@ -66,12 +66,6 @@ pub fn smt_active() -> Option<String> {
     setting("/sys/devices/system/cpu/smt/active")
 }
 
-/// The controllers of the unified cgroup hierarchy; `None` when it is not mounted in its usual place.
-#[must_use]
-pub fn cgroup_controllers() -> Option<String> {
-    setting("/sys/fs/cgroup/cgroup.controllers")
-}
-
 /// Whether anything is swapped to.
 #[must_use]
 pub fn has_swap() -> bool {

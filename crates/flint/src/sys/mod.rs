@@ -14,6 +14,7 @@ pub mod kill_point;
 pub mod kvm;
 pub mod netns;
 pub mod process;
+pub mod readings;
 pub mod scope;
 pub mod socket;
 pub mod spawn;

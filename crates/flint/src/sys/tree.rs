@@ -116,6 +116,26 @@ fn open_as(path: &Path, kind: FileType, access: OFlags) -> io::Result<File> {
     Ok(fd.into())
 }
 
+/// The first part of this path, from its end, that others than root (or this process's user) can write or replace;
+/// what is not there yet is passed over. A sticky directory such as `/tmp` lets nobody replace another's entries.
+///
+/// # Errors
+/// When the rights of a part cannot be read.
+pub fn writable_by_others(path: &Path) -> io::Result<Option<PathBuf>> {
+    let me = rustix::process::geteuid().as_raw();
+    let there = path.ancestors().find(|part| part.exists()).unwrap_or(Path::new("/"));
+    for part in there.canonicalize()?.ancestors() {
+        let meta = fs::symlink_metadata(part)?;
+        let foreign = meta.uid() != 0 && meta.uid() != me;
+        let sticky = meta.is_dir() && meta.mode() & 0o1000 != 0;
+        let group = meta.mode() & 0o020 != 0 && meta.gid() != 0;
+        if foreign || !sticky && (group || meta.mode() & 0o002 != 0) {
+            return Ok(Some(part.to_owned()));
+        }
+    }
+    Ok(None)
+}
+
 /// Removes a file or a whole directory. Not there is no error.
 ///
 /// # Errors
@@ -166,6 +186,27 @@ mod tests {
         rustix::fs::mkfifoat(CWD, &fifo, Mode::RUSR).unwrap();
         assert!(read_file(&link, 100).is_err());
         assert!(read_file(&fifo, 100).is_err());
+    }
+
+    #[test]
+    fn a_file_and_each_directory_above_it_must_be_closed_to_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let (inner, file) = (dir.path().join("bin"), dir.path().join("bin/program"));
+        let mode =
+            |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        fs::create_dir(&inner).unwrap();
+        fs::write(&file, "").unwrap();
+        assert_eq!(writable_by_others(&file).unwrap(), None);
+        mode(&inner, 0o757);
+        assert_eq!(writable_by_others(&file).unwrap(), Some(inner.canonicalize().unwrap()));
+        assert_eq!(
+            writable_by_others(&inner.join("later")).unwrap(),
+            Some(inner.canonicalize().unwrap())
+        );
+        mode(&inner, 0o1757);
+        assert_eq!(writable_by_others(&file).unwrap(), None, "sticky");
+        mode(&file, 0o646);
+        assert_eq!(writable_by_others(&file).unwrap(), Some(file.canonicalize().unwrap()));
     }
 
     #[test]

@@ -3,8 +3,11 @@
 use super::Line;
 use crate::cli::files::{Looked, Role, look as look_at};
 use crate::config::{Config, HostOptions, VmmChoice};
+use crate::host::Layout;
 use crate::store::{self, Health};
-use crate::sys::host_facts;
+use crate::sys::readings::{self, Readings};
+use crate::sys::{host_facts, tree};
+use std::ops::RangeInclusive;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
@@ -17,9 +20,9 @@ const QBOOT: [&str; 3] = [
 ];
 
 /// All lines about files.
-pub(super) fn look(config: &Config) -> Vec<Line> {
+pub(super) fn look(config: &Config, readings: &Readings) -> Vec<Line> {
     let mut lines = Vec::new();
-    if config.host.vmm != VmmChoice::Qemu {
+    if config.host.vmm != VmmChoice::Qemu || config.host.firecracker.exists() {
         lines.extend(firecracker(&config.host));
     }
     if config.host.vmm != VmmChoice::Firecracker {
@@ -27,7 +30,9 @@ pub(super) fn look(config: &Config) -> Vec<Line> {
     }
     lines.extend(state_dir(&config.host.state_dir));
     lines.push(store_in(&config.host.state_dir));
-    lines.push(ids(&config.host, &std::fs::read_to_string("/etc/passwd").unwrap_or_default()));
+    lines.push(jails(&Layout::new(&config.host.state_dir).jails()));
+    lines.push(seccomp(&Layout::new(&config.host.state_dir).jails()));
+    lines.push(ids(&config.host, &readings.users));
     for (item, role) in [("kernel file", Role::Kernel), ("image", Role::Image)] {
         lines.extend(
             look_at(config, role).iter().map(|file| named(item, file, &config.host.state_dir)),
@@ -69,7 +74,15 @@ fn static_program(item: &'static str, path: &Path) -> Line {
                 let fix = "take the static (musl) release: this one cannot start in its jail";
                 Line::bad(item, format!("{shown} is dynamically linked"), fix)
             }
-            Some(true) => Line::ok(item, shown.to_string()),
+            Some(true) => match tree::writable_by_others(path) {
+                Ok(None) => Line::ok(item, shown.to_string()),
+                Ok(Some(open)) => {
+                    let reading =
+                        format!("{shown}: others than root can write `{}`", open.display());
+                    Line::bad(item, reading, "chown root and chmod go-w: it is started as root")
+                }
+                Err(error) => Line::warn(item, format!("{shown}: {error}"), "look at its rights"),
+            },
         },
     }
 }
@@ -177,22 +190,87 @@ fn store_in(directory: &Path) -> Line {
     }
 }
 
-/// A user of the host with a microVM's uid could read its disk and signal its process.
-fn ids(host: &HostOptions, passwd: &str) -> Line {
-    let range = host.uid_base..=host.uid_base.saturating_add(u32::from(host.slots) - 1);
-    let taken = passwd.lines().filter_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        let uid: u32 = fields.nth(1)?.parse().ok()?;
-        range.contains(&uid).then_some(name)
-    });
-    let taken: Vec<&str> = taken.collect();
-    let reading = format!("{} to {}", range.start(), range.end());
+/// Whoever can write above a jail can put another program into it.
+fn jails(dir: &Path) -> Line {
+    let fix = "it and each directory above must be root's, and `chmod go-w`";
+    match tree::writable_by_others(dir) {
+        Ok(None) => Line::ok("jails", dir.display().to_string()),
+        Ok(Some(open)) => {
+            Line::bad("jails", format!("others than root can write `{}`", open.display()), fix)
+        }
+        Err(error) => Line::warn("jails", format!("{}: {error}", dir.display()), fix),
+    }
+}
+
+/// The microVMs that run now. A start looks at each new one too.
+fn seccomp(jails: &Path) -> Line {
+    let engines = tree::entries(jails).unwrap_or_default();
+    let dirs = engines.iter().flat_map(|engine| tree::entries(engine).unwrap_or_default());
+    let counts =
+        dirs.filter_map(|dir| Some((readings::unfiltered_threads(&dir.join("process"))?, dir)));
+    let counts: Vec<_> = counts.collect();
+    let open = counts.iter().filter(|(threads, _)| *threads > 0);
+    let open: Vec<String> = open.map(|(_, dir)| dir.display().to_string()).collect();
+    match (counts.len(), open.is_empty()) {
+        (0, _) => Line::note(
+            "seccomp",
+            "cannot be read: no microVM runs",
+            "each is looked at when it starts",
+        ),
+        (count, true) => {
+            Line::ok("seccomp", format!("a filter on every thread of {count} microVMs"))
+        }
+        (_, false) => Line::bad(
+            "seccomp",
+            format!("no filter on a thread of {}", open.join(", ")),
+            "take the static release of Firecracker, and unset `[host] allow_unfiltered_vmm`",
+        ),
+    }
+}
+
+/// A user of the host with a microVM's uid could read its disk and signal its process; so could a user whose
+/// containers get that uid. The test guest that tries KVM has the uid behind the last slot.
+fn ids(host: &HostOptions, users: &[(&'static str, Option<String>)]) -> Line {
+    let slots = u32::from(host.slots);
+    let uids = host.uid_base..=host.uid_base.saturating_add(slots);
+    let gids = host.gid_base..=host.gid_base.saturating_add(slots);
+    let mut taken = Vec::new();
+    for (file, text) in users {
+        let range = if file.ends_with("gid") { &gids } else { &uids };
+        for (name, ids) in
+            text.iter().flat_map(|text| text.lines()).filter_map(|line| held(file, line))
+        {
+            if ids.start() <= range.end() && range.start() <= ids.end() {
+                taken.push(format!("{name} of {file}"));
+            }
+        }
+    }
+    let reading = format!("{} to {}", uids.start(), uids.end());
+    if users.iter().any(|(_, text)| text.is_none()) && taken.is_empty() {
+        let reading = format!("{reading}; /etc/passwd, /etc/subuid or /etc/subgid cannot be read");
+        return Line::note(
+            "uids",
+            reading,
+            "users of another directory service are not seen either",
+        );
+    }
     if taken.is_empty() {
         return Line::ok("uids", reading);
     }
     let reading = format!("{reading}, among them {}", taken.join(", "));
-    Line::warn("uids", reading, "set `[host] uid_base` to a range that no user has, such as 900000")
+    let fix = "set `[host] uid_base` and `gid_base` to a range that no user has, such as 900000";
+    Line::warn("uids", reading, fix)
+}
+
+/// `name:x:uid:…` of passwd(5), `name:first:count` of subuid(5).
+fn held<'a>(file: &str, line: &'a str) -> Option<(&'a str, RangeInclusive<u32>)> {
+    let fields: Vec<&str> = line.split(':').collect();
+    let number = |at: usize| fields.get(at)?.parse::<u32>().ok();
+    let (first, count) = match file.ends_with("passwd") {
+        true => (number(2)?, 1),
+        false => (number(1)?, number(2).filter(|count| *count > 0)?),
+    };
+    Some((*fields.first()?, first..=first.saturating_add(count - 1)))
 }
 
 /// Hard links into a jail need one file system; elsewhere the file is copied at each launch.
@@ -218,6 +296,7 @@ fn named(item: &'static str, file: &Looked, state_dir: &Path) -> Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     /// An ELF header with one program header of this kind.
     fn elf(kind: u32) -> Vec<u8> {
@@ -236,8 +315,7 @@ mod tests {
         assert_eq!(is_static(&elf(1)), Some(true));
     }
 
-    #[test]
-    fn a_user_with_a_microvms_uid_is_named() {
+    fn host() -> HostOptions {
         let options = crate::config::check(
             &crate::config::Sources::default(),
             &crate::config::Machine {
@@ -247,10 +325,42 @@ mod tests {
             },
             crate::config::Purpose::Local,
         );
-        let host = options.config.unwrap().host;
-        let passwd = "root:x:0:0::/root:/bin/sh\nsomeone:x:125:125::/:/bin/sh\nlater:x:187:1::/:\n";
-        assert_eq!(ids(&host, passwd).reading, "123 to 186, among them someone");
-        assert_eq!(ids(&host, "root:x:0:0::/root:/bin/sh\n").reading, "123 to 186");
+        options.config.unwrap().host
+    }
+
+    #[test]
+    fn a_user_with_a_microvms_uid_is_named() {
+        let host = host();
+        let read = |passwd: &str, subuid: &str, subgid: &str| {
+            let texts = [("/etc/passwd", passwd), ("/etc/subuid", subuid), ("/etc/subgid", subgid)];
+            ids(&host, &texts.map(|(file, text)| (file, Some(text.to_owned())))).reading
+        };
+        let passwd = "root:x:0:0::/root:/bin/sh\nsomeone:x:125:125::/:/bin/sh\nlater:x:188:1::/:\n";
+        assert_eq!(read(passwd, "", ""), "123 to 187, among them someone of /etc/passwd");
+        assert_eq!(
+            read("root:x:0:0::/root:/bin/sh\n", "a:100000:65536\n", "a:165:0\n"),
+            "123 to 187"
+        );
+        let meets = read("", "below:0:123\ninto:100:24\n", "group:164:10\nover:165:9\n");
+        assert_eq!(meets, "123 to 187, among them into of /etc/subuid, group of /etc/subgid");
+    }
+
+    #[test]
+    fn a_list_of_users_that_cannot_be_read_proves_nothing() {
+        let host = host();
+        assert_eq!(ids(&host, &[("/etc/passwd", None)]).verdict, crate::cli::doctor::Verdict::Note);
+    }
+
+    #[test]
+    fn a_directory_above_the_jails_that_others_can_write_is_bad() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = dir.path().join("jail");
+        std::fs::create_dir(&base).unwrap();
+        assert_eq!(jails(&base).verdict, crate::cli::doctor::Verdict::Ok);
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o757)).unwrap();
+        let line = jails(&base);
+        assert_eq!(line.verdict, crate::cli::doctor::Verdict::Bad);
+        assert!(line.reading.ends_with(&format!("`{}`", dir.path().display())), "{line:?}");
     }
 
     #[test]

@@ -2,11 +2,13 @@
 
 mod files;
 mod github;
+mod kernel;
 mod machine;
 
 use super::output::{self, Output, table};
 use crate::config::{self, Machine, Purpose, Severity, Sources};
 use crate::error::{Exit, Problem, escaped};
+use crate::sys::readings::Readings;
 use serde::Serialize;
 
 /// How good a reading is.
@@ -15,6 +17,8 @@ use serde::Serialize;
 pub(super) enum Verdict {
     /// As it should be.
     Ok,
+    /// Worth knowing; nothing has to be done, or nothing could be read.
+    Note,
     /// It works, with a cost or a risk.
     Warn,
     /// It will not work.
@@ -40,6 +44,11 @@ impl Line {
         Line { item, verdict: Verdict::Ok, reading: reading.into(), fix: None }
     }
 
+    /// Worth knowing.
+    pub(super) fn note(item: &'static str, reading: impl Into<String>, fix: &str) -> Self {
+        Line { item, verdict: Verdict::Note, reading: reading.into(), fix: Some(fix.to_owned()) }
+    }
+
     /// It works, with a cost or a risk.
     pub(super) fn warn(item: &'static str, reading: impl Into<String>, fix: &str) -> Self {
         Line { item, verdict: Verdict::Warn, reading: reading.into(), fix: Some(fix.to_owned()) }
@@ -61,20 +70,33 @@ pub(super) fn run(
     machine: &Machine,
     ask_github: bool,
 ) -> Result<Exit, Problem> {
-    let mut lines = vec![configuration(sources, machine)];
-    lines.extend(machine::look(sources.run_dir().as_path()));
-    if let Some(config) = config::check(sources, machine, Purpose::Local).config {
-        lines.extend(files::look(&config));
-        lines.push(machine::port(config.server.listen));
-    }
+    let mut lines = here(sources, machine);
     if let Some(github) =
         config::check(sources, machine, Purpose::Serve).config.and_then(|c| c.github)
     {
         lines.extend(github::look(&github, ask_github));
     }
     out.show(&lines, |lines| show(lines, output::color_answers()))?;
+    Ok(exit(&lines))
+}
+
+fn exit(lines: &[Line]) -> Exit {
     let worst = lines.iter().map(|line| line.verdict).max();
-    Ok(if worst == Some(Verdict::Bad) { Exit::Refused } else { Exit::Ok })
+    if worst == Some(Verdict::Bad) { Exit::Refused } else { Exit::Ok }
+}
+
+/// Everything but GitHub.
+fn here(sources: &Sources, machine: &Machine) -> Vec<Line> {
+    let readings = Readings::take();
+    let config = config::check(sources, machine, Purpose::Local).config;
+    let mut lines = vec![configuration(sources, machine)];
+    lines.extend(machine::look(sources.run_dir().as_path()));
+    lines.extend(kernel::look(&readings, config.as_ref().map(|config| &config.host)));
+    if let Some(config) = config {
+        lines.extend(files::look(&config, &readings));
+        lines.push(machine::port(config.server.listen));
+    }
+    lines
 }
 
 fn configuration(sources: &Sources, machine: &Machine) -> Line {
@@ -108,7 +130,7 @@ fn show(lines: &[Line], color: bool) -> String {
 
 /// A row begins with its verdict.
 fn colored(row: &str) -> String {
-    let styles = [("ok", "32"), ("warn", "33"), ("bad", "31")];
+    let styles = [("ok", "32"), ("note", "36"), ("warn", "33"), ("bad", "31")];
     let found =
         styles.iter().find_map(|(word, style)| Some((word, style, row.strip_prefix(word)?)));
     match found {
@@ -120,8 +142,70 @@ fn colored(row: &str) -> String {
 fn word(verdict: Verdict) -> String {
     match verdict {
         Verdict::Ok => "ok",
+        Verdict::Note => "note",
         Verdict::Warn => "warn",
         Verdict::Bad => "bad",
     }
     .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flint_core::units::MiB;
+
+    /// What Firecracker's own advice for a host asks for, and the items here that answer it.
+    const ADVICE: [(&str, &[&str]); 26] = [
+        ("KVM", &["kvm"]),
+        ("host kernel", &["kernel"]),
+        ("SMT", &["smt"]),
+        ("vulnerabilities", &["cpu flaws"]),
+        ("microcode", &["microcode"]),
+        ("KSM", &["ksm"]),
+        ("swap", &["swap"]),
+        ("cgroups", &["cgroups"]),
+        ("cgroup latency", &["cgroup latency"]),
+        ("nx_huge_pages", &["nx_huge_pages"]),
+        ("kvm-pit", &["kvm-pit"]),
+        ("kernel log", &["kernel log"]),
+        ("mounts", &["mounts"]),
+        ("binaries", &["firecracker", "jailer"]),
+        ("seccomp", &["seccomp"]),
+        ("chroot base", &["state dir", "jails", "socket"]),
+        ("same file system for images and jails", &["image", "kernel file"]),
+        ("uids", &["uids"]),
+        ("core dumps", &["core dumps"]),
+        ("overcommit", &["overcommit"]),
+        ("huge pages", &["huge pages"]),
+        ("tun, nft, forwarding", &["tun", "nft", "forwarding"]),
+        ("egress filter", &["egress filter"]),
+        ("limits", &["limits"]),
+        ("time", &["time"]),
+        ("memory hardware, watcher", &["memory hardware", "watcher"]),
+    ];
+
+    #[test]
+    fn each_check_that_firecracker_advises_has_its_line() {
+        let machine = Machine { cpus: 2, memory: MiB(8192), free_disk: |_| Some(MiB(1 << 20)) };
+        let lines = here(&Sources::default(), &machine);
+        for (advice, items) in ADVICE {
+            for item in items {
+                assert!(lines.iter().any(|line| line.item == *item), "{advice}: no line `{item}`");
+            }
+        }
+        for line in lines.iter().filter(|line| line.verdict > Verdict::Note) {
+            assert!(line.fix.as_ref().is_some_and(|fix| fix.len() > 10), "{line:?} has no fix");
+        }
+    }
+
+    #[test]
+    fn machines_read_four_stable_keys_and_the_worst_line_decides() {
+        let line = Line::note("kvm-pit", "200 us", "raise it");
+        let json = serde_json::to_value(&line).unwrap();
+        let wanted = serde_json::json!({"item": "kvm-pit", "verdict": "note", "reading": "200 us", "fix": "raise it"});
+        assert_eq!(json, wanted);
+        assert!(Verdict::Ok < Verdict::Note && Verdict::Note < Verdict::Warn);
+        assert_eq!(exit(&[line.clone(), Line::warn("a", "", "")]), Exit::Ok);
+        assert_eq!(exit(&[line, Line::bad("a", "", "")]), Exit::Refused);
+    }
 }
