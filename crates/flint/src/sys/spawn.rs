@@ -150,7 +150,8 @@ impl Inside {
         if let Some(tap) = &self.tap {
             open_tap(tap)?;
         }
-        limit(libc::RLIMIT_CORE, 0)?;
+        // 0 would stop a file, not a program that takes dumps through a pipe; 1 stops both, see `do_coredump`.
+        limit(libc::RLIMIT_CORE, 1)?;
         limit(libc::RLIMIT_NOFILE, self.max_files)?;
         self.write_record()?;
         if let Some(user) = &self.user {

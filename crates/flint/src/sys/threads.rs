@@ -9,6 +9,10 @@ use std::path::Path;
 /// never runs an instruction of it. Only the kernel can set it.
 const USER_WORKER: u32 = 0x4000;
 
+/// `PF_EXITING`: a thread on its way out, which runs no instruction of its program any more and may have let its
+/// filter go already. Only the kernel can set it.
+const EXITING: u32 = 0x4;
+
 /// KVM's own helper (Linux 6.14 and later). It lives in the process, has no filter and needs none.
 const KVM_HELPER: &str = "kvm-nx-lpage-re";
 
@@ -27,12 +31,14 @@ pub struct Unfiltered {
 /// # Errors
 /// When the threads of a process that lives cannot be read.
 pub fn unfiltered(process: &Process) -> io::Result<Vec<Unfiltered>> {
-    let listed = unfiltered_in(&process.place().join("task"));
+    // A service manager may have given this process filters, which all that it starts inherits: they do not count.
+    let inherited = filters(&read(Path::new("/proc/self/status"))?);
+    let listed = unfiltered_in(&process.place().join("task"), inherited);
     // The number is only still its own while it lives.
     if process.alive() { listed } else { Ok(Vec::new()) }
 }
 
-fn unfiltered_in(tasks: &Path) -> io::Result<Vec<Unfiltered>> {
+fn unfiltered_in(tasks: &Path, inherited: u32) -> io::Result<Vec<Unfiltered>> {
     let mut found = Vec::new();
     for task in fs::read_dir(tasks)? {
         let task = task?.path();
@@ -47,7 +53,7 @@ fn unfiltered_in(tasks: &Path) -> io::Result<Vec<Unfiltered>> {
             }
             read => read?,
         };
-        if !is_filtered(&status) && !is_kvm_helper(&stat) {
+        if !is_filtered(&status, inherited) && !is_kernels(&stat) {
             let id = task.file_name().and_then(|name| name.to_str()?.parse().ok());
             let name = field(&status, "Name:").unwrap_or_default().to_owned();
             found.push(Unfiltered { id: id.unwrap_or_default(), name });
@@ -61,9 +67,15 @@ fn read(path: &Path) -> io::Result<String> {
     fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Mode 2 is a filter; without no-new-privileges an exec could still gain rights. See proc(5), `status`.
-fn is_filtered(status: &str) -> bool {
-    field(status, "Seccomp:") == Some("2") && field(status, "NoNewPrivs:") == Some("1")
+/// Mode 2 is a filter; without no-new-privileges an exec could still gain rights. See proc(5), `status`. A kernel
+/// before 5.9 counts no filters; then one of any origin has to do.
+fn is_filtered(status: &str, inherited: u32) -> bool {
+    let own = field(status, "Seccomp_filters:").is_none() || filters(status) > inherited;
+    own && field(status, "Seccomp:") == Some("2") && field(status, "NoNewPrivs:") == Some("1")
+}
+
+fn filters(status: &str) -> u32 {
+    field(status, "Seccomp_filters:").and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
 fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
@@ -71,12 +83,14 @@ fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
     status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
 }
 
-/// By its flags, field 9 of `stat`, and its name: the name alone any thread can give itself.
-fn is_kvm_helper(stat: &str) -> bool {
+/// Whether only the kernel's own code runs in this thread: by its flags, field 9 of `stat`, and for KVM's helper by its
+/// name too. The name alone any thread can give itself.
+fn is_kernels(stat: &str) -> bool {
     let Some((before, after)) = stat.rsplit_once(')') else { return false };
     let name = before.split_once('(').map_or("", |(_, name)| name);
     let flags = after.split_ascii_whitespace().nth(6).and_then(|word| word.parse::<u32>().ok());
-    name == KVM_HELPER && flags.is_some_and(|flags| flags & USER_WORKER != 0)
+    let has = |flag: u32| flags.is_some_and(|flags| flags & flag != 0);
+    has(EXITING) || has(USER_WORKER) && name == KVM_HELPER
 }
 
 #[cfg(test)]
@@ -95,7 +109,8 @@ mod tests {
     }
 
     fn names(dir: &Path) -> Vec<String> {
-        let mut names: Vec<_> = unfiltered_in(dir).unwrap().into_iter().map(|t| t.name).collect();
+        let mut names: Vec<_> =
+            unfiltered_in(dir, 0).unwrap().into_iter().map(|t| t.name).collect();
         names.sort();
         names
     }
@@ -123,8 +138,24 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_on_its_way_out_is_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        task(dir.path(), 1, "ending", (0, 1), 0x40_0044);
+        assert!(names(dir.path()).is_empty());
+    }
+
+    #[test]
     fn a_kernel_that_says_nothing_of_filters_has_none() {
-        assert!(!is_filtered("Name:\tfc_vcpu 0\nThreads:\t3\n"));
+        assert!(!is_filtered("Name:\tfc_vcpu 0\nThreads:\t3\n", 0));
+    }
+
+    #[test]
+    fn a_filter_that_came_from_the_service_manager_is_not_the_programs_own() {
+        let status = "NoNewPrivs:\t1\nSeccomp:\t2\nSeccomp_filters:\t7\n";
+        assert!(is_filtered(status, 6));
+        assert!(!is_filtered(status, 7));
+        let old = "NoNewPrivs:\t1\nSeccomp:\t2\n";
+        assert!(is_filtered(old, 0), "a kernel that does not count");
     }
 
     #[tokio::test]

@@ -64,11 +64,13 @@ pub async fn choose(
     jails: Arc<Jails>,
     canary: Option<Canary>,
 ) -> Result<Chosen, Error> {
+    jails.check()?;
     let ground = Ground { jails, canary };
     let trouble = match choice {
         Choice::Qemu => return qemu(candidates.qemu, &ground, "asked for").await,
         Choice::Firecracker => {
             let version = Jailer::check(&candidates.firecracker).await?.0;
+            ground.jails.check_mount()?;
             probe()?;
             let vmm = Firecracker::new(candidates.firecracker, ground.jails);
             return Ok(chosen_firecracker(vmm, &version, "asked for"));
@@ -113,6 +115,7 @@ async fn trusted(
     ground: &Ground,
 ) -> Result<(Firecracker, String), Error> {
     let version = Jailer::check(options).await?.0;
+    ground.jails.check_mount()?;
     let vmm = Firecracker::new(options.clone(), Arc::clone(&ground.jails));
     ground.kvm(&vmm, &format!("firecracker {version}")).await?;
     Ok((vmm, version))

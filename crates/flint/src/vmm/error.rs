@@ -87,6 +87,14 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// The place of the jails cannot hold one, or others can write there.
+    #[error("cannot use `{path}` for jails: {why}")]
+    Place {
+        /// Where.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A program of the VMM is missing, not runnable, or not usable in a jail.
     #[error("cannot use `{program}`: {why}")]
     Program {
@@ -138,6 +146,9 @@ impl Error {
             Error::Api { source, .. } => return source.help().map(str::to_owned),
             Error::Program { .. } => {
                 "download firecracker and jailer of one version, the static build; or use `--vmm qemu` with the package qemu-system-x86"
+            }
+            Error::Place { .. } => {
+                "each directory on the way must be root's and closed to others' writing, its file system mounted `dev,exec`; or set `[host] state_dir`"
             }
             Error::Unfiltered { .. } => {
                 "use the static (musl) firecracker of its release page, or a QEMU that was built with seccomp; `[host] allow_unfiltered_vmm = true` runs it all the same, with one wall less between job and host"

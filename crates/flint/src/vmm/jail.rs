@@ -9,7 +9,7 @@
 
 use crate::sys::cgroup::{Group, Hierarchies, Limits};
 use crate::sys::process::{Ended, Process};
-use crate::sys::{spawn, threads, tree};
+use crate::sys::{host_facts, spawn, threads, tree};
 use crate::vmm::{Boot, Error, Inventory};
 use flint_core::id::{Slot, VmId};
 use std::collections::BTreeMap;
@@ -107,6 +107,37 @@ impl Jails {
     pub fn leave(&self) {
         // Busy is right: a microVM outlives the daemon.
         let _busy = self.hierarchies.group(&self.options.cgroup, "").remove();
+    }
+
+    /// Whether others than root can write where the jails are: they could then enter any of them.
+    ///
+    /// # Errors
+    /// [`Error::Place`]
+    pub fn check(&self) -> Result<(), Error> {
+        let path = self.options.dir.clone();
+        match tree::writable_by_others(&path) {
+            Ok(None) => Ok(()),
+            Ok(Some(open)) => {
+                let why = format!("others than root can write `{}`", open.display());
+                Err(Error::Place { path, why })
+            }
+            Err(e) => Err(Error::Place { path, why: e.to_string() }),
+        }
+    }
+
+    /// Whether their file system takes devices and programs, as the jailer puts them there.
+    ///
+    /// # Errors
+    /// [`Error::Place`]
+    pub fn check_mount(&self) -> Result<(), Error> {
+        let path = self.options.dir.clone();
+        let options = host_facts::mount_of(&path).map(|mount| mount.options).unwrap_or_default();
+        match ["nodev", "noexec"].into_iter().find(|bad| options.iter().any(|has| has == bad)) {
+            None => Ok(()),
+            Some(bad) => {
+                Err(Error::Place { path, why: format!("its file system is mounted `{bad}`") })
+            }
+        }
     }
 
     /// Which limits this host cannot set, for people.

@@ -3,9 +3,10 @@
 use super::lab::{Lab, SLOT, VM, disk, engine, told, within};
 use super::leavings::group;
 use flint::net::Net;
-use flint::vmm::firecracker::{ApiError, Machine};
+use flint::vmm::firecracker::ApiError;
 use flint::vmm::{Boot, Error, Nic, Vmm};
 use flint_core::id::VmId;
+use serde_json::json;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -55,7 +56,7 @@ async fn a_vmm_has_its_users_rights_and_no_other() {
         .lines()
         .find(|line| line.starts_with("Max core file size"))
         .map(|line| line.split_whitespace().nth(4).map(str::to_owned));
-    assert_eq!(core.flatten().as_deref(), Some("0"), "guest memory goes into no core dump");
+    assert_eq!(core.flatten().as_deref(), Some("1"), "guest memory goes into no core dump");
     let inside = fs::metadata(process.join("ns/net")).unwrap();
     assert_eq!(inside.ino(), fs::metadata(netns).unwrap().ino());
     let groups = read("cgroup");
@@ -110,8 +111,8 @@ async fn a_body_that_firecracker_does_not_take_is_refused_in_its_own_words() {
     let lab = Lab::new("agent");
     lab.start().await;
     let api = lab.vmm.api(VM);
-    let unknown = api.put("/actions", &serde_json::json!({"no_such_field": 1})).await;
-    let too_long = api.put("/mmds", &serde_json::json!({"text": "x".repeat(60_000)})).await;
+    let unknown = api.put("/actions", &json!({"no_such_field": 1})).await;
+    let too_long = api.put("/mmds", &json!({"text": "x".repeat(60_000)})).await;
     for refused in [unknown, too_long] {
         match refused {
             Err(ApiError::Refused { status: 400, fault }) => assert!(fault.len() > 10, "{fault}"),
@@ -126,13 +127,83 @@ async fn a_body_that_firecracker_does_not_take_is_refused_in_its_own_words() {
 async fn a_guest_that_runs_cannot_be_configured_again() {
     let lab = Lab::new("agent");
     lab.start().await;
-    let machine = Machine { vcpu_count: 2, mem_size_mib: 256 };
-    match lab.vmm.api(VM).put("/machine-config", &machine).await {
-        Err(ApiError::Refused { status: 400, fault }) => {
-            assert!(fault.contains("not supported after starting the microVM"), "{fault}");
+    let api = lab.vmm.api(VM);
+    let calls = [
+        ("/machine-config", json!({"vcpu_count": 2, "mem_size_mib": 256})),
+        ("/boot-source", json!({"kernel_image_path": "vmlinux"})),
+        (
+            "/drives/vdz",
+            json!({"drive_id": "vdz", "path_on_host": "vmlinux", "is_root_device": false, "is_read_only": true}),
+        ),
+        ("/network-interfaces/n9", json!({"iface_id": "n9", "host_dev_name": "vmtap9"})),
+        ("/vsock", json!({"guest_cid": 9, "uds_path": "other.sock"})),
+        ("/entropy", json!({})),
+        ("/logger", json!({"log_path": "firecracker.log"})),
+        ("/metrics", json!({"metrics_path": "metrics"})),
+        ("/mmds/config", json!({"network_interfaces": ["n9"], "version": "V2"})),
+        ("/actions", json!({"action_type": "InstanceStart"})),
+    ];
+    for (path, body) in calls {
+        match api.put(path, &body).await {
+            Err(ApiError::Refused { status: 400, fault }) => {
+                // Drives and networks could be plugged into a PCI bus (since 1.16), which a microVM here has not.
+                let words = fault.contains("not supported after starting the microVM")
+                    || fault.contains("PCI is not enabled");
+                assert!(words, "{path}: {fault}");
+            }
+            other => panic!("{path}: {other:?}"),
+        }
+    }
+    lab.ready().await;
+    lab.destroy().await;
+}
+
+#[tokio::test]
+async fn an_eleventh_connection_is_sent_away_and_the_first_ten_stay() {
+    let lab = Lab::new("agent");
+    lab.start().await;
+    let socket = lab.jail().join("root/run/firecracker.socket");
+    let mut held = Vec::new();
+    for _ in 0..10 {
+        let mut stream = tokio::net::UnixStream::connect(&socket).await.unwrap();
+        // An answer shows that it has been taken in.
+        stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        within("answering", stream.read_u8()).await.unwrap();
+        held.push(stream);
+    }
+    // It is told so before it has asked anything.
+    let mut eleventh = tokio::net::UnixStream::connect(&socket).await.unwrap();
+    let mut answer = Vec::new();
+    within("refusing", eleventh.read_to_end(&mut answer)).await.unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("\"error\""), "{answer}");
+    drop(held);
+    lab.ready().await;
+    lab.destroy().await;
+}
+
+#[tokio::test]
+async fn a_vmm_without_a_filter_is_ended_and_the_error_says_so() {
+    let mut lab = Lab::new("agent");
+    lab.take_filter_away();
+    match within("booting", lab.vmm.boot(lab.boot())).await {
+        Err(error @ Error::Unfiltered { .. }) => {
+            assert!(error.to_string().contains("has no seccomp filter"), "{error}");
+            assert!(error.help().unwrap().contains("allow_unfiltered_vmm"));
         }
         other => panic!("{other:?}"),
     }
+    assert!(!lab.jail().exists(), "nothing of it is left");
+    lab.destroy().await;
+}
+
+#[tokio::test]
+async fn a_vmm_without_a_filter_runs_where_the_configuration_allows_it() {
+    let mut lab = Lab::new("agent");
+    lab.take_filter_away();
+    lab.allow_unfiltered();
+    lab.start().await;
+    lab.ready().await;
     lab.destroy().await;
 }
 

@@ -6,7 +6,7 @@ use super::leavings::{Leavings, group};
 use super::talk::Talk;
 use flint::net::{self, Attached, HostNet, Net};
 use flint::sys::netns;
-use flint::vmm::firecracker::{Action, Firecracker, Jailer, Options};
+use flint::vmm::firecracker::{Action, Filter, Firecracker, Jailer, Options};
 use flint::vmm::jail::{self, Jail, Jails};
 use flint::vmm::{Boot, Channel, Console, Drive, Vmm};
 use flint_core::event::GuestEnd;
@@ -66,7 +66,9 @@ impl Lab {
         let uplink = netns::unnamed().unwrap();
         let uplink_file = format!("/proc/{}/fd/{}", std::process::id(), uplink.as_raw_fd());
         let mut options = Options::new(program("FLINT_JAILER", "jailer"), engine());
-        options.seccomp_filter = env::var_os("FLINT_SECCOMP_FILTER").map(PathBuf::from);
+        if let Some(file) = env::var_os("FLINT_SECCOMP_FILTER") {
+            options.filter = Filter::File(file.into());
+        }
         options.boot_args = Some(format!("flint={mode}"));
         let jails = jail::Options {
             dir: dir.path().join("jail"),
@@ -98,6 +100,18 @@ impl Lab {
 
     /// What the next daemon on this host has in hand: nothing but the same options.
     pub(crate) fn daemon_restarts(&mut self) {
+        self.vmm = self.new_vmm();
+    }
+
+    /// The next microVMs get no seccomp filter, on any thread.
+    pub(crate) fn take_filter_away(&mut self) {
+        self.options.filter = Filter::Off;
+        self.vmm = self.new_vmm();
+    }
+
+    /// A host whose configuration takes a VMM without a filter.
+    pub(crate) fn allow_unfiltered(&mut self) {
+        self.jails.allow_unfiltered = true;
         self.vmm = self.new_vmm();
     }
 

@@ -1,7 +1,7 @@
 //! The jailer's command line, and whether its programs can be used at all.
 
-use super::{FILTER, Options};
-use crate::sys::spawn;
+use super::{FILTER, Filter, Options};
+use crate::sys::{spawn, tree};
 use crate::vmm::jail::Jail;
 use crate::vmm::{Error, Nic};
 use flint_core::id::VmId;
@@ -44,9 +44,12 @@ impl Jailer<'_> {
         }
         give("--resource-limit", "no-file=2048".into());
         // The rest is Firecracker's own; the jailer adds the id.
-        if self.options.seccomp_filter.is_some() {
-            args.extend(["--", "--seccomp-filter", FILTER].map(OsString::from));
-        }
+        let own: &[&str] = match self.options.filter {
+            Filter::BuiltIn => &[],
+            Filter::File(_) => &["--", "--seccomp-filter", FILTER],
+            Filter::Off => &["--", "--no-seccomp"],
+        };
+        args.extend(own.iter().map(OsString::from));
         args
     }
 
@@ -66,11 +69,29 @@ impl Jailer<'_> {
             }
             Err(e) => return Err(Error::Program { program, why: e.to_string() }),
         }
+        for program in [&options.firecracker, &options.jailer] {
+            closed(program)?;
+        }
         if firecracker != jailer {
             let why = format!("it is version {firecracker}, the jailer is version {jailer}");
             return Err(Error::Program { program, why });
         }
         Ok(Versions(firecracker))
+    }
+}
+
+/// Root starts both programs: whoever can put others in their place is root.
+fn closed(program: &Path) -> Result<(), Error> {
+    let wrong = |why| Error::Program { program: program.to_owned(), why };
+    match tree::writable_by_others(program) {
+        Ok(None) => Ok(()),
+        Ok(Some(open)) => {
+            let open = open.display();
+            Err(wrong(format!(
+                "others than root can write `{open}`: chown it to root and chmod go-w"
+            )))
+        }
+        Err(e) => Err(wrong(e.to_string())),
     }
 }
 
@@ -95,6 +116,7 @@ async fn version(program: &Path) -> Result<String, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
     use std::path::PathBuf;
 
     #[test]
@@ -112,7 +134,7 @@ mod tests {
         let plain = "--id vm-42 --exec-file /opt/firecracker --uid 130 --gid 107 --chroot-base-dir /j \
             --netns /run/netns/flint-7 --resource-limit no-file=2048";
         assert_eq!(line(&options), plain);
-        options.seccomp_filter = Some("/opt/filter".into());
+        options.filter = Filter::File("/opt/filter".into());
         assert_eq!(line(&options), format!("{plain} -- --seccomp-filter seccomp.bpf"));
     }
 
@@ -124,6 +146,11 @@ mod tests {
         let error = Jailer::check(&missing).await.unwrap_err();
         assert!(error.to_string().contains("there is no such file"), "{error}");
         assert!(error.help().unwrap().contains("--vmm qemu"));
+        std::fs::copy("/bin/true", &fake).unwrap();
+        assert!(closed(&fake).is_ok());
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+        let error = closed(&fake).unwrap_err().to_string();
+        assert!(error.contains("others than root can write"), "{error}");
         let dynamic = Options::new("/usr/bin/env".into(), "/usr/bin/env".into());
         let error = Jailer::check(&dynamic).await.unwrap_err();
         assert!(error.to_string().contains("/usr/bin/env"), "{error}");
