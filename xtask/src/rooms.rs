@@ -85,6 +85,7 @@ pub(crate) struct Fence {
 /// Crates that stand behind one room. Tests are free.
 pub(crate) const FENCES: &[Fence] = &[
     Fence { path: &["libc"], only: &["flint/sys", "agent"] },
+    Fence { path: &["seccompiler"], only: &["flint/sys"] },
     Fence { path: &["rusqlite"], only: &["flint/store"] },
     Fence { path: &["rtnetlink"], only: &["flint/net"] },
     Fence { path: &["netlink_packet_route"], only: &["flint/net"] },

@@ -4,18 +4,22 @@
     reason = "system calls that have no safe wrapper; each says why it is sound"
 )]
 
+pub mod again;
 pub mod bounded;
 pub mod cgroup;
 pub mod clock;
+pub mod confine;
 pub mod fs;
 pub mod host_facts;
 #[cfg(feature = "kill-points")]
 pub mod kill_point;
 pub mod kvm;
 pub mod netns;
+pub mod packets;
 pub mod process;
 pub mod readings;
 pub mod scope;
+pub mod seccomp;
 pub mod socket;
 pub mod spawn;
 pub mod tap;
