@@ -9,8 +9,8 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
     (
         "assemble",
         &[
-            "api", "config", "daemon", "error", "forge", "host", "images", "net", "store", "sys",
-            "vmm",
+            "api", "config", "daemon", "error", "forge", "front", "host", "images", "net", "store",
+            "sys", "vmm",
         ],
     ),
     // The daemon names the seams of `host`'s three rooms, to be generic over them, and nothing else of them.
@@ -20,6 +20,9 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
             "api",
             "error",
             "forge",
+            // The words of the half that faces the network, never its server.
+            "front::desk",
+            "front::words",
             "host",
             "steps",
             "store",
@@ -38,6 +41,11 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
     ("net", &["sys", "vmm::Nic"]),
     ("images", &["sys"]),
     ("forge", &[]),
+    // The half that faces the network. Of `forge` it has the reader of payloads and whose jobs are served.
+    (
+        "front",
+        &["error", "sys", "forge::Scope", "forge::WebhookAuth", "forge::payload", "forge::text"],
+    ),
     // `error`: what it cannot do besides a commit is only logged.
     ("store", &["error"]),
     // It knows the words of the store's log, and opens none: an exported file is all it reads.
@@ -85,6 +93,23 @@ pub(crate) struct Fence {
 /// Crates that stand behind one room. Tests are free.
 pub(crate) const FENCES: &[Fence] = &[
     Fence { path: &["libc"], only: &["flint/sys", "agent"] },
+    // HTTP is served in the front's own process, and to root on the API's UNIX socket; nowhere else.
+    Fence { path: &["hyper", "server"], only: &["flint/front/server", "sim"] },
+    Fence {
+        path: &["axum"],
+        only: &[
+            "flint/front/server",
+            "flint/front/webhook",
+            "flint/front/bodies",
+            "flint/front/pages",
+            "flint/daemon/api",
+            "flint/daemon/logs",
+            "flint/assemble/faces",
+            "sim",
+        ],
+    },
+    Fence { path: &["tokio_rustls"], only: &["flint/front/server"] },
+    Fence { path: &["rustls", "ServerConfig"], only: &["flint/front/tls"] },
     Fence { path: &["seccompiler"], only: &["flint/sys"] },
     Fence { path: &["rusqlite"], only: &["flint/store"] },
     Fence { path: &["rtnetlink"], only: &["flint/net"] },

@@ -8,6 +8,7 @@ pub mod config;
 pub mod daemon;
 pub mod error;
 pub mod forge;
+pub mod front;
 pub mod host;
 pub mod images;
 pub mod net;

@@ -1,10 +1,11 @@
 //! The forge room against bad deliveries and against a GitHub that answers everything it may.
 
-use flint::forge::webhook::{BODY_CAP, Committed, Counters, Delivery, Door, Unavailable};
 use flint::forge::{
     Error, Forge as _, GitHub, Options, Removal, Request, Scope, Told, WebhookAuth, app_auth,
-    server, webhook,
 };
+use flint::front::tls::Tls;
+use flint::front::webhook::{self, BODY_CAP, Committed, Counters, Delivery, Door, Unavailable};
+use flint::front::{keeper, server, words};
 use flint_core::ask::Question;
 use flint_core::event::{ForgeEvent, RegisterFailure};
 use flint_core::id::{ProfileId, RunnerName, VmId};
@@ -14,7 +15,6 @@ use flint_wire::Secret;
 use ring::hmac;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use tokio::net::TcpListener;
@@ -83,19 +83,14 @@ struct Differs {
 
 async fn hook(auth: WebhookAuth) -> (Hook, mpsc::Receiver<Delivery>) {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let listener = server::bind(SocketAddr::from(([127, 0, 0, 1], 0)))
-        .await
-        .expect("loopback has a free port");
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("loopback has a free port");
     let url = format!("http://{}/webhook", listener.local_addr().expect("it is bound"));
     let (door, facts) = Door::new(4);
     let counters = Arc::new(Counters::default());
-    let routes = webhook::router(&options("http://unused", auth), door, Arc::clone(&counters));
-    let serving = tokio::spawn(server::serve(
-        listener,
-        routes,
-        server::Limits::WEBHOOK,
-        std::future::pending(),
-    ));
+    let hook = words::Hook { auth, scope: options("http://unused", WebhookAuth::Insecure).scope };
+    let routes = webhook::router(&hook, door, Arc::clone(&counters));
+    let limits = (server::Limits::WEBHOOK, Tls::default());
+    let serving = tokio::spawn(server::serve(listener, routes, limits, std::future::pending()));
     let http = reqwest::Client::builder().no_proxy().build().expect("the client is plain");
     (Hook { url, http, counters, serving }, facts)
 }
@@ -296,7 +291,7 @@ async fn a_form_is_as_good_as_json() {
 async fn a_port_in_use_names_itself_and_the_way_out() {
     let taken = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
     let address = taken.local_addr().expect("it is bound");
-    let error = server::bind(address).await.expect_err("it is taken");
+    let error = keeper::bind(address).expect_err("it is taken");
     assert_eq!(error.to_string(), format!("cannot listen on `{address}`"));
     assert!(error.help().is_some_and(|help| {
         help.contains(&format!("another program has port {}", address.port()))

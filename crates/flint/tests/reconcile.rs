@@ -1,9 +1,12 @@
 //! What GitHub is asked because webhooks get lost, over loopback against a GitHub with every vice.
 
-use flint::forge::webhook::{Committed, Counters, Delivery, Door};
 use flint::forge::{
-    Answer, Error, Forge as _, GitHub, Options, Scope, Told, WebhookAuth, app_auth, server, webhook,
+    Answer, Error, Forge as _, GitHub, Options, Scope, Told, WebhookAuth, app_auth,
 };
+use flint::front::server;
+use flint::front::tls::Tls;
+use flint::front::webhook::{self, Committed, Counters, Delivery, Door};
+use flint::front::words::Hook;
 use flint_core::ask::{AskFailure, Budget, Found, Question};
 use flint_core::event::ForgeEvent;
 use flint_core::id::JobKey;
@@ -156,10 +159,11 @@ async fn a_delivery_that_was_redelivered_meanwhile_is_not_told() {
     let target = Webhook { url, secret: "s3cret".to_owned() };
     let (fake, forge) = start(|config| config.webhook = Some(target)).await;
     let (door, mut facts): (Door, mpsc::Receiver<Delivery>) = Door::new(4);
-    let routes =
-        webhook::router(&options("http://unused"), door, std::sync::Arc::new(Counters::default()));
-    let serving =
-        tokio::spawn(server::serve(hook, routes, server::Limits::WEBHOOK, std::future::pending()));
+    let Options { webhook: auth, scope, .. } = options("http://unused");
+    let proofs = Hook { auth, scope };
+    let routes = webhook::router(&proofs, door, std::sync::Arc::new(Counters::default()));
+    let limits = (server::Limits::WEBHOOK, Tls::default());
+    let serving = tokio::spawn(server::serve(hook, routes, limits, std::future::pending()));
     fake.hook_fault(HookFault::Fail, 2);
     let (first, second) = (queue(&fake), queue(&fake));
     fake.until(|fake| fake.delivered() == 2).await;

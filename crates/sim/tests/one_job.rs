@@ -2,10 +2,11 @@
 //!
 //! It stands here and not beside `flint`'s tests because only this package knows where its runner binary is.
 
-use flint::forge::webhook::{Committed, Counters, Delivery, Door};
-use flint::forge::{
-    Forge as _, GitHub, Options, Registered, Removal, Request, Scope, WebhookAuth, server, webhook,
-};
+use flint::forge::{Forge as _, GitHub, Options, Registered, Removal, Request, Scope, WebhookAuth};
+use flint::front::server;
+use flint::front::tls::Tls;
+use flint::front::webhook::{self, Committed, Counters, Delivery, Door};
+use flint::front::words::Hook;
 use flint_core::ask::Question;
 use flint_core::event::ForgeEvent;
 use flint_core::id::{ProfileId, RunnerName, VmId};
@@ -71,9 +72,10 @@ async fn room() -> Room {
         runner_group_id: 1,
     };
     let (door, facts) = Door::new(16);
-    let routes = webhook::router(&options, door, Arc::new(Counters::default()));
-    let serving =
-        tokio::spawn(server::serve(hook, routes, server::Limits::WEBHOOK, std::future::pending()));
+    let proofs = Hook { auth: options.webhook.clone(), scope: options.scope.clone() };
+    let routes = webhook::router(&proofs, door, Arc::new(Counters::default()));
+    let limits = (server::Limits::WEBHOOK, Tls::default());
+    let serving = tokio::spawn(server::serve(hook, routes, limits, std::future::pending()));
     let forge = GitHub::new(&options, "k3x9q2").expect("the options are good");
     let root = tempfile::tempdir().expect("there is a temporary folder");
     Room { github, forge, facts, root, serving }

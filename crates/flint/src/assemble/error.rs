@@ -19,6 +19,12 @@ pub enum Error {
         /// Why not.
         source: crate::forge::Error,
     },
+    /// The half that faces the network.
+    #[error("cannot take webhooks")]
+    Front {
+        /// Why not.
+        source: crate::front::Error,
+    },
     /// The network.
     #[error("cannot prepare the network of microVMs")]
     Net {
@@ -96,6 +102,7 @@ impl Error {
         match self {
             Error::Store { source } => source.help(),
             Error::Forge { source } => source.help(),
+            Error::Front { source } => source.help(),
             Error::Net { source } => source.help().map(str::to_owned),
             Error::Images { source, .. } => source.help(),
             Error::Vmm { source } => source.help(),

@@ -1,25 +1,11 @@
-//! What the daemon shows outside: the webhook's port, the API socket, systemd.
+//! What the daemon shows on its own host: the API socket, systemd.
 
 use super::Error;
 use crate::api::SOCKET;
 use crate::daemon::api::{self, Api};
-use crate::daemon::door::{Door, Window};
-use crate::daemon::front;
 use crate::error::chain;
-use crate::forge;
 use std::path::{Path, PathBuf};
-use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::watch;
-
-pub(super) async fn face(
-    listener: TcpListener,
-    github: forge::Options,
-    ends: (Door, Window),
-    mut stopped: watch::Receiver<bool>,
-) {
-    let stop = async move { drop(stopped.wait_for(|stopped| *stopped).await) };
-    front::serve(listener, &github, ends, stop).await;
-}
+use tokio::net::UnixListener;
 
 pub(super) async fn answer(socket: UnixListener, api: Api) {
     if let Err(error) = axum::serve(socket, api::router(api)).await {

@@ -6,6 +6,7 @@ mod by_hand;
 mod engine;
 pub mod error;
 mod faces;
+mod front;
 mod github;
 mod host;
 mod options;
@@ -15,3 +16,5 @@ pub use by_hand::{ByHand, run};
 pub use error::Error;
 pub use github::{ask_github, github_key};
 pub use serve::serve;
+
+pub use crate::front::half::main as half;

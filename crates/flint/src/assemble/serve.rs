@@ -1,16 +1,16 @@
 //! Puts the daemon together: store, forge, host, controller, and what faces the outside. Then waits for the end.
 
 use super::engine::{Engine, adopt};
-use super::faces::{answer, api_socket, face, notify};
+use super::faces::{answer, api_socket, notify};
 use super::host::{Assembled, assemble, directory};
-use super::{Error, options};
+use super::{Error, front, options};
 use crate::config::Config;
 use crate::daemon::api::{Api, Logs};
 use crate::daemon::clock::{Clock, SystemClock};
 use crate::daemon::controller::Controller;
 use crate::daemon::door::Door;
 use crate::daemon::stop::{Signals, drain};
-use crate::forge::{GitHub, server};
+use crate::forge::GitHub;
 use crate::store::Sqlite;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -33,9 +33,9 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let (controller, ends) = controller.map_err(|source| Error::Store { source })?;
     let world = Arc::clone(&ends.window.borrow().world);
     let forge = GitHub::new(&github, &world.instance).map_err(|source| Error::Forge { source })?;
-    let listener = server::bind(config.server.listen).await;
-    let listener = listener.map_err(|source| Error::Forge { source })?;
+    let listener = front::listen(&config)?;
     let Assembled { host, told, jails, vmm } = assemble(&config).await?;
+    let keeper = front::start(&config, &github, listener).await?;
     let (socket, path) = api_socket(&config.host.run_dir)?;
     let logs = Arc::clone(&host) as Arc<dyn Logs>;
     let window = ends.window.clone();
@@ -50,7 +50,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let engine =
         Engine { host, forge: Arc::new(forge), clock: Arc::clone(&clock), door: door.clone() };
     engine.start(&mut tasks, ends, told, &config);
-    tasks.spawn(face(listener, github, (door.clone(), window.clone()), stopped));
+    let mut facing = tokio::spawn(front::face(keeper, (door.clone(), window.clone()), stopped));
     tasks.spawn(answer(socket, api));
     notify(sd_notify::NotifyState::Ready);
     tracing::info!(listen = %config.server.listen, "serving");
@@ -58,10 +58,13 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     tokio::select! {
         () = signals.next() => {}
         _ = tasks.join_next() => return Err(Error::Broken),
+        _ = &mut facing => return Err(Error::Broken),
     }
     notify(sd_notify::NotifyState::Stopping);
     drain(signals.next(), &door, &window, clock.as_ref(), config.host.drain_timeout).await;
     stop.send_replace(true);
+    // Requests under way get their answers; the controller is still there for them.
+    drop(facing.await);
     jails.leave();
     // Gone already is fine: the next start removes a stale one too.
     drop(std::fs::remove_file(path));

@@ -137,6 +137,13 @@ pub(super) enum Command {
         #[command(flatten)]
         flags: Flags,
     },
+    /// The half of the daemon that faces the network; the daemon starts it by itself
+    #[command(hide = true)]
+    Front {
+        /// As whom it goes on
+        #[arg(long)]
+        uid: u32,
+    },
     /// The version of this program and of its protocol with guests
     Version,
 }

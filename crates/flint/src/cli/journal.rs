@@ -21,3 +21,11 @@ pub(super) fn start(least: &str) {
         _ => lines.with_ansi(stderr().is_terminal()).try_init(),
     });
 }
+
+/// For the half whose lines another process takes down: neither time nor colour.
+pub(super) fn start_plain() {
+    let lines =
+        tracing_subscriber::fmt().with_writer(stderr).with_env_filter(EnvFilter::new("warn"));
+    // As above.
+    drop(lines.without_time().with_ansi(false).with_target(false).try_init());
+}

@@ -79,6 +79,7 @@ fn carry_out(cli: Cli) -> Result<Exit, Problem> {
         Command::Replay { events, from, to, at } => {
             replay::run(out, &events, replay::Part { from, to, at })
         }
+        Command::Front { uid } => front(uid),
         Command::Version => version(out),
         Command::Ps
         | Command::Jobs { .. }
@@ -115,6 +116,16 @@ fn serve(config: Option<PathBuf>, flags: Flags) -> Result<Exit, Problem> {
     let config = load(&gather(flags, config)?, Purpose::Serve)?;
     let ended = block_on(assemble::serve(config))?;
     ended.map(|()| Exit::Ok).map_err(from_daemon)
+}
+
+/// Says what goes wrong to the daemon, which logs it.
+fn front(uid: u32) -> Result<Exit, Problem> {
+    journal::start_plain();
+    let ended = assemble::half(uid);
+    ended.map(|()| Exit::Ok).map_err(|error| {
+        let help = error.help();
+        Problem::new(Exit::Failed, error).help(help)
+    })
 }
 
 fn from_daemon(error: assemble::Error) -> Problem {

@@ -4,9 +4,7 @@ use super::error::Error;
 use super::reader::{Reader, Section};
 use super::report::{Origin, Problem, Report, Severity};
 use super::source::Sources;
-use super::{
-    Config, Machine, Purpose, ServerOptions, defaults, github, host, limits, profiles, values,
-};
+use super::{Config, Machine, Purpose, github, host, limits, profiles, server};
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -62,18 +60,12 @@ fn read<'a>(
     let [github, server, host, limits] =
         ["github", "server", "host", "limits"].map(|name| section(reader, root, name));
     let github = github::read(reader, github, purpose);
-    let server = read_server(reader, server);
     let host = host::read(reader, host, machine);
+    let server = server::read(reader, server, &host);
     let limits = limits::read(reader, limits);
     let profiles = profiles::read(reader, root, &host);
     let complete = purpose == Purpose::Local || github.is_some();
     complete.then_some(Config { github, server, host, limits, profiles })
-}
-
-fn read_server<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> ServerOptions {
-    let default = || values::listen(defaults::LISTEN).expect("the default address is one");
-    let listen = reader.text(section, "listen", values::listen);
-    ServerOptions { listen: listen.map_or_else(default, |found| found.value) }
 }
 
 /// A table of the root, its unknown keys already named.

@@ -17,6 +17,9 @@ pub const RUNNER_GROUP: u64 = 1;
 /// The original Flint's port, on all addresses, as there.
 pub const LISTEN: &str = "0.0.0.0:9198";
 
+/// `nobody`: owns no file, and is no user of the host. Its processes cannot look into each other.
+pub const SERVER_UID: u32 = 65_534;
+
 /// By the file system hierarchy standard.
 pub const STATE_DIR: &str = "/var/lib/flint";
 

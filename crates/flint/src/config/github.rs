@@ -190,7 +190,7 @@ fn read_secret(reader: &mut Reader<'_>, what: &str, file: &Found<PathBuf>) -> Op
     }
 }
 
-fn warn_if_readable(reader: &mut Reader<'_>, file: &Found<PathBuf>) {
+pub(super) fn warn_if_readable(reader: &mut Reader<'_>, file: &Found<PathBuf>) {
     if readable_by_others(&file.value) {
         let message = format!("every user of this host can read `{}`", file.value.display());
         let help = format!("chmod 600 {}", file.value.display());

@@ -15,6 +15,7 @@ mod limits;
 mod profiles;
 mod reader;
 pub mod report;
+mod server;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -89,6 +90,21 @@ pub enum Scope {
 pub struct ServerOptions {
     /// Where it listens.
     pub listen: SocketAddr,
+    /// For TLS; `None` is plain.
+    pub tls: Option<TlsOptions>,
+    /// The user and group of the process that faces the network.
+    pub uid: u32,
+    /// Whether that process must have all of its confinement.
+    pub confine: bool,
+}
+
+/// Files for TLS, PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsOptions {
+    /// The certificate, then its chain.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
 }
 
 /// The machine that runs microVMs.

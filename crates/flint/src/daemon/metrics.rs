@@ -15,7 +15,12 @@ type Gauges = Family<Vec<(String, String)>, Gauge>;
 
 /// Counts that grow while the daemon runs, told by the rooms that count them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts(pub Vec<Count>);
+pub struct Counts {
+    /// Webhook requests.
+    pub deliveries: Vec<Count>,
+    /// How often the half that faces the network had to be started anew.
+    pub front_restarts: u64,
+}
 
 /// One counter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +35,7 @@ pub struct Count {
 ///
 /// # Errors
 /// [`fmt::Error`] when the encoder fails, which it does not on a `String`.
-pub fn render(view: &View, webhooks: &Counts) -> Result<String, fmt::Error> {
+pub fn render(view: &View, counts: &Counts) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("flint");
     microvms(&mut registry, view);
     jobs(&mut registry, view);
@@ -38,9 +43,15 @@ pub fn render(view: &View, webhooks: &Counts) -> Result<String, fmt::Error> {
     host(&mut registry, view);
     github(&mut registry, view);
     let deliveries = gauges(&mut registry, "webhook_deliveries", "Webhook requests by outcome");
-    for count in &webhooks.0 {
+    for count in &counts.deliveries {
         set(&deliveries, &[("outcome", count.outcome)], count.times);
     }
+    let restarts = gauges(
+        &mut registry,
+        "front_restarts",
+        "How often the process that faces the network had to be started anew",
+    );
+    set(&restarts, &[], counts.front_restarts);
     let ok = gauges(&mut registry, "store_ok", "1 when the last commit reached the disk");
     set(&ok, &[], u64::from(view.stored));
     let wrong = gauges(&mut registry, "audit_notes", "What the audit finds wrong; always 0");

@@ -4,7 +4,6 @@ use flint_core::ask::AskFailure;
 use flint_core::event::RegisterFailure;
 use flint_core::units::Timestamp;
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Something that was asked of GitHub, or prepared for it, and did not happen.
@@ -41,14 +40,6 @@ pub enum Error {
     Client {
         /// Why not.
         source: reqwest::Error,
-    },
-    /// The web server's address could not be taken.
-    #[error("cannot listen on `{address}`")]
-    Listen {
-        /// Which.
-        address: SocketAddr,
-        /// Why not.
-        source: io::Error,
     },
     /// 401: GitHub does not accept who we say we are.
     #[error("cannot {call}: GitHub answered 401: {said}")]
@@ -158,7 +149,6 @@ impl Error {
             | Error::NotAKey { .. }
             | Error::BadUrl { .. }
             | Error::Client { .. }
-            | Error::Listen { .. }
             | Error::Invalid { .. }
             | Error::Unexpected { .. } => RegisterFailure::Refused,
         }
@@ -182,7 +172,6 @@ impl Error {
             Error::NotAKey { .. } => "github-key-invalid",
             Error::BadUrl { .. } => "github-url-invalid",
             Error::Client { .. } => "github-client",
-            Error::Listen { .. } => "listen",
             Error::Unauthorized { .. } => "github-unauthorized",
             Error::Forbidden { .. } => "github-forbidden",
             Error::NotFound { .. } => "github-not-found",
@@ -210,7 +199,6 @@ impl Error {
             Error::BadUrl { .. } => {
                 "github.com is `https://api.github.com`, a GitHub Enterprise Server is `https://HOST/api/v3`".to_owned()
             }
-            Error::Listen { address, source } => return listen_help(*address, source),
             Error::Unauthorized { skew: Some(skew), .. } if skew.abs() > 30 => {
                 format!("this host's clock differs from GitHub's by {skew} s: set it, or turn NTP on")
             }
@@ -238,21 +226,5 @@ impl Error {
             | Error::Garbage { .. } => return None,
         };
         Some(help)
-    }
-}
-
-fn listen_help(address: SocketAddr, source: &io::Error) -> Option<String> {
-    let port = address.port();
-    match source.kind() {
-        io::ErrorKind::AddrInUse => Some(format!(
-            "another program has port {port} (`ss -ltnp 'sport = :{port}'` names it): end it, or choose another port"
-        )),
-        io::ErrorKind::PermissionDenied => {
-            Some(format!("port {port} needs root or CAP_NET_BIND_SERVICE"))
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            Some(format!("no interface of this host has the address {}", address.ip()))
-        }
-        _ => None,
     }
 }

@@ -1,20 +1,17 @@
 //! GitHub as Flint sees it. It reports; it never decides, and never reads the world.
 //!
-//! In: [`webhook`] turns signed deliveries into facts. Out: [`GitHub`] registers and removes runners, and asks what
-//! happened, because webhooks get lost.
-//! [`server`] carries the webhook and whatever routes the daemon adds.
+//! [`GitHub`] registers and removes runners, and asks what happened, because webhooks get lost. Webhooks themselves
+//! come in through room `front`, which reads them with [`payload`].
 
 pub mod app_auth;
 pub mod error;
 mod etags;
 mod github;
 mod limits;
-mod payload;
+pub(crate) mod payload;
 mod rest;
-pub mod server;
-mod text;
+pub(crate) mod text;
 mod token;
-pub mod webhook;
 
 pub use error::Error;
 pub use github::GitHub;
@@ -24,6 +21,7 @@ use flint_core::event::ForgeEvent;
 use flint_core::id::{ProfileId, RunnerId, RunnerName, VmId};
 use flint_core::units::Timestamp;
 use flint_wire::Secret;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -95,7 +93,7 @@ pub struct Options {
 }
 
 /// Where runners are registered, and whose jobs are listened to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scope {
     /// All repositories of an organization that its runner group admits.
     Organization(String),
@@ -109,7 +107,7 @@ pub enum Scope {
 }
 
 /// How a webhook delivery proves that GitHub sent it.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub enum WebhookAuth {
     /// By an HMAC with this secret, or with the second one while secrets are being changed.
     Secrets {

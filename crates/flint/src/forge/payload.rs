@@ -11,11 +11,11 @@ use flint_core::job::{Conclusion, JobRequest};
 use serde_json::Value;
 
 /// GitHub gives a runner at most 100 labels, so a job that asks for more fits none.
-const MOST_LABELS: usize = 100;
+pub(crate) const MOST_LABELS: usize = 100;
 
 /// What a body says.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Told {
+pub(crate) enum Told {
     /// A fact, and the repository (`owner/name`) it is about.
     Fact(ForgeEvent),
     /// Nothing that Flint acts on: the action, or the job's status.
@@ -24,7 +24,7 @@ pub(super) enum Told {
 
 /// How a job stands that GitHub was asked about.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Listed {
+pub(crate) enum Listed {
     /// Queued, taken or completed: a fact.
     Fact(ForgeEvent),
     /// It waits for an approval or another job, or has a status of the future: no runner can get it yet.
@@ -33,7 +33,7 @@ pub(super) enum Listed {
 
 /// A body that cannot be read.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Malformed {
+pub(crate) enum Malformed {
     #[error("the body is not JSON (line {line}, column {column})")]
     NotJson { line: usize, column: usize },
     #[error("`{field}` should be {wanted}, not {found}")]
@@ -45,19 +45,19 @@ pub(super) enum Malformed {
 }
 
 /// Reads any JSON body.
-pub(super) fn json(body: &[u8]) -> Result<Value, Malformed> {
+pub(crate) fn json(body: &[u8]) -> Result<Value, Malformed> {
     serde_json::from_slice(body)
         .map_err(|e| Malformed::NotJson { line: e.line(), column: e.column() })
 }
 
 /// Whether a `ping` tells that jobs will be told. `None`: it does not say.
-pub(super) fn ping_has_jobs(body: &Value) -> Option<bool> {
+pub(crate) fn ping_has_jobs(body: &Value) -> Option<bool> {
     let events = body.get("hook")?.get("events")?.as_array()?;
     Some(events.iter().any(|event| event == "workflow_job" || event == "*"))
 }
 
 /// Reads the body of a `workflow_job`.
-pub(super) fn workflow_job(body: &Value) -> Result<Told, Malformed> {
+pub(crate) fn workflow_job(body: &Value) -> Result<Told, Malformed> {
     let top = Fields { of: body, path: "" };
     let action = top.text("action")?.ok_or_else(|| top.missing("action"))?;
     if !matches!(action, "queued" | "in_progress" | "completed") {
@@ -80,17 +80,17 @@ pub(super) fn workflow_job(body: &Value) -> Result<Told, Malformed> {
 }
 
 /// The installation that a delivery's body is about, if it says so.
-pub(super) fn installation(body: &Value) -> Option<u64> {
+pub(crate) fn installation(body: &Value) -> Option<u64> {
     body.get("installation")?.get("id")?.as_u64()
 }
 
 /// Which job an entry of a list is about. `attempt`: of the run that was asked for.
-pub(super) fn listed_key(job: &Value, attempt: u32) -> Result<JobKey, Malformed> {
+pub(crate) fn listed_key(job: &Value, attempt: u32) -> Result<JobKey, Malformed> {
     Fields { of: job, path: "job." }.key(attempt)
 }
 
 /// Reads a job as GitHub answers it to a question.
-pub(super) fn listed_job(job: &Value, key: JobKey, repository: &str) -> Result<Listed, Malformed> {
+pub(crate) fn listed_job(job: &Value, key: JobKey, repository: &str) -> Result<Listed, Malformed> {
     let job = Fields { of: job, path: "job." };
     let status = job.text("status")?.ok_or_else(|| job.missing("status"))?;
     if !matches!(status, "queued" | "in_progress" | "completed") {
@@ -216,7 +216,7 @@ fn kind(value: &Value) -> &'static str {
 }
 
 /// The repository a fact about a job is about.
-pub(super) fn repository(event: &ForgeEvent) -> Option<&str> {
+pub(crate) fn repository(event: &ForgeEvent) -> Option<&str> {
     match event {
         ForgeEvent::JobQueued { request, .. }
         | ForgeEvent::JobStarted { request, .. }

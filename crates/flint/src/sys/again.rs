@@ -1,6 +1,7 @@
 //! Starts this very program once more as a child that is given three descriptors and no environment.
 
 use crate::sys::process::Process;
+use rustix::fs::{Mode, OFlags};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -37,6 +38,19 @@ pub fn start(
     command.stdout(Stdio::from(given.output)).stderr(Stdio::from(given.errors));
     // The child is forgotten, not waited for: the pidfd reaps it.
     Process::child(command.spawn()?.id())
+}
+
+/// In the child: its input and output, which are `/dev/null` from now on. Nothing that prints can meet them by mistake.
+///
+/// # Errors
+/// When they are not open.
+pub fn given() -> io::Result<(OwnedFd, OwnedFd)> {
+    let input = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
+    let output = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?;
+    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    Ok((input, output))
 }
 
 #[cfg(test)]

@@ -45,33 +45,41 @@ pub fn limit(limits: Limits) -> io::Result<()> {
     Ok(())
 }
 
+/// A process whose mounts are its own: nobody else's root can be taken by mistake.
+#[derive(Debug)]
+pub struct Apart(());
+
 /// Leaves the mounts, the network, the IPC objects and the host name of everybody else. The new network is empty.
 ///
 /// # Errors
 /// EPERM without CAP_SYS_ADMIN.
-pub fn leave_namespaces() -> io::Result<()> {
+pub fn leave_namespaces() -> io::Result<Apart> {
     let all =
         UnshareFlags::NEWNS | UnshareFlags::NEWNET | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
     // SAFETY: one thread; neither its files nor its memory are split off.
-    Ok(unsafe { unshare_unsafe(all) }?)
+    unsafe { unshare_unsafe(all) }?;
+    Ok(Apart(()))
 }
 
-/// Makes an empty, read-only file system the only one. Needs mounts of our own.
-///
-/// # Errors
-/// EPERM without CAP_SYS_ADMIN.
-pub fn empty_root() -> io::Result<()> {
-    let all = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-    rustix::mount::mount_change("/", all)?;
-    // Any directory will do: it is covered for this process alone.
-    let place = std::env::current_dir()?;
-    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RDONLY;
-    rustix::mount::mount("empty", &place, "tmpfs", flags, c"size=4k,nr_inodes=2,mode=0555")?;
-    std::env::set_current_dir(&place)?;
-    // The old root lies over the new one at the same place, and goes.
-    rustix::process::pivot_root(".", ".")?;
-    rustix::mount::unmount(".", UnmountFlags::DETACH)?;
-    std::env::set_current_dir("/")
+impl Apart {
+    /// Makes an empty, read-only file system the only one.
+    ///
+    /// # Errors
+    /// EPERM without CAP_SYS_ADMIN.
+    pub fn empty_root(self) -> io::Result<()> {
+        let all = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+        rustix::mount::mount_change("/", all)?;
+        // Any directory will do: it is covered for this process alone.
+        let place = std::env::current_dir()?;
+        let flags =
+            MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RDONLY;
+        rustix::mount::mount("empty", &place, "tmpfs", flags, c"size=4k,nr_inodes=2,mode=0555")?;
+        std::env::set_current_dir(&place)?;
+        // The old root lies over the new one at the same place, and goes.
+        rustix::process::pivot_root(".", ".")?;
+        rustix::mount::unmount(".", UnmountFlags::DETACH)?;
+        std::env::set_current_dir("/")
+    }
 }
 
 /// Becomes a user without groups and without a single capability, now and after any exec.

@@ -5,13 +5,16 @@ use flint::api::{Jobs, SOCKET, Status, Vms, WhyAnswer};
 use flint::cli::client::Client;
 use flint::daemon::api::{Api, router};
 use flint::daemon::clock::Clock;
-use flint::daemon::front;
-use flint::forge::{Options, Scope, WebhookAuth, server};
-use flint_wire::Secret;
+use flint::daemon::front::FrontDesk;
+use flint::forge::{Scope, WebhookAuth};
+use flint::front::desk::{Clerk, Seen};
+use flint::front::server::Limits;
+use flint::front::words::{Down, Hello, Hook, Up};
+use flint::front::{Link, half, link};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 
 /// Opens the daemon's API on a socket of the test's own.
 fn api(bench: &Bench, daemon: &mut Daemon) -> Client {
@@ -30,22 +33,31 @@ fn api(bench: &Bench, daemon: &mut Daemon) -> Client {
     Client::new(path)
 }
 
-/// Opens what faces the network.
+/// Opens what faces the network: both halves, but in this process.
 async fn pages(daemon: &mut Daemon) -> SocketAddr {
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let listener = server::bind(any).await.expect("loopback has a free port");
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("loopback has a free port");
     let address = listener.local_addr().expect("it is bound");
-    let options = Options {
-        api_url: "http://127.0.0.1:1".to_owned(),
-        scope: Scope::Organization("flint-demo".to_owned()),
-        app: "123456".to_owned(),
-        private_key: Secret::new(String::new()),
-        webhook: WebhookAuth::Insecure,
-        runner_group_id: 1,
-    };
-    let ends = (daemon.door.clone(), daemon.window.clone());
+    let (ours, theirs) = link::pair().expect("there are descriptors");
+    let (ours, theirs) = (Link::new(ours).expect("an end"), Link::new(theirs).expect("an end"));
+    let scope = Scope::Organization("flint-demo".to_owned());
+    let hook = Hook { auth: WebhookAuth::Insecure, scope: scope.clone() };
+    ours.say(&Down::Hello(Hello { hook, tls: None })).await.expect("it fits");
     daemon.tasks.spawn(async move {
-        front::serve(listener, &options, ends, std::future::pending()).await;
+        half::serve(theirs, listener, Limits::WEBHOOK).await.expect("the link holds");
+    });
+    assert!(matches!(ours.hear().await, Ok(Some(Up::Serving))));
+    let desk = FrontDesk { door: daemon.door.clone(), window: daemon.window.clone() };
+    let (mut clerk, mut answers) = Clerk::new(desk, scope, Seen::default());
+    daemon.tasks.spawn(async move {
+        loop {
+            tokio::select! {
+                word = ours.hear() => match word.expect("the link holds") {
+                    Some(word) => drop(clerk.hear(word).expect("it is honest")),
+                    None => return,
+                },
+                Some(answer) = answers.recv() => ours.say(&answer).await.expect("it is heard"),
+            }
+        }
     });
     address
 }

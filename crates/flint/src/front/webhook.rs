@@ -3,20 +3,21 @@
 //! No call to GitHub is made inside a request. GitHub never retries by itself and shows every answer but 2xx as a
 //! failure, so 202 is said only after whoever stands behind the [`Door`] said that the fact is committed.
 
-use super::payload::{self, Malformed, Told};
-use super::{Options, Scope, WebhookAuth, text};
-use axum::body::Body;
+use super::bodies::{Bodies, Unread};
+use super::places::Place;
+use super::words::{Counted, Hook};
+use crate::forge::payload::{self, Malformed, Told};
+use crate::forge::{Scope, WebhookAuth, text};
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Router, routing};
 use flint_core::event::ForgeEvent;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use ring::hmac;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 /// Where GitHub delivers.
 pub const PATH: &str = "/webhook";
@@ -84,13 +85,32 @@ pub struct Counters {
     pub unavailable: AtomicU64,
 }
 
+impl Counters {
+    /// All of them, now.
+    #[must_use]
+    pub fn counted(&self) -> Counted {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counted {
+            received: read(&self.received),
+            committed: read(&self.committed),
+            repeated: read(&self.repeated),
+            pings: read(&self.pings),
+            ignored: read(&self.ignored),
+            foreign: read(&self.foreign),
+            unproven: read(&self.unproven),
+            too_large: read(&self.too_large),
+            malformed: read(&self.malformed),
+            unavailable: read(&self.unavailable),
+        }
+    }
+}
+
 struct Intake {
     keys: Option<Vec<hmac::Key>>,
     scope: Scope,
     door: Door,
     counters: Arc<Counters>,
-    // One permit per KiB.
-    room: Semaphore,
+    bodies: Bodies,
 }
 
 type Answer = (StatusCode, String);
@@ -117,14 +137,14 @@ impl Door {
     }
 }
 
-/// The route [`PATH`]. Deliveries about other scopes than the options' are counted and not passed on.
-pub fn router(options: &Options, door: Door, counters: Arc<Counters>) -> Router {
+/// The route [`PATH`]. Deliveries about other scopes than the hook's are counted and not passed on.
+pub fn router(hook: &Hook, door: Door, counters: Arc<Counters>) -> Router {
     let intake = Intake {
-        keys: keys(&options.webhook),
-        scope: options.scope.clone(),
+        keys: keys(&hook.auth),
+        scope: hook.scope.clone(),
         door,
         counters,
-        room: Semaphore::new(BODIES_CAP / 1024),
+        bodies: Bodies::new(BODIES_CAP),
     };
     Router::new().route(PATH, routing::post(receive)).with_state(Arc::new(intake))
 }
@@ -144,16 +164,25 @@ fn keys(auth: &WebhookAuth) -> Option<Vec<hmac::Key>> {
 async fn receive(State(intake): State<Arc<Intake>>, request: Request) -> Answer {
     count(&intake.counters.received);
     let (parts, body) = request.into_parts();
-    let body = match read(&intake, &parts.headers, body).await {
+    let share = intake.bodies.begin();
+    let read = match is_too_large(&parts.headers) {
+        true => Err(Unread::TooLarge),
+        false => share.read(body, BODY_CAP).await,
+    };
+    let body = match read {
         Ok(body) => body,
-        Err(answer) => return answer,
+        Err(unread) => return intake.unread(unread),
     };
     // Before anything in the body is looked at.
     if !intake.is_proven(&parts.headers, &body) {
         count(&intake.counters.unproven);
         return (StatusCode::UNAUTHORIZED, "the signature is wrong or missing".to_owned());
     }
-    match judge(&intake, &parts.headers, &body) {
+    let place = parts.extensions.get::<Arc<Place>>();
+    let _held = place.map(|place| place.hold());
+    let judged = judge(&intake, &parts.headers, &body);
+    drop((body, share));
+    match judged {
         Ok(Judged::Pass { guid, event }) => hand_over(&intake, guid, event).await,
         Ok(Judged::Answer(answer)) => answer,
         Err(malformed) => {
@@ -164,26 +193,9 @@ async fn receive(State(intake): State<Arc<Intake>>, request: Request) -> Answer 
     }
 }
 
-async fn read(intake: &Intake, headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Answer> {
-    let too_large = || {
-        count(&intake.counters.too_large);
-        (StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {BODY_CAP} bytes"))
-    };
+fn is_too_large(headers: &HeaderMap) -> bool {
     let told = header(headers, CONTENT_LENGTH.as_str()).and_then(|v| v.parse::<usize>().ok());
-    let length = told.unwrap_or(BODY_CAP);
-    if length > BODY_CAP {
-        return Err(too_large());
-    }
-    // Bounded by the cap above, so it fits.
-    let permits = u32::try_from(length / 1024 + 1).unwrap_or(u32::MAX);
-    let room = intake.room.acquire_many(permits).await;
-    let collected = Limited::new(body, BODY_CAP).collect().await;
-    drop(room);
-    match collected {
-        Ok(collected) => Ok(collected.to_bytes().into()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        Err(_) => Err((StatusCode::BAD_REQUEST, "the body was cut off".to_owned())),
-    }
+    told.is_some_and(|length| length > BODY_CAP)
 }
 
 enum Judged {
@@ -247,6 +259,21 @@ impl Intake {
             return false;
         };
         keys.iter().any(|key| hmac::verify(key, body, &tag).is_ok())
+    }
+
+    fn unread(&self, unread: Unread) -> Answer {
+        match unread {
+            Unread::Cut => (StatusCode::BAD_REQUEST, "the body was cut off".to_owned()),
+            Unread::TooLarge => {
+                count(&self.counters.too_large);
+                (StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {BODY_CAP} bytes"))
+            }
+            Unread::NoRoom => {
+                count(&self.counters.unavailable);
+                let text = "too many large bodies at one time".to_owned();
+                (StatusCode::SERVICE_UNAVAILABLE, text)
+            }
+        }
     }
 
     fn ignore(&self, what: &str) -> Judged {
