@@ -4,9 +4,12 @@
 #[path = "front/stage.rs"]
 mod stage;
 
+use flint::front::keeper;
 use flint::front::words::Taken;
+use flint::sys::process::{Ended, Process};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use stage::{Delivering, Stage, delivery, head, signal, status};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -79,6 +82,31 @@ async fn requests_under_way_are_answered_when_the_daemon_ends() {
     fact.answer.send(Taken::New).expect("somebody waits");
     assert!(delivering.answer().await.starts_with("HTTP/1.1 202"));
     ending.await.expect("it ends well");
+}
+
+#[tokio::test]
+async fn a_front_whose_daemon_is_gone_ends_and_leaves_the_port() {
+    let stage = Stage::start(|_| {}).await;
+    let (front, address) = (Process::child(stage.pid().cast_unsigned()).unwrap(), stage.address);
+    drop(stage);
+    assert_eq!(front.wait().await, Some(Ended::Code(0)));
+    keeper::bind(address).expect("the next daemon gets it");
+}
+
+#[test]
+fn a_front_that_is_started_by_hand_says_who_starts_it_and_no_help_names_it() {
+    let flint = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_flint"));
+        let output = command.args(args).stdin(Stdio::null()).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), output.stderr)
+    };
+    let (code, _, errors) = flint(&["front", "--uid", "65534"]);
+    let errors = String::from_utf8(errors).unwrap();
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(errors.contains("cannot serve without the daemon"), "{errors}");
+    assert!(errors.contains("`flint serve` starts it"), "{errors}");
+    let (_, help, _) = flint(&["--help"]);
+    assert!(help.contains("serve") && !help.contains("front"), "{help}");
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ mod tables;
 mod tests;
 
 use crate::config::{self, Config, Flags, Machine, Purpose, Sources};
-use crate::error::{Exit, Problem};
+use crate::error::{Exit, Problem, chain};
 use crate::sys::host_facts;
 use crate::{api, assemble};
 use args::{Cli, Command, Files};
@@ -79,7 +79,7 @@ fn carry_out(cli: Cli) -> Result<Exit, Problem> {
         Command::Replay { events, from, to, at } => {
             replay::run(out, &events, replay::Part { from, to, at })
         }
-        Command::Front { uid } => front(uid),
+        Command::Front { uid } => Ok(front(uid)),
         Command::Version => version(out),
         Command::Ps
         | Command::Jobs { .. }
@@ -118,14 +118,17 @@ fn serve(config: Option<PathBuf>, flags: Flags) -> Result<Exit, Problem> {
     ended.map(|()| Exit::Ok).map_err(from_daemon)
 }
 
-/// Says what goes wrong to the daemon, which logs it.
-fn front(uid: u32) -> Result<Exit, Problem> {
+/// What goes wrong is one line for the daemon, which logs it. A confined process may not ask whether that is a terminal.
+fn front(uid: u32) -> Exit {
     journal::start_plain();
-    let ended = assemble::half(uid);
-    ended.map(|()| Exit::Ok).map_err(|error| {
-        let help = error.help();
-        Problem::new(Exit::Failed, error).help(help)
-    })
+    match assemble::half(uid) {
+        Ok(()) => Exit::Ok,
+        Err(error) => {
+            let help = error.help().unwrap_or_default();
+            tracing::error!(error = %chain(&error), help);
+            Exit::Failed
+        }
+    }
 }
 
 fn from_daemon(error: assemble::Error) -> Problem {

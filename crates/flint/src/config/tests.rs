@@ -461,3 +461,46 @@ owners = ["ACME=9", "acme/web=1"]
     assert_eq!((of("acme/web"), of("ACME/idle"), of("o/r")), (Some(8), Some(0), Some(4)));
     assert_eq!((limits.of_owner("acme"), limits.of_owner("o")), (Some(9), None));
 }
+
+#[test]
+fn tls_needs_both_files_and_its_key_is_for_nobody_else() {
+    let given = given("[server]\ntls_certificate = \"/nowhere/crt\"");
+    let report = bad(&given.sources);
+    assert!(
+        report.contains("`server.tls_certificate` is given without `server.tls_key`"),
+        "{report}"
+    );
+    let path = |name: &str| given.directory.path().join(name);
+    let (certificate, key) = (path("crt"), path("tls.key"));
+    let mut both = given.sources;
+    both.file = None;
+    both.flags.set("server.tls_certificate", certificate.to_str().unwrap());
+    both.flags.set("server.tls_key", key.to_str().unwrap());
+    let report = bad(&both);
+    assert!(report.contains(&format!("cannot read `{}`", key.display())), "{report}");
+    for file in [&certificate, &key] {
+        fs::write(file, "PEM").unwrap();
+        fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    }
+    let report = check(&both, &machine(), Purpose::Serve).report.render(false);
+    let warning = |file: &Path| format!("every user of this host can read `{}`", file.display());
+    assert!(
+        report.contains(&warning(&key)) && !report.contains(&warning(&certificate)),
+        "{report}"
+    );
+    let config = good(&both);
+    assert_eq!(config.server.tls, Some(TlsOptions { certificate, key }));
+}
+
+#[test]
+fn the_front_s_user_is_no_microvm_s_and_not_root() {
+    let config = good(&given("").sources);
+    assert_eq!((config.server.uid, config.server.confine), (65_534, true));
+    let config = good(&given("[server]\nuid = 4000\nconfine = false").sources);
+    assert_eq!((config.server.uid, config.server.confine), (4000, false));
+    let report = bad(&given("[server]\nuid = 1010\n[host]\nuid_base = 1000\nslots = 16").sources);
+    assert!(report.contains("`server.uid` 1010 is also a microVM's"), "{report}");
+    assert!(report.contains("1000 to 1016"), "{report}");
+    let report = bad(&given("[server]\nuid = 0").sources);
+    assert!(report.contains("a whole number from 1 to"), "{report}");
+}

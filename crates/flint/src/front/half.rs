@@ -7,7 +7,7 @@ use super::tls::Tls;
 use super::webhook::{self, Counters};
 use super::words::{Down, Up};
 use super::{Error, Link, pages};
-use crate::sys::{again, confine};
+use crate::sys::{again, confine, packets};
 use std::net;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -21,12 +21,15 @@ pub fn main(uid: u32) -> Result<(), Error> {
     // First, while nothing in this process has opened any.
     let closed = confine::close_others();
     let (link, listener) = again::given().map_err(|_| Error::Alone)?;
+    if !packets::is_end(&link) {
+        return Err(Error::Alone);
+    }
     let mut lost = before_the_runtime(uid, closed);
     // One thread: a filter and a user belong to a thread.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(start)?.block_on(async {
         lost.extend(in_the_runtime());
-        let link = Link::new(link).map_err(|_| Error::Alone)?;
+        let link = Link::new(link).map_err(start)?;
         let listener = net::TcpListener::from(listener);
         listener.set_nonblocking(true).map_err(start)?;
         let listener = TcpListener::from_std(listener).map_err(start)?;

@@ -323,3 +323,122 @@ async fn greet(link: &Link, options: &Options) -> Result<(), Error> {
         _ => Err(Error::Silent),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::words::{Page, Taken};
+    use super::*;
+    use crate::forge::{Scope, WebhookAuth};
+    use flint_core::event::ForgeEvent;
+    use tokio::sync::mpsc::Receiver;
+
+    #[derive(Clone)]
+    struct NoDesk;
+
+    impl Desk for NoDesk {
+        fn deliver(
+            &self,
+            _: String,
+            _: ForgeEvent,
+        ) -> impl Future<Output = Taken> + Send + 'static {
+            std::future::ready(Taken::Refused)
+        }
+
+        fn page(&self, _: Page, _: Seen) -> (bool, String) {
+            (true, "x".repeat(100_000))
+        }
+    }
+
+    fn clerk() -> (Clerk<NoDesk>, Receiver<Down>) {
+        Clerk::new(NoDesk, Scope::Organization("o".to_owned()), Seen::default())
+    }
+
+    fn watch(tls: Option<TlsFiles>) -> Watch {
+        let hook = Hook { auth: WebhookAuth::Insecure, scope: Scope::Organization("o".to_owned()) };
+        let read = tls.as_ref().map(TlsFiles::stamp);
+        let options = Options {
+            program: again::SELF.into(),
+            listen: ([127, 0, 0, 1], 0).into(),
+            uid: 65_534,
+            confine: true,
+            directory: "/".into(),
+            hook,
+            tls,
+            ping: PING,
+        };
+        Watch::new(&options, read)
+    }
+
+    fn files(folder: &std::path::Path) -> TlsFiles {
+        let files = TlsFiles { certificate: folder.join("crt"), key: folder.join("key") };
+        std::fs::write(&files.certificate, "a").unwrap();
+        std::fs::write(&files.key, "b").unwrap();
+        files
+    }
+
+    #[tokio::test]
+    async fn a_ping_that_was_not_answered_is_a_hang_and_an_answer_is_life() {
+        let (mut clerk, _answers) = clerk();
+        let mut watch = watch(None);
+        watch.ping(&clerk).unwrap();
+        watch.heard(&mut clerk, Ok(Some(Up::Pong { counted: Default::default() }))).unwrap();
+        assert!(watch.lived);
+        watch.ping(&clerk).unwrap();
+        assert_eq!(watch.ping(&clerk), Err("it hangs".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn files_are_read_again_when_a_ping_finds_them_changed_and_only_then() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = files(folder.path());
+        let ((mut clerk, mut answers), mut watch) = (clerk(), watch(Some(files.clone())));
+        let mut pair = |watch: &mut Watch, clerk: &mut Clerk<NoDesk>| {
+            watch.ping(clerk).unwrap();
+            watch.heard(clerk, Ok(Some(Up::Pong { counted: Default::default() }))).unwrap();
+            assert!(matches!(answers.try_recv(), Ok(Down::Ping)));
+            answers.try_recv().ok()
+        };
+        assert!(pair(&mut watch, &mut clerk).is_none());
+        std::fs::write(&files.key, "another one").unwrap();
+        let Some(Down::Tls(read)) = pair(&mut watch, &mut clerk) else { panic!("it changed") };
+        assert_eq!((read.certificate.as_str(), read.key.expose()), ("a", "another one"));
+        assert!(pair(&mut watch, &mut clerk).is_none());
+        std::fs::remove_file(&files.key).unwrap();
+        assert!(pair(&mut watch, &mut clerk).is_none(), "those read before stay in use");
+    }
+
+    #[tokio::test]
+    async fn a_word_out_of_bounds_and_a_second_greeting_end_the_front() {
+        let (mut clerk, _answers) = clerk();
+        let mut watch = watch(None);
+        let mut say = |word| watch.heard(&mut clerk, Ok(Some(word))).unwrap_err();
+        assert_eq!(say(Up::Serving), "a second greeting is out of bounds");
+        let bad = r#"{"Delivery":{"number":1,"guid":"","fact":{"Queued":{"job":{"id":7,"attempt":1},
+            "request":{"repository":"o/r","workflow":"","name":"","labels":[],"run_id":1,"url":""}}}}}"#;
+        assert_eq!(say(serde_json::from_str(bad).unwrap()), "a delivery's id is out of bounds");
+        assert_eq!(watch.heard(&mut clerk, Ok(None)), Err("it has ended".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_long_page_goes_in_pieces_and_a_page_too_often_is_refused() {
+        let (mut clerk, mut answers) = clerk();
+        let ask = Up::Page { number: 3, page: Page::Metrics, counted: Default::default() };
+        let ask = serde_json::to_vec(&ask).unwrap();
+        let mut page = || {
+            clerk.hear(serde_json::from_slice(&ask).unwrap()).unwrap();
+            let mut whole = String::new();
+            loop {
+                let Ok(Down::Text { number: 3, well, text, more }) = answers.try_recv() else {
+                    panic!("a piece is missing");
+                };
+                whole.push_str(&text);
+                if !more {
+                    return (well, whole);
+                }
+            }
+        };
+        assert_eq!(page(), (true, "x".repeat(100_000)));
+        let often: Vec<_> = (0..256).map(|_| page()).collect();
+        assert_eq!(often.last(), Some(&(false, "asked too often\n".to_owned())));
+    }
+}

@@ -29,14 +29,19 @@ pub fn pair(most: usize) -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((one, other))
 }
 
+/// Whether it is an end of such a pair.
+#[must_use]
+pub fn is_end(end: &OwnedFd) -> bool {
+    sockopt::socket_type(end) == Ok(SocketType::SEQPACKET)
+}
+
 impl Packets {
     /// Takes one end into the runtime.
     ///
     /// # Errors
     /// When it is no socket, or the runtime refuses it.
     pub fn new(end: OwnedFd, most: usize) -> io::Result<Packets> {
-        let kind = sockopt::socket_type(&end)?;
-        if kind != SocketType::SEQPACKET {
+        if !is_end(&end) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a socket of packets"));
         }
         rustix::io::ioctl_fionbio(&end, true)?;
