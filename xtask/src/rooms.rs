@@ -9,8 +9,23 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
     (
         "assemble",
         &[
-            "api", "config", "daemon", "error", "forge", "front", "host", "images", "net", "store",
-            "sys", "vmm",
+            "api",
+            "config",
+            "daemon",
+            "error",
+            "forge",
+            // The keeper of the half that faces the network, and that half's own `main`; never its server.
+            "front::Error",
+            "front::half",
+            "front::keeper",
+            "front::tls_files",
+            "front::words",
+            "host",
+            "images",
+            "net",
+            "store",
+            "sys",
+            "vmm",
         ],
     ),
     // The daemon names the seams of `host`'s three rooms, to be generic over them, and nothing else of them.

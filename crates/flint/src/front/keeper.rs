@@ -22,6 +22,9 @@ use tokio::time::{Interval, MissedTickBehavior, Sleep, interval, sleep, timeout}
 /// An honest front answers a ping in milliseconds; under a flood in less than this.
 pub const PING: Duration = Duration::from_secs(5);
 
+/// So many pings without an answer are a hang. One may be lost on us: this machine may have slept since.
+const UNANSWERED: u32 = 2;
+
 /// For its first words: a loaded machine starts a process in less.
 const GREETING: Duration = Duration::from_secs(20);
 
@@ -54,7 +57,7 @@ pub struct Options {
     pub hook: Hook,
     /// For TLS.
     pub tls: Option<TlsFiles>,
-    /// From ping to ping; one without an answer is a hang. [`PING`] but in tests.
+    /// From ping to ping; some without an answer are a hang. [`PING`] but in tests.
     pub ping: Duration,
 }
 
@@ -206,8 +209,8 @@ async fn until(end: &mut Option<Pin<Box<Sleep>>>) {
 /// What is known of the front that is being heard.
 struct Watch {
     beat: Interval,
-    /// Whether the last ping was answered.
-    answered: bool,
+    /// Pings since the last answer.
+    unanswered: u32,
     /// Whether any was.
     lived: bool,
     /// Until when it may end by itself.
@@ -220,7 +223,7 @@ impl Watch {
     fn new(options: &Options, read: Option<Stamp>) -> Watch {
         let (mut beat, tls) = (interval(options.ping), options.tls.clone());
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Watch { beat, answered: true, lived: false, stopping: None, tls, read }
+        Watch { beat, unanswered: 0, lived: false, stopping: None, tls, read }
     }
 
     fn heard<D: Desk>(
@@ -232,7 +235,7 @@ impl Watch {
         let word = word.ok_or("it has ended")?;
         match clerk.hear(word).map_err(|unsound| unsound.to_string())? {
             Heard::Asked => {}
-            Heard::Pong => (self.answered, self.lived) = (true, true),
+            Heard::Pong => (self.unanswered, self.lived) = (0, true),
             Heard::Unusable(why) => {
                 tracing::error!(%why, "the TLS files are of no use; those read before stay in use");
             }
@@ -241,9 +244,10 @@ impl Watch {
     }
 
     fn ping<D: Desk>(&mut self, clerk: &Clerk<D>) -> Result<(), String> {
-        if !std::mem::take(&mut self.answered) {
+        if self.unanswered >= UNANSWERED {
             return Err("it hangs".to_owned());
         }
+        self.unanswered += 1;
         clerk.say(Down::Ping);
         if self.tls.as_ref().is_some_and(|files| Some(files.stamp()) != self.read) {
             self.read_tls(clerk);
@@ -377,12 +381,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_ping_that_was_not_answered_is_a_hang_and_an_answer_is_life() {
+    async fn pings_that_are_not_answered_are_a_hang_and_an_answer_is_life() {
         let (mut clerk, _answers) = clerk();
         let mut watch = watch(None);
         watch.ping(&clerk).unwrap();
         watch.heard(&mut clerk, Ok(Some(Up::Pong { counted: Default::default() }))).unwrap();
         assert!(watch.lived);
+        watch.ping(&clerk).unwrap();
         watch.ping(&clerk).unwrap();
         assert_eq!(watch.ping(&clerk), Err("it hangs".to_owned()));
     }

@@ -4,6 +4,7 @@
 //! them is the real thing: webhook, registration, microVM, runner protocol, log.
 
 pub(crate) mod daemon;
+mod halves;
 pub mod idle;
 pub(crate) mod leftovers;
 pub(crate) mod places;
@@ -108,6 +109,11 @@ fn jobs(daemon: &mut Daemon, github: &Github, say: &(dyn Fn(&str) + Sync)) -> Re
     runtime.block_on(async {
         let status = daemon.ready().await?;
         say(&format!("demo: flint {} serves, {}", status.version, status.vmm));
+        let wrong = halves::wrong(daemon.id(), daemon::PORT);
+        if !wrong.is_empty() {
+            bail!("the two halves are not apart: {}", wrong.join("; "));
+        }
+        say("demo: what faces the network is nobody, without rights, files or network");
         let ids = github.0.queue(WORKFLOW)?;
         say(&format!("demo: {} jobs are queued, as signed webhooks", ids.len()));
         let watching = watch::until_done(daemon.client(), &github.0, &ids, say);
