@@ -4,8 +4,8 @@
 #[path = "front/stage.rs"]
 mod stage;
 
-use flint::front::keeper;
 use flint::front::words::Taken;
+use flint::front::{Error, keeper};
 use flint::sys::process::{Ended, Process};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use stage::{Delivering, Stage, delivery, head, signal, status};
@@ -91,6 +91,16 @@ async fn a_front_whose_daemon_is_gone_ends_and_leaves_the_port() {
     drop(stage);
     assert_eq!(front.wait().await, Some(Ended::Code(0)));
     keeper::bind(address).expect("the next daemon gets it");
+}
+
+#[tokio::test]
+async fn a_program_that_is_no_front_ends_the_start() {
+    let start = async |program: &str| {
+        let refused = Stage::try_start(|options| options.program = program.into()).await;
+        refused.err().expect("it is refused")
+    };
+    assert!(matches!(start("/bin/false").await, Error::Silent | Error::Link { .. }));
+    assert!(matches!(start("/nowhere/flint").await, Error::Start { .. }));
 }
 
 #[test]

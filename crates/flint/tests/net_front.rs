@@ -55,7 +55,8 @@ async fn the_front_is_nobody_without_capabilities_groups_or_a_way_to_get_any() {
     }
     assert_eq!(fs::read(format!("/proc/{pid}/environ")).unwrap(), b"");
     let argv = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
-    assert!(argv.ends_with("\0front\0--uid\x0065534\0"), "{argv}");
+    assert_eq!(argv, "flint\0front\0--uid\x0065534\0");
+    assert_eq!(status(pid, "Name"), "flint-front");
     stage.one_job(1).await;
     stage.end().await;
 }

@@ -148,3 +148,73 @@ impl<D: Desk> Clerk<D> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flint_core::id::JobKey;
+    use flint_core::job::JobRequest;
+
+    /// A store that never commits.
+    #[derive(Clone)]
+    struct Stuck;
+
+    impl Desk for Stuck {
+        fn deliver(
+            &self,
+            _: String,
+            _: ForgeEvent,
+        ) -> impl Future<Output = Taken> + Send + 'static {
+            std::future::pending()
+        }
+
+        fn page(&self, _: Page, seen: Seen) -> (bool, String) {
+            (true, format!("{} {}", seen.counted.received, seen.restarts))
+        }
+    }
+
+    fn delivery(number: u64) -> Up {
+        let request = JobRequest {
+            repository: "o/r".to_owned(),
+            workflow: String::new(),
+            name: String::new(),
+            labels: Vec::new(),
+            run_id: 1,
+            url: String::new(),
+        };
+        let fact = Fact::Queued { job: JobKey { id: number, attempt: 1 }, request };
+        Up::Delivery { number, guid: format!("g-{number}"), fact }
+    }
+
+    #[tokio::test]
+    async fn more_deliveries_than_may_wait_are_refused_at_once() {
+        let scope = Scope::Organization("o".to_owned());
+        let (mut clerk, mut answers) = Clerk::new(Stuck, scope, Seen::default());
+        let most = DELIVERIES as u64;
+        for number in 1..=most {
+            assert_eq!(clerk.hear(delivery(number)), Ok(Heard::Asked));
+        }
+        assert!(answers.try_recv().is_err());
+        clerk.hear(delivery(most + 1)).unwrap();
+        let refused = answers.try_recv().unwrap();
+        assert!(
+            matches!(refused, Down::Done { number, taken: Taken::Refused } if number == most + 1)
+        );
+    }
+
+    #[tokio::test]
+    async fn what_earlier_fronts_counted_is_not_lost() {
+        let scope = Scope::Organization("o".to_owned());
+        let counted = |received| Counted { received, ..Counted::default() };
+        let before = Seen { counted: counted(40), restarts: 2 };
+        let (mut clerk, mut answers) = Clerk::new(Stuck, scope, before);
+        assert_eq!(clerk.hear(Up::Pong { counted: counted(1) }), Ok(Heard::Pong));
+        let page = Up::Page { number: 1, page: Page::Metrics, counted: counted(2) };
+        clerk.hear(page).unwrap();
+        let Ok(Down::Text { text, well: true, more: false, .. }) = answers.try_recv() else {
+            panic!("it is one piece");
+        };
+        assert_eq!(text, "42 2");
+        assert_eq!(clerk.seen(), Seen { counted: counted(42), restarts: 2 });
+    }
+}

@@ -24,6 +24,7 @@ pub fn main(uid: u32) -> Result<(), Error> {
     if !packets::is_end(&link) {
         return Err(Error::Alone);
     }
+    again::be_called(c"flint-front");
     let mut lost = before_the_runtime(uid, closed);
     // One thread: a filter and a user belong to a thread.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -2,8 +2,10 @@
 
 use crate::sys::process::Process;
 use rustix::fs::{Mode, OFlags};
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -33,11 +35,18 @@ pub fn start(
     given: Given,
 ) -> io::Result<Process> {
     let mut command = Command::new(program);
-    command.args(args).env_clear().current_dir(directory);
+    // For whoever looks at processes: the link's name says nothing.
+    command.arg0("flint").args(args).env_clear().current_dir(directory);
     command.stdin(Stdio::from(given.input));
     command.stdout(Stdio::from(given.output)).stderr(Stdio::from(given.errors));
     // The child is forgotten, not waited for: the pidfd reaps it.
     Process::child(command.spawn()?.id())
+}
+
+/// In the child: the name that `ps` and `top` show; at most 15 bytes count.
+pub fn be_called(name: &CStr) {
+    // Without it the child is only harder to find.
+    let _ = rustix::thread::set_name(name);
 }
 
 /// In the child: its input and output, which are `/dev/null` from now on. Nothing that prints can meet them by mistake.
