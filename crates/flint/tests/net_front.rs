@@ -6,15 +6,33 @@ mod stage;
 
 use flint::front::Error;
 use flint::sys::{confine, netns, seccomp};
+use rustix::net::{SendFlags, Shutdown};
 use rustix::process::Signal;
+use rustix::stdio::stdin;
 use rustix::thread::{
     CapabilitySet, capabilities, remove_capability_from_bounding_set, set_capabilities,
 };
 use stage::{Stage, signal, status};
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
+
+/// What a server has no use for.
+const CALLS: [&str; 11] = [
+    "open",
+    "socket",
+    "connect",
+    "fastopen",
+    "shutdown",
+    "options",
+    "thread",
+    "exec",
+    "kill",
+    "namespaces",
+    "limits",
+];
 
 /// Set in a process that makes one call beyond the list.
 const CALL: &str = "FLINT_TEST_CALL";
@@ -133,7 +151,7 @@ async fn the_root_half_has_no_socket_that_faces_the_network_and_the_front_nothin
     let page = stage.page("/metrics").await;
     assert!(page.contains("restarts=2"), "{page}");
     // The control: this is what it would look like.
-    let _listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let _listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     assert_eq!(listening(&open("self").1), 1);
     stage.end().await;
 }
@@ -142,7 +160,7 @@ async fn the_root_half_has_no_socket_that_faces_the_network_and_the_front_nothin
 async fn a_port_below_1024_is_served_by_nobody_and_again_after_a_crash() {
     // In a namespace of its own, where every port is free.
     let space = netns::unnamed().unwrap();
-    let address = std::net::SocketAddr::from(([127, 0, 0, 1], 443));
+    let address = SocketAddr::from(([127, 0, 0, 1], 443));
     let inside = std::thread::spawn(move || {
         use std::os::fd::AsFd;
         netns::enter(space.as_fd()).unwrap();
@@ -199,14 +217,31 @@ fn signal_after(name: &str, call: &str) -> Option<i32> {
     output.status.signal()
 }
 
+/// MSG_FASTOPEN.
+const FAST: SendFlags = SendFlags::from_bits_retain(0x2000_0000);
+
+/// Connects without `connect`, from a listener that was handed over.
+fn fast_open(listener: &TcpListener, to: SocketAddr) -> bool {
+    rustix::net::shutdown(listener, Shutdown::Both).unwrap();
+    rustix::net::sendto(listener, b"x", FAST, &to).is_ok()
+}
+
+fn any_port() -> TcpListener {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap()
+}
+
 /// What a front that is taken over would try.
 fn try_call(call: &str) {
+    let (listener, nowhere) = (any_port(), SocketAddr::from(([127, 0, 0, 1], 9)));
     seccomp::serve_only().unwrap();
     match call {
         "clock" => drop(std::time::Instant::now()),
         "open" => drop(fs::File::open("/etc/passwd")),
         "socket" => drop(std::net::UdpSocket::bind(("127.0.0.1", 0))),
         "connect" => drop(std::net::TcpStream::connect(("127.0.0.1", 9))),
+        "fastopen" => assert!(rustix::net::sendto(&listener, b"x", FAST, &nowhere).is_err()),
+        "shutdown" => rustix::net::shutdown(&listener, Shutdown::Both).unwrap(),
+        "options" => drop(rustix::net::sockopt::set_socket_keepalive(stdin(), true)),
         "thread" => drop(std::thread::Builder::new().spawn(|| {})),
         "exec" => drop(Command::new("/bin/true").spawn()),
         "kill" => drop(rustix::process::test_kill_process(rustix::process::getpid())),
@@ -225,7 +260,10 @@ fn every_call_but_those_of_a_server_ends_the_process() {
         std::process::exit(7);
     }
     assert_eq!(signal_after(NAME, "clock"), None, "the control: a server's call");
-    for call in ["open", "socket", "connect", "thread", "exec", "kill", "namespaces", "limits"] {
+    let target = any_port();
+    let connected = fast_open(&any_port(), target.local_addr().unwrap());
+    assert!(connected && target.accept().is_ok(), "the control: it works without the list");
+    for call in CALLS {
         assert_eq!(signal_after(NAME, call), Some(Signal::SYS.as_raw()), "{call}");
     }
 }
