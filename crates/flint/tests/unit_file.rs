@@ -34,6 +34,8 @@ fn the_service_has_the_capabilities_that_jails_networks_and_disks_need_and_no_ot
         // Into jails of mode 0700, and to end their processes.
         "CAP_DAC_OVERRIDE",
         "CAP_KILL",
+        // What the front takes from itself.
+        "CAP_SETPCAP",
     ];
     assert_eq!(words("CapabilityBoundingSet"), set(&needed));
 }
@@ -84,7 +86,7 @@ fn nothing_takes_devices_networks_or_users_away() {
     for directive in breaks {
         assert_eq!(words(directive), set(&[]), "{directive}");
     }
-    assert_eq!(words("RestrictNamespaces"), set(&["net", "mnt"]));
+    assert_eq!(words("RestrictNamespaces"), set(&["net", "mnt", "ipc", "uts"]));
 }
 
 #[test]
