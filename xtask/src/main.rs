@@ -3,6 +3,7 @@
 mod bench;
 mod cargo;
 mod demo;
+mod fuzz;
 mod guest;
 mod lint;
 mod lives;
@@ -58,6 +59,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Feed what strangers send with inputs that a fuzzer makes up. Needs a C++ compiler.
+    Fuzz(fuzz::FuzzArgs),
     /// Run the offline demo.
     Demo {
         /// Only make what it needs: programs, kernel, an image with the fake runner.
@@ -93,6 +96,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
         Command::Kernel(args) => guest::kernel(&args).map(|()| true),
         Command::Filesystem(args) => guest::filesystem(&args).map(|()| true),
         Command::KillMatrix { arguments } => demo::kill_matrix(&arguments),
+        Command::Fuzz(args) => fuzz::fuzz(&args),
         Command::Lives { arguments } => lives::lives(&arguments),
         Command::Demo { prepare: true, .. } => demo::prepare().map(|()| true),
         Command::Demo { arguments, .. } => demo::demo(&arguments),

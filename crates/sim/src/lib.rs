@@ -15,3 +15,5 @@ pub mod measure;
 #[cfg(any(feature = "full", feature = "lives"))]
 mod rng;
 pub mod runner;
+#[cfg(feature = "full")]
+pub mod strangers;

@@ -1,0 +1,20 @@
+//! What strangers send, as bytes: each function here takes any bytes at all, and nothing may panic in it.
+//!
+//! The fuzzers in `fuzz/` call them, and so does a test, with the corpora that the fuzzers left.
+
+mod guest;
+mod log;
+mod settings;
+mod webhook;
+
+pub use guest::guest;
+pub use log::log;
+pub use settings::settings;
+pub use webhook::webhook;
+
+/// A way in: its name, which is that of its corpus, and what takes the bytes.
+pub type Way = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub const WAYS: [Way; 4] =
+    [("webhook", webhook), ("guest", guest), ("settings", settings), ("log", log)];

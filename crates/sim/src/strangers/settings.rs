@@ -1,0 +1,16 @@
+//! A configuration file.
+
+use flint::config::{File, Machine, Purpose, Sources, check};
+use flint_core::units::MiB;
+use std::hint::black_box;
+
+/// Checks it and shows all its problems, as `flint doctor` does.
+pub fn settings(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let file = File { path: "flint.toml".into(), text: text.to_owned() };
+    let sources = Sources { file: Some(file), ..Sources::default() };
+    let machine = Machine { cpus: 8, memory: MiB(32 << 10), free_disk: |_| Some(MiB(500 << 10)) };
+    for purpose in [Purpose::Serve, Purpose::Local] {
+        black_box(check(&sources, &machine, purpose).report.render(false));
+    }
+}

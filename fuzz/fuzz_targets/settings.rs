@@ -1,0 +1,4 @@
+#![no_main]
+//! See `flint_sim::strangers::settings`.
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| flint_sim::strangers::settings(bytes));
