@@ -1,3 +1,4 @@
+//! Feeds the fuzzer's inputs as an exported log.
 #![no_main]
 //! See `flint_sim::strangers::log`.
 

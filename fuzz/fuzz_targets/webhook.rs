@@ -1,3 +1,4 @@
+//! Feeds the fuzzer's inputs as a delivery.
 #![no_main]
 //! See `flint_sim::strangers::webhook`.
 

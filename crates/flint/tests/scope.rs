@@ -35,6 +35,7 @@ mod tests {
             uid_base: 61_000,
             gid_base: 61_000,
             cgroup: "flint".into(),
+            allow_unfiltered: false,
         })
     }
 
