@@ -1,5 +1,4 @@
 //! Feeds the fuzzer's inputs as a guest's channel.
 #![no_main]
-//! See `flint_sim::strangers::guest`.
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| flint_sim::strangers::guest(bytes));

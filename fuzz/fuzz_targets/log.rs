@@ -1,5 +1,4 @@
 //! Feeds the fuzzer's inputs as an exported log.
 #![no_main]
-//! See `flint_sim::strangers::log`.
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| flint_sim::strangers::log(bytes));

@@ -1,5 +1,4 @@
 //! Feeds the fuzzer's inputs as a configuration file.
 #![no_main]
-//! See `flint_sim::strangers::settings`.
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| flint_sim::strangers::settings(bytes));

@@ -1,5 +1,4 @@
 //! Feeds the fuzzer's inputs as a delivery.
 #![no_main]
-//! See `flint_sim::strangers::webhook`.
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| flint_sim::strangers::webhook(bytes));
