@@ -83,7 +83,7 @@ fn hear_port(port: OwnedFd, heard: &Sender<Input>) {
         let mut fds = [PollFd::new(&*ear.link, PollFlags::IN)];
         let here = poll(&mut fds, None).is_ok() && fds[0].revents().contains(PollFlags::IN);
         if !here || !ear.read(heard) {
-            ear.gone(heard);
+            ear.doubt(heard);
             thread::sleep(HOST_AWAY);
         }
     }
@@ -125,11 +125,13 @@ struct Ear {
     decoder: Decoder<ToGuest>,
     /// Whether the host has said hello; before that nothing counts.
     greeted: bool,
+    /// Whether the host seems gone since it spoke last.
+    doubted: bool,
 }
 
 impl Ear {
     fn new(link: Arc<OwnedFd>) -> Self {
-        Ear { link, decoder: Decoder::new(), greeted: false }
+        Ear { link, decoder: Decoder::new(), greeted: false, doubted: false }
     }
 
     /// Nobody is at the other end. Whoever comes next says hello first.
@@ -140,10 +142,20 @@ impl Ear {
         }
     }
 
+    /// Nobody seems to be at the other end of a port. A host's first bytes overtake the word that it is there (the driver
+    /// takes that up in a work queue), so it may have been heard and greeted already: the conversation stays open.
+    fn doubt(&mut self, heard: &Sender<Input>) {
+        if self.greeted && !std::mem::replace(&mut self.doubted, true) {
+            // The talk takes inputs until the power goes off.
+            let _sent = heard.send(Input::Doubt);
+        }
+    }
+
     /// Reads once; `false` if there is nobody at the other end.
     fn read(&mut self, heard: &Sender<Input>) -> bool {
         let mut bytes = Zeroizing::new([0_u8; 16 * 1024]);
         let Ok(count @ 1..) = rustix::io::read(&*self.link, &mut bytes[..]) else { return false };
+        self.doubted = false;
         self.decoder.push(&bytes[..count]);
         while let Some(message) = self.decoder.next_message() {
             let input = match message {
@@ -158,5 +170,48 @@ impl Ear {
             let _sent = !self.greeted || heard.send(input).is_ok();
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hear_port;
+    use crate::input::Input;
+    use flint_wire::ToGuest;
+    use flint_wire::frame::{encode, opening};
+    use std::fs::File;
+    use std::io::{self, Write};
+    use std::os::fd::AsRawFd;
+    use std::sync::mpsc::{Receiver, channel};
+    use std::thread;
+
+    /// A pipe behaves as a port does: it reads as ended while nobody writes, and goes on when somebody does. What it
+    /// gives back opens the other end.
+    fn listen() -> (impl Fn() -> io::Result<File>, Receiver<Input>) {
+        let (port, _) = rustix::pipe::pipe().unwrap();
+        let path = format!("/proc/self/fd/{}", port.as_raw_fd());
+        let (heard, inputs) = channel();
+        thread::spawn(move || hear_port(port, &heard));
+        (move || File::options().write(true).open(&path), inputs)
+    }
+
+    #[test]
+    fn a_port_that_looks_empty_after_a_hello_is_doubted_once_and_the_conversation_goes_on() {
+        let (host, inputs) = listen();
+        host().unwrap().write_all(&opening("n").unwrap()).unwrap();
+        assert!(matches!(inputs.recv().unwrap(), Input::Hello { .. }));
+        assert!(matches!(inputs.recv().unwrap(), Input::Doubt));
+        host().unwrap().write_all(&encode(&ToGuest::Ack { seq: 7 }).unwrap()).unwrap();
+        assert!(matches!(inputs.recv().unwrap(), Input::Host(ToGuest::Ack { seq: 7 })));
+        assert!(matches!(inputs.recv().unwrap(), Input::Doubt));
+    }
+
+    #[test]
+    fn nothing_counts_on_a_port_before_a_hello() {
+        let (host, inputs) = listen();
+        let mut host = host().unwrap();
+        host.write_all(&encode(&ToGuest::Ack { seq: 7 }).unwrap()).unwrap();
+        host.write_all(&opening("n").unwrap()).unwrap();
+        assert!(matches!(inputs.recv().unwrap(), Input::Hello { .. }));
     }
 }

@@ -16,6 +16,8 @@ pub(crate) enum Input {
     },
     /// The host is gone. Another one may come.
     Away,
+    /// The host seems gone, and may be there all the same.
+    Doubt,
     /// The host said something else.
     Host(ToGuest),
     /// The host said something that is no message.

@@ -124,6 +124,16 @@ impl Outbox {
         self.changed.notify_all();
     }
 
+    /// Perhaps the host is gone: what it did not acknowledge counts as never written, and is said again to whoever
+    /// takes it. A port takes nothing while nobody is there.
+    pub(crate) fn doubt(&self) {
+        let mut state = self.lock();
+        // What is being written now proves nothing any more.
+        state.connection += 1;
+        state.written = 0;
+        self.changed.notify_all();
+    }
+
     /// The host has everything up to this number.
     pub(crate) fn forget(&self, seq: u64) {
         let mut state = self.lock();
@@ -307,6 +317,30 @@ mod tests {
         assert!(outbox.lock().next().is_none());
         outbox.connect(nowhere(), &hello());
         assert_eq!(written(&outbox).len(), 2);
+    }
+
+    #[test]
+    fn a_host_that_was_thought_gone_and_was_not_gets_everything_again_without_a_new_hello() {
+        let outbox = Outbox::new();
+        outbox.connect(nowhere(), &hello());
+        outbox.say(FromGuest::Listening);
+        outbox.say(FromGuest::JobStarted);
+        assert_eq!(written(&outbox).len(), 3);
+        outbox.forget(1);
+        outbox.doubt();
+        assert_eq!(outbox.rest(), Rest::Unwritten);
+        assert_eq!(written(&outbox), [Said { seq: 2, message: FromGuest::JobStarted }]);
+        assert_eq!(outbox.rest(), Rest::Unacknowledged);
+    }
+
+    #[test]
+    fn the_answer_to_a_hello_goes_first_although_its_host_is_doubted_before_it_is_written() {
+        let outbox = Outbox::new();
+        outbox.say(FromGuest::Listening);
+        outbox.connect(nowhere(), &hello());
+        outbox.doubt();
+        let messages: Vec<_> = written(&outbox).into_iter().map(|said| said.message).collect();
+        assert_eq!(messages, [hello(), FromGuest::Listening]);
     }
 
     #[test]

@@ -111,6 +111,7 @@ impl Talk {
                     self.outbox.connect(link, &self.hello(nonce));
                 }
                 Ok(Input::Away) => self.outbox.disconnect(),
+                Ok(Input::Doubt) => self.outbox.doubt(),
                 Ok(Input::Host(ToGuest::Ack { seq })) => self.outbox.forget(seq),
                 Ok(_) | Err(_) => {}
             }
@@ -121,6 +122,7 @@ impl Talk {
         match input {
             Input::Hello { nonce, link } => self.outbox.connect(link, &self.hello(nonce)),
             Input::Away => self.outbox.disconnect(),
+            Input::Doubt => self.outbox.doubt(),
             Input::Host(message) => return self.obey(message),
             Input::Garbled(error) => self.remark(error.to_string()),
             Input::Listening if !self.told.listening && !self.told.started => {

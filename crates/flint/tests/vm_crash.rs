@@ -24,6 +24,12 @@ fn a_counter_that_outlives_three_kills_of_the_daemon_is_complete_in_its_log() {
     };
     let counted = count(&options, &[40, 90, 140]).unwrap_or_else(|error| panic!("{error:#}"));
     assert_eq!(counted.job.state, "success");
-    assert_eq!(counted.numbers, (1..=200).collect::<Vec<u32>>(), "{}", counted.log);
+    assert_eq!(
+        counted.numbers,
+        (1..=200).collect::<Vec<u32>>(),
+        "{}\n{}",
+        counted.log,
+        counted.said
+    );
     assert!(counted.log.contains("Job count completed with result: Succeeded"), "{}", counted.log);
 }

@@ -35,6 +35,8 @@ pub struct Counted {
     pub numbers: Vec<u32>,
     /// The file.
     pub log: String,
+    /// What the daemons said last.
+    pub said: String,
 }
 
 /// Runs the job, and kills the daemon each time that one of these numbers has been counted.
@@ -59,7 +61,7 @@ pub fn count(options: &Options, kill_at: &[u32]) -> Result<Counted> {
     let vm = job.vm.clone().context("the job ran in no microVM")?;
     let log = fs::read_to_string(daemon.state_dir().join(format!("logs/{vm}.log")))?;
     let numbers = log.lines().filter_map(number).collect();
-    Ok(Counted { job, numbers, log })
+    Ok(Counted { job, numbers, log, said: daemon.last_words() })
 }
 
 async fn story(daemon: &mut Daemon, github: &FakeGithub, kill_at: &[u32]) -> Result<JobRow> {
