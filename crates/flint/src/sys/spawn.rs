@@ -30,6 +30,8 @@ pub struct Spawn<'a> {
     pub tap: Option<Tap>,
     /// The longest list of open files.
     pub max_files: u64,
+    /// The longest file it may write, in bytes.
+    pub max_file: u64,
     /// `cgroup.procs` or `tasks` files to be put into, before the program runs.
     pub cgroups: Vec<PathBuf>,
     /// Where the record goes.
@@ -101,6 +103,7 @@ pub fn spawn(spawn: Spawn<'_>) -> io::Result<Process> {
         cgroups: spawn.cgroups.iter().map(open_for_writing).collect::<io::Result<_>>()?,
         user: spawn.user,
         max_files: spawn.max_files,
+        max_file: spawn.max_file,
     };
     let (input, output) = (spawn.input.map_or_else(Stdio::null, Stdio::from), spawn.output);
     let output = output.map_or_else(Stdio::null, Stdio::from);
@@ -129,6 +132,7 @@ struct Inside {
     cgroups: Vec<File>,
     user: Option<User>,
     max_files: u64,
+    max_file: u64,
 }
 
 #[expect(
@@ -153,6 +157,7 @@ impl Inside {
         // 0 would stop a file, not a program that takes dumps through a pipe; 1 stops both, see `do_coredump`.
         limit(libc::RLIMIT_CORE, 1)?;
         limit(libc::RLIMIT_NOFILE, self.max_files)?;
+        limit(libc::RLIMIT_FSIZE, self.max_file)?;
         self.write_record()?;
         if let Some(user) = &self.user {
             become_user(user)?;
@@ -280,6 +285,7 @@ mod tests {
             netns: None,
             tap: None,
             max_files: 64,
+            max_file: 1 << 20,
             cgroups: Vec::new(),
             record,
             input: None,
@@ -306,7 +312,7 @@ mod tests {
     async fn a_process_starts_in_its_own_session_with_limits_and_no_environment() {
         let dir = tempfile::tempdir().unwrap();
         let (record, errors) = (dir.path().join("process"), dir.path().join("stderr"));
-        let script = "cut -d' ' -f1,6 /proc/self/stat >&2; /usr/bin/env >&2; ulimit -n -c >&2; ulimit -n >&2; echo $$ >&2; exit 7";
+        let script = "cut -d' ' -f1,6 /proc/self/stat >&2; /usr/bin/env >&2; ulimit -n -c >&2; ulimit -n >&2; ulimit -f >&2; echo $$ >&2; exit 7";
         let started = spawn(shell(script, dir.path(), &record, &errors)).unwrap();
         let pid = started.pid().to_string();
         assert_eq!(started.wait().await, Some(Ended::Code(7)));
@@ -314,7 +320,8 @@ mod tests {
         let lines: Vec<&str> = said.lines().collect();
         let session = lines.first().and_then(|l| l.split(' ').nth(1));
         assert_eq!(session, Some(pid.as_str()), "{said}");
-        assert!(lines.contains(&"64"), "{said}");
+        // The latter in blocks of 512 bytes.
+        assert!(lines.contains(&"64") && lines.contains(&"2048"), "{said}");
         assert!(!said.contains("PATH=") && !said.contains("HOME="), "{said}");
     }
 

@@ -170,6 +170,7 @@ mod tests {
             netns: None,
             tap: None,
             max_files: 64,
+            max_file: 1 << 20,
             cgroups: Vec::new(),
             record: &record,
             input: None,

@@ -13,6 +13,7 @@ use crate::sys::{host_facts, spawn, threads, tree};
 use crate::vmm::{Boot, Error, Inventory};
 use flint_core::id::{Slot, VmId};
 use std::collections::BTreeMap;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +22,9 @@ use std::time::Duration;
 
 /// How long a killed process may take to go. A guest with gigabytes touched takes half a second.
 const DEATH_MAX: Duration = Duration::from_secs(20);
+
+/// The longest file that a VMM without larger disks may write, in bytes: far more than any of its logs.
+const LOGS_MAX: u64 = 64 << 20;
 
 /// Where jails are, and as whom they run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +64,8 @@ pub struct Jail {
     pub gid: u32,
     /// Where its process must write itself into.
     pub cgroups: Vec<PathBuf>,
+    /// The longest file its process may write, in bytes: its largest writable disk, and room for logs.
+    pub max_file: u64,
 }
 
 /// A VMM's process.
@@ -175,12 +181,15 @@ impl Jails {
         for (name, from) in [("vmlinux", &boot.kernel), ("initramfs", &boot.initramfs)] {
             self.share(from, &root.join(name)).map_err(failed(from))?;
         }
+        let mut max_file = LOGS_MAX;
         for (name, drive) in drive_names().zip(&boot.drives) {
             let to = root.join(name);
             if !drive.writable {
                 self.share(&drive.path, &to).map_err(failed(&drive.path))?;
                 continue;
             }
+            let disk = fs::metadata(&drive.path).map_err(failed(&drive.path))?;
+            max_file = max_file.max(disk.len());
             tree::give(&drive.path, &to, uid, gid).map_err(|source| match source.kind() {
                 io::ErrorKind::CrossesDevices => {
                     Error::OtherFileSystem { vm, disk: drive.path.clone(), jail: root.clone() }
@@ -201,7 +210,7 @@ impl Jails {
         for trouble in made.troubles {
             tracing::warn!(%vm, trouble, "runs without a limit");
         }
-        Ok(Jail { dir, root, uid, gid, cgroups: made.join })
+        Ok(Jail { dir, root, uid, gid, cgroups: made.join, max_file })
     }
 
     fn share(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -389,6 +398,7 @@ impl Jail {
             netns: None,
             tap: None,
             max_files: 2048,
+            max_file: self.max_file,
             cgroups: self.cgroups.clone(),
             record: &paths.record,
             input: None,

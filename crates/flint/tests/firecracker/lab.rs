@@ -6,8 +6,8 @@ use super::leavings::{Leavings, group};
 use super::talk::Talk;
 use flint::net::{self, Attached, HostNet, Net};
 use flint::sys::netns;
-use flint::vmm::firecracker::{Action, Filter, Firecracker, Jailer, Options};
-use flint::vmm::jail::{self, Jail, Jails};
+use flint::vmm::firecracker::{Action, Api, Filter, Firecracker, Jailer, Logger, Metrics, Options};
+use flint::vmm::jail::{self, Jail, Jails, Running};
 use flint::vmm::{Boot, Channel, Console, Drive, Vmm};
 use flint_core::event::GuestEnd;
 use flint_core::id::{Slot, VmId};
@@ -169,6 +169,17 @@ impl Lab {
         within("booting", self.vmm.boot(self.boot())).await.unwrap();
     }
 
+    /// Starts a VMM that waits for its configuration, whose words go to files: its standard output is the console.
+    pub(crate) async fn enter(&self, boot: &Boot) -> (Api, Arc<Running>) {
+        let running = within("entering the jail", self.vmm.enter(boot)).await.unwrap().1;
+        let api = self.vmm.api(boot.vm);
+        api.up().await.unwrap();
+        let logger = Logger { log_path: "firecracker.log", level: "Debug" };
+        api.put("/logger", &logger).await.unwrap();
+        api.put("/metrics", &Metrics { metrics_path: "metrics" }).await.unwrap();
+        (api, running)
+    }
+
     /// The slot's network, for the slot's user.
     pub(crate) async fn attach(&self) -> Attached {
         within("attaching", self.net.attach(SLOT, self.uid())).await.unwrap()
@@ -209,12 +220,21 @@ impl Lab {
 
     /// Waits until the console holds this text.
     pub(crate) async fn printed(&self, text: &str) {
-        eventually(text, async || self.console().contains(text).then_some(())).await;
+        self.printed_by(VM, text).await;
+    }
+
+    /// Waits until the console of a microVM holds this text.
+    pub(crate) async fn printed_by(&self, vm: VmId, text: &str) {
+        eventually(text, async || self.console_of(vm).contains(text).then_some(())).await;
     }
 
     /// What the guest has printed.
     pub(crate) fn console(&self) -> String {
-        fs::read_to_string(self.jails.logs.join(format!("{VM}.console"))).unwrap_or_default()
+        self.console_of(VM)
+    }
+
+    fn console_of(&self, vm: VmId) -> String {
+        fs::read_to_string(self.jails.logs.join(format!("{vm}.console"))).unwrap_or_default()
     }
 
     /// The directory of [`VM`]'s jail.
@@ -250,6 +270,7 @@ impl Lab {
             uid: self.uid(),
             gid: self.uid(),
             cgroups: Vec::new(),
+            max_file: 0,
         };
         let jailer = Jailer { options: &self.options, jails_dir: &self.jails.dir, jail: &jail };
         let mut command = tokio::process::Command::new(&self.options.jailer);

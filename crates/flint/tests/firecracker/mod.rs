@@ -1,5 +1,6 @@
 //! The stories, by theme, and their stage.
 
+mod by_hand;
 mod choice;
 mod contract;
 mod ends;
@@ -7,5 +8,6 @@ mod guest;
 mod host;
 mod lab;
 mod leavings;
+mod snapshots;
 mod story;
 mod talk;

@@ -118,8 +118,25 @@ impl Api {
     /// # Errors
     /// [`ApiError`]; after a refusal the process mostly stays usable.
     pub async fn put<T: Serialize + Sync>(&self, path: &str, body: &T) -> Result<(), ApiError> {
+        self.give(Method::PUT, path, body).await
+    }
+
+    /// `PATCH`es with a body: what may change while a guest runs.
+    ///
+    /// # Errors
+    /// [`ApiError`]
+    pub async fn patch<T: Serialize + Sync>(&self, path: &str, body: &T) -> Result<(), ApiError> {
+        self.give(Method::PATCH, path, body).await
+    }
+
+    async fn give<T: Serialize>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &T,
+    ) -> Result<(), ApiError> {
         let body = serde_json::to_vec(body).map_err(|e| ApiError::Broken { source: e.into() })?;
-        self.call(Method::PUT, path, Some(body)).await.map(drop)
+        self.call(method, path, Some(body)).await.map(drop)
     }
 
     /// `GET`s a text.

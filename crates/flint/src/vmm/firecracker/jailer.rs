@@ -124,7 +124,7 @@ mod tests {
         let mut options = Options::new("/opt/jailer".into(), "/opt/firecracker".into());
         let (dir, root) =
             (PathBuf::from("/j/firecracker/vm-42"), PathBuf::from("/j/firecracker/vm-42/root"));
-        let jail = Jail { dir, root, uid: 130, gid: 107, cgroups: Vec::new() };
+        let jail = Jail { dir, root, uid: 130, gid: 107, cgroups: Vec::new(), max_file: 0 };
         let nic = Nic { netns: "/run/netns/flint-7".into(), tap: "vmtap0".into(), mac: "m".into() };
         let line = |options: &Options| {
             let jailer = Jailer { options, jails_dir: Path::new("/j"), jail: &jail };

@@ -102,6 +102,17 @@ impl Firecracker {
         Api::new(self.jails.root(&self.engine, vm).join(SOCKET), self.options.api_deadline)
     }
 
+    /// Makes the jail and starts the process in it, which then waits for its configuration: [`Vmm::boot`] without the
+    /// calls, for whoever makes them through [`Firecracker::api`].
+    ///
+    /// # Errors
+    /// [`Error`]; `kill` removes what is left.
+    pub async fn enter(&self, boot: &Boot) -> Result<(Jail, Arc<Running>), Error> {
+        let jail = self.jails.make(&self.engine, boot, OVERHEAD).await?;
+        let running = self.start(boot, &jail)?;
+        Ok((jail, running))
+    }
+
     fn start(&self, boot: &Boot, jail: &Jail) -> Result<Arc<Running>, Error> {
         let vm = boot.vm;
         let jailer = Jailer { options: &self.options, jails_dir: jails_dir(jail), jail };
@@ -189,8 +200,7 @@ impl Firecracker {
 impl Vmm for Firecracker {
     async fn boot(&self, boot: Boot) -> Result<(), Error> {
         let vm = boot.vm;
-        let jail = self.jails.make(&self.engine, &boot, OVERHEAD).await?;
-        let running = self.start(&boot, &jail)?;
+        let (jail, running) = self.enter(&boot).await?;
         tokio::select! {
             biased;
             done = self.configure(&boot) => done?,

@@ -4,6 +4,8 @@
  *   exit N      ends with N                     hold        runs until `stop`
  *   net         asks the gateway's MAC by ARP   touch MIB   writes to that much memory, then holds
  *   disks       reads the first sector of each disk, writes what it read from the first into the second
+ *   mmds        asks the metadata service for /job, without a token and with one
+ *   dial PORT   connects to that port of the host and says a line
  *   flood N     N log lines, as the host takes them  fault, halt, reset: ends the machine so, without a word */
 #include "guest.h"
 
@@ -253,6 +255,50 @@ static void flood_on(void)
     }
 }
 
+static void log_call(const char *what, const char *request)
+{
+    static char answer[2048];
+    if (!mmds_call(request, answer, sizeof answer))
+        answer[0] = 0;
+    const char *body = find(answer, "\r\n\r\n");
+    struct text *t = begin_log("out");
+    add(t, what);
+    add_bytes(t, answer, length(answer) < 12 ? length(answer) : 12); /* HTTP/1.1 200 */
+    add(t, " ");
+    add_bytes(t, body ? body : "", body ? length(body) : 0);
+    end_log(t);
+}
+
+static void ask_mmds(void)
+{
+    static char token[64], request[256];
+    static const char ask[] = "GET /job HTTP/1.1\r\nAccept: application/json\r\n";
+    if (!mmds_open(command_line)) {
+        log_line("err", "nobody answers at the service's address");
+        exited(1);
+        return;
+    }
+    log_call("without a token: ", "GET /job HTTP/1.1\r\n\r\n");
+    static char answer[1024];
+    mmds_call("PUT /latest/api/token HTTP/1.1\r\nX-metadata-token-ttl-seconds: 60\r\n\r\n", answer, sizeof answer);
+    const char *body = find(answer, "\r\n\r\n");
+    u32 len = body ? length(body) : 0;
+    memcpy(token, body, len < sizeof token ? len : 0);
+    u32 at = length(ask);
+    memcpy(request, ask, at);
+    memcpy(request + at, "X-metadata-token: ", 18);
+    memcpy(request + at + 18, token, length(token));
+    memcpy(request + at + 18 + length(token), "\r\n\r\n", 5);
+    log_call("with a token: ", request);
+    exited(0);
+}
+
+static void on_dialled(int taken)
+{
+    log_line("out", taken ? "the host took the call" : "the host refused the call");
+    exited(taken ? 0 : 1);
+}
+
 static void run_command(struct slice argv)
 {
     static char word[64], number[64];
@@ -270,6 +316,10 @@ static void run_command(struct slice argv)
         use_disks();
     else if (same(word, "touch"))
         touch(number_of(number));
+    else if (same(word, "mmds"))
+        ask_mmds();
+    else if (same(word, "dial"))
+        vsock_dial((u32)number_of(number), on_dialled);
     else if (same(word, "flood"))
         flood_end = number_of(number);
     else if (same(word, "fault"))

@@ -87,9 +87,20 @@ int vsock_start(const char *cmdline, u32 port);
 void vsock_poll(void (*opened)(void), void (*got)(const char *bytes, u32 len));
 int vsock_connected(void);
 int vsock_send(const char *bytes, u32 len); /* 0: no connection or no credit now */
+void vsock_dial(u32 port, void (*told)(int taken)); /* to the host, while it is polled; a second connection beside the one */
 
 /* ---- net.c ---- */
-int net_ask_gateway(const char *cmdline, u8 mac[6]); /* one ARP request; 0: nobody answered */
+enum { FRAME_MAX = 1514 };
+extern const u8 own_ip[4];
+int net_open(const char *cmdline, u8 own[6]); /* 0: no device */
+void net_send(const u8 *frame, u32 len);
+int net_receive(void (*got)(const u8 *frame, u32 len), u64 end); /* one frame; 0: none before `end` on the counter */
+int net_ask(const u8 own[6], const u8 ip[4], u8 mac[6]);         /* one ARP request; 0: nobody answered */
+int net_ask_gateway(const char *cmdline, u8 mac[6]);             /* opens, and asks the gateway */
+
+/* ---- mmds.c: the VMM's metadata service ---- */
+int mmds_open(const char *cmdline); /* 0: nobody answers at its address */
+int mmds_call(const char *request, char *answer, u32 room); /* 0: no answer; else with a zero behind */
 
 /* ---- blk.c: whole sectors of the nth disk ---- */
 enum { SECTOR = 512 };

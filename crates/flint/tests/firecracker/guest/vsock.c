@@ -25,6 +25,12 @@ static struct {
     u32 port, received, told, sent, peer_room, peer_taken;
 } peer;
 
+/* The one call to the host: it says a line and hangs up. */
+static struct {
+    u32 port;
+    void (*told)(int taken);
+} dial;
+
 static void transmit(u32 from, u32 to, u16 op, const char *bytes, u32 len)
 {
     static u32 next, in_flight;
@@ -40,7 +46,7 @@ static void transmit(u32 from, u32 to, u16 op, const char *bytes, u32 len)
     in_flight++;
     struct header *h = (struct header *)tx[slot];
     *h = (struct header){.src_cid = cid, .dst_cid = HOST, .src_port = from, .dst_port = to, .len = len, .type = STREAM,
-                         .op = op, .buf_alloc = ROOM, .fwd_cnt = peer.received};
+                         .op = op, .flags = op == SHUTDOWN ? 3 : 0, .buf_alloc = ROOM, .fwd_cnt = from == listening ? peer.received : 0};
     memcpy(tx[slot] + sizeof *h, bytes, len);
     peer.told = peer.received;
     queue_give(base, TX, &queues[TX], (u16)slot, tx[slot], (u32)sizeof *h + len, 0);
@@ -90,12 +96,38 @@ static void accept(const struct header *h)
     transmit(listening, peer.port, RESPONSE, "", 0);
 }
 
+enum { DIAL_FROM = 5000 };
+
+void vsock_dial(u32 port, void (*told)(int taken))
+{
+    dial.port = port;
+    dial.told = told;
+    transmit(DIAL_FROM, port, REQUEST, "", 0);
+}
+
+static void on_dial(const struct header *h)
+{
+    static const char words[] = "hello from the guest\n";
+    if (!dial.told || h->src_port != dial.port || (h->op != RESPONSE && h->op != RST))
+        return;
+    if (h->op == RESPONSE) {
+        transmit(DIAL_FROM, dial.port, RW, words, sizeof words - 1);
+        transmit(DIAL_FROM, dial.port, SHUTDOWN, "", 0);
+    }
+    dial.told(h->op == RESPONSE);
+    dial.told = 0;
+}
+
 static void receive(const struct header *h, void (*opened)(void), void (*got)(const char *, u32))
 {
     if (h->op == REQUEST) {
         accept(h);
         if (peer.open && peer.port == h->src_port)
             opened();
+        return;
+    }
+    if (h->dst_port == DIAL_FROM) {
+        on_dial(h);
         return;
     }
     if (!peer.open || h->src_port != peer.port || h->dst_port != listening)
@@ -126,6 +158,7 @@ void vsock_poll(void (*opened)(void), void (*got)(const char *bytes, u32 len))
 {
     u32 slot, len;
     if (queue_take(&queues[EVENT], &slot, &len)) { /* transport reset: after a snapshot */
+        print("flint-guest: transport reset\n");
         cid = virtio_config(base, 0) | (u64)virtio_config(base, 4) << 32;
         peer.open = 0;
         queue_give(base, EVENT, &queues[EVENT], (u16)slot, events[slot], sizeof events[slot], 1);
