@@ -31,6 +31,13 @@ pub enum Question {
         /// Where: `owner/name`.
         repository: String,
     },
+    /// Where does a run come from? [`crate::event::ForgeEvent::RunAsked`].
+    Run {
+        /// `workflow_job.run_id`.
+        run: u64,
+        /// Where: `owner/name`.
+        repository: String,
+    },
 }
 
 /// Why a question got no answer.

@@ -5,6 +5,7 @@ use crate::host::Host;
 use crate::id::{HostId, JobKey, ProfileId, RunnerId, RunnerName, VmId};
 use crate::job::{Conclusion, JobRequest};
 use crate::limits::Limits;
+use crate::policy::Origin;
 use crate::profile::Profile;
 use crate::units::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -142,6 +143,17 @@ pub enum ForgeEvent {
         job: JobKey,
         /// Its word.
         found: Found,
+        /// When the question was asked.
+        asked: Timestamp,
+    },
+    /// Where a run comes from.
+    RunAsked {
+        /// Which.
+        run: u64,
+        /// `owner/name`.
+        repository: String,
+        /// GitHub's word; `None`: it does not know the run any more.
+        origin: Option<Origin>,
         /// When the question was asked.
         asked: Timestamp,
     },

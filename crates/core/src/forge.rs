@@ -212,7 +212,7 @@ impl Forge {
             Question::Deliveries { .. } => DELIVERIES_EVERY,
             Question::Runners => RUNNERS_EVERY,
             Question::Repositories => REPOSITORIES_EVERY,
-            Question::Jobs { .. } | Question::Job { .. } => {
+            Question::Jobs { .. } | Question::Job { .. } | Question::Run { .. } => {
                 JOBS_EVERY.saturating_mul(many.saturating_add(1))
             }
         };
@@ -227,7 +227,8 @@ pub(crate) fn budget_of(question: &Question) -> Budget {
         Question::Runners
         | Question::Repositories
         | Question::Jobs { .. }
-        | Question::Job { .. } => Budget::Installation,
+        | Question::Job { .. }
+        | Question::Run { .. } => Budget::Installation,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::ask::Found;
 use crate::id::{ProfileId, VmId};
+use crate::policy::{Origin, Verdict};
 use crate::units::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -29,9 +30,13 @@ pub struct Job {
     pub profile: Option<ProfileId>,
     /// Where it stands. Never goes back.
     pub state: JobState,
+    /// Whether its profile lets it in.
+    #[serde(default)]
+    pub verdict: Verdict,
     /// When Flint first heard of it.
     pub received: Timestamp,
-    /// When GitHub is asked how it is, if nothing is heard of it before.
+    /// When GitHub is asked how it is, if nothing is heard of it before; of one that is undecided, where its run comes
+    /// from.
     #[serde(default)]
     pub ask_at: Timestamp,
     /// What GitHub said when it was asked last.
@@ -53,7 +58,8 @@ impl Job {
     #[must_use]
     pub fn queued(request: JobRequest, profile: Option<ProfileId>, now: Timestamp) -> Self {
         let (state, ask_at) = (JobState::Queued, now.after(ASK_QUEUED));
-        Job { request, profile, state, received: now, ask_at, asked: None }
+        let verdict = Verdict::Admitted;
+        Job { request, profile, state, verdict, received: now, ask_at, asked: None }
     }
 
     /// When its row goes although GitHub never said that it completed.
@@ -63,6 +69,23 @@ impl Job {
             JobState::Queued => QUEUED_MAX,
             JobState::Running(_) | JobState::Elsewhere => KNOWN_MAX,
         })
+    }
+
+    /// Whether it waits, and nobody knows yet whether it is let in.
+    #[must_use]
+    pub fn is_undecided(&self) -> bool {
+        self.state == JobState::Queued && self.verdict == Verdict::Undecided
+    }
+
+    /// Its profile has judged it. Whoever is undecided is asked about at once, and then as often as others.
+    pub(crate) fn judged(&mut self, verdict: Verdict, now: Timestamp) {
+        let was_undecided = self.is_undecided();
+        self.verdict = verdict;
+        match (was_undecided, self.is_undecided()) {
+            (false, true) => self.ask_at = now,
+            (true, false) => self.ask_at = now.after(self.word_holds()),
+            (false, false) | (true, true) => {}
+        }
     }
 
     /// For how long a word of GitHub's about it is good.
@@ -90,6 +113,9 @@ pub struct JobRequest {
     pub run_id: u64,
     /// The page of the job, for people.
     pub url: String,
+    /// Where it comes from.
+    #[serde(default)]
+    pub origin: Origin,
 }
 
 /// Where a job stands.

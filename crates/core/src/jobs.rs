@@ -4,6 +4,7 @@
 
 use crate::id::{JobKey, ProfileId};
 use crate::job::{Job, JobState};
+use crate::policy::Verdict;
 use crate::rows::Rows;
 use crate::units::Timestamp;
 use serde::de::{Deserialize, Deserializer};
@@ -26,8 +27,12 @@ pub struct Group {
 /// A job's state without its data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
-    /// [`JobState::Queued`].
+    /// [`JobState::Queued`], and let in.
     Queued,
+    /// [`JobState::Queued`], and nobody knows yet whether it is let in.
+    Undecided,
+    /// [`JobState::Queued`], and not let in.
+    Refused,
     /// [`JobState::Running`].
     Running,
     /// [`JobState::Elsewhere`].
@@ -121,7 +126,8 @@ impl Jobs {
 
     /// All jobs of a repository.
     pub fn of_repository(&self, repository: &str) -> impl Iterator<Item = JobKey> {
-        let all = [Standing::Queued, Standing::Running, Standing::Elsewhere];
+        use Standing::{Elsewhere, Queued, Refused, Running, Undecided};
+        let all = [Queued, Undecided, Refused, Running, Elsewhere];
         all.into_iter().flat_map(move |standing| {
             let first = Group { standing, repository: repository.into(), profile: None };
             let groups = self.groups.range(first.clone()..);
@@ -169,7 +175,11 @@ impl Jobs {
 
     fn group_of(&self, job: &Job) -> Group {
         let standing = match job.state {
-            JobState::Queued => Standing::Queued,
+            JobState::Queued => match job.verdict {
+                Verdict::Admitted => Standing::Queued,
+                Verdict::Undecided => Standing::Undecided,
+                Verdict::Public | Verdict::Fork => Standing::Refused,
+            },
             JobState::Running(_) => Standing::Running,
             JobState::Elsewhere => Standing::Elsewhere,
         };
@@ -219,6 +229,7 @@ mod tests {
     use super::*;
     use crate::id::VmId;
     use crate::job::JobRequest;
+    use crate::policy::Origin;
 
     fn job(repository: &str, at: u64) -> Job {
         let request = JobRequest {
@@ -228,6 +239,7 @@ mod tests {
             labels: Vec::new(),
             run_id: 1,
             url: String::new(),
+            origin: Origin::PRIVATE,
         };
         let profile = ProfileId::new("p").ok();
         Job::queued(request, profile, Timestamp(at))
@@ -243,13 +255,17 @@ mod tests {
         jobs.insert(key(10), job("o/other", 5));
         jobs.update(key(3), |job| job.state = JobState::Running(VmId(1)));
         jobs.update(key(4), |job| job.ask_at = Timestamp(1));
+        jobs.update(key(5), |job| job.verdict = Verdict::Fork);
+        jobs.update(key(6), |job| job.verdict = Verdict::Undecided);
         jobs.remove(&key(9));
 
         let lines: Vec<_> = jobs.standing(Standing::Queued).collect();
         let names = lines.iter().map(|(group, line)| (&*group.repository, line.len()));
-        assert_eq!(names.collect::<Vec<_>>(), [("o/other", 1), ("o/r", 7)]);
+        assert_eq!(names.collect::<Vec<_>>(), [("o/other", 1), ("o/r", 5)]);
         assert_eq!(lines[1].1.first_key_value().map(|(entry, ())| entry.1), Some(key(8)));
-        assert_eq!(jobs.standing(Standing::Running).count(), 1);
+        for standing in [Standing::Running, Standing::Refused, Standing::Undecided] {
+            assert_eq!(jobs.standing(standing).count(), 1, "{standing:?}");
+        }
         assert_eq!(jobs.of_repository("o/r").count(), 8);
         assert_eq!(jobs.asks().next(), Some((Timestamp(1), key(4))));
         assert_eq!(jobs.first_to_expire().map(|(_, key)| key), Some(key(10)));

@@ -19,6 +19,7 @@ pub mod jobs;
 pub mod limits;
 pub mod plan;
 pub mod planted;
+pub mod policy;
 pub mod profile;
 pub mod record;
 pub mod rows;

@@ -102,6 +102,10 @@ faults! {
     StrayStays = "stray-stays",
     /// The idle time counts from the launch on.
     IdleByWrongAge = "idle-by-wrong-age",
+    /// Jobs of strangers are let in.
+    StrangersLetIn = "strangers-let-in",
+    /// Nobody asks where an undecided job comes from.
+    OriginNeverAsked = "origin-never-asked",
     /// A job that ended before GitHub named it gets a second microVM.
     WordNotAwaited = "word-not-awaited",
     /// A registration that failed is tried again under the same name.

@@ -1,5 +1,6 @@
 //! A profile: which jobs it serves, and what shape its microVMs have.
 
+use crate::policy::Admits;
 use crate::units::Resources;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -20,6 +21,9 @@ pub struct Profile {
     /// Jobs of a profile with a higher number come first, whatever their age.
     #[serde(default)]
     pub priority: i32,
+    /// Whose jobs it takes beside those of private repositories.
+    #[serde(default)]
+    pub admits: Admits,
     /// The deadline of each phase.
     pub timeouts: Timeouts,
 }

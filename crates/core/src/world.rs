@@ -10,6 +10,7 @@ use crate::id::{HostId, JobKey, ProfileId, RunnerName, VmId};
 use crate::jobs::Jobs;
 use crate::limits::Limits;
 use crate::planted::{Fault, is};
+use crate::policy::{Origin, Verdict};
 use crate::profile::{LAST_RESORT, Profile, Timeouts};
 use crate::rows::Rows;
 use crate::units::Timestamp;
@@ -59,6 +60,16 @@ impl World {
     pub fn profile_for(&self, labels: &[String]) -> Option<&ProfileId> {
         let serving = self.profiles.iter().filter(|(_, profile)| profile.serves(labels));
         serving.min_by_key(|(id, profile)| (profile.labels.len(), *id)).map(|(id, _)| id)
+    }
+
+    /// Whether a profile lets in a job of this origin. Nobody's job is nobody's to refuse.
+    #[must_use]
+    pub fn verdict(&self, profile: Option<&ProfileId>, origin: Origin) -> Verdict {
+        let profile = profile.and_then(|id| self.profiles.get(id));
+        match profile {
+            Some(profile) if !is(Fault::StrangersLetIn) => profile.admits.judge(origin),
+            Some(_) | None => Verdict::Admitted,
+        }
     }
 
     /// The time limits that hold for a microVM, also when its profile has left the configuration.

@@ -15,5 +15,6 @@ mod daemon {
     mod replay;
     mod restart;
     mod store;
+    mod strangers;
     mod warm;
 }

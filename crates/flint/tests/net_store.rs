@@ -7,6 +7,7 @@ use flint_core::event::{Event, ForgeEvent};
 use flint_core::fold::fold;
 use flint_core::id::JobKey;
 use flint_core::job::JobRequest;
+use flint_core::policy::Origin;
 use flint_core::units::Timestamp;
 use flint_core::world::World;
 use rustix::mount::{MountFlags, mount, mount_bind, mount_remount};
@@ -87,6 +88,7 @@ fn queued(id: u64) -> Event {
         labels: vec!["linux".to_owned()],
         run_id: 1,
         url: String::new(),
+        origin: Origin::PRIVATE,
     };
     Event::Forge(ForgeEvent::JobQueued { job: JobKey { id, attempt: 1 }, request })
 }

@@ -10,6 +10,7 @@ use flint::front::words::Hook;
 use flint_core::ask::{AskFailure, Budget, Found, Question};
 use flint_core::event::ForgeEvent;
 use flint_core::id::JobKey;
+use flint_core::policy::Origin;
 use flint_core::units::Timestamp;
 use flint_sim::github::{
     Config, FakeGithub, FaultKind, HookFault, Limits, Planted, Webhook, generate_pem,
@@ -277,6 +278,7 @@ async fn each_refusal_of_a_question_says_what_it_means_for_the_next_try() {
             ("deliveries", Question::Deliveries { since: now().before(HOUR) }),
             ("list-runs", Question::Jobs { repository: repository() }),
             ("get-job", Question::Job { job, repository: repository() }),
+            ("get-run", Question::Run { run: 7, repository: repository() }),
             ("list-repositories", Question::Repositories),
             ("list-runners", Question::Runners),
         ]
@@ -294,8 +296,10 @@ async fn each_refusal_of_a_question_says_what_it_means_for_the_next_try() {
     let id = queue(&fake);
     for (fault, slug, wanted) in faults {
         for (route, mut question) in questions() {
-            if let Question::Job { job, .. } = &mut question {
-                job.id = id;
+            match &mut question {
+                Question::Job { job, .. } => job.id = id,
+                Question::Run { run, .. } => *run = fake.job(id).expect("it is queued").run,
+                _ => {}
             }
             // Its own, because a limit shuts the gate for all of them.
             let forge = GitHub::new(&options(fake.url()), "k3x9q2").expect("the options are good");
@@ -311,6 +315,50 @@ async fn each_refusal_of_a_question_says_what_it_means_for_the_next_try() {
             fake.no_faults();
         }
     }
+}
+
+#[tokio::test]
+async fn where_a_run_comes_from_is_told_by_its_listing_and_when_it_is_asked_for() {
+    let (fake, forge) = github().await;
+    fake.add_public_repository("open");
+    fake.add_forked_repository("forked");
+    let origin = |public, fork| Origin { public: Some(public), fork: Some(fork) };
+    let cases = [
+        ("open", false, origin(true, false)),
+        ("open", true, origin(true, true)),
+        ("forked", false, origin(false, false)),
+        ("forked", true, origin(false, true)),
+    ];
+    for (name, from_fork, wanted) in cases {
+        let queue = if from_fork { FakeGithub::queue_from_fork } else { FakeGithub::queue_in };
+        let id = queue(&fake, name, JOB).expect("it is a workflow")[0];
+        let run = fake.job(id).expect("it is there").run;
+        let repository = format!("flint-demo/{name}");
+        let question = Question::Run { run, repository: repository.clone() };
+        let answer = forge.ask(question, now()).await.expect("GitHub answers");
+        let ForgeEvent::RunAsked { origin, .. } = last(&answer) else { panic!("{answer:?}") };
+        assert_eq!(*origin, Some(wanted), "{name}");
+
+        let listed = forge.ask(Question::Jobs { repository }, now()).await.expect("it answers");
+        let of_job = listed.told.iter().find_map(|told| match &told.event {
+            ForgeEvent::JobQueued { job, request } if job.id == id => Some(request.origin),
+            _ => None,
+        });
+        assert_eq!(of_job, Some(wanted), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_run_is_gone_only_if_its_repository_is_still_seen() {
+    let (_fake, forge) = github().await;
+    let ask = async |repository: &str| {
+        let question = Question::Run { run: 1, repository: repository.to_owned() };
+        forge.ask(question, now()).await
+    };
+    let answer = ask("flint-demo/widgets").await.expect("GitHub answers");
+    assert!(matches!(last(&answer), ForgeEvent::RunAsked { origin: None, .. }), "{answer:?}");
+    let error = ask("flint-demo/unseen").await.expect_err("nothing is known");
+    assert_eq!(error.ask_failure(), AskFailure::Refused, "{error}");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use flint::store::{Change, Sqlite, Store};
 use flint_core::event::{Event, ForgeEvent};
 use flint_core::id::JobKey;
 use flint_core::job::JobRequest;
+use flint_core::policy::Origin;
 use flint_core::units::Timestamp;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -24,6 +25,7 @@ fn store() -> tempfile::TempDir {
             labels: vec!["linux".to_owned()],
             run_id: 1,
             url: String::new(),
+            origin: Origin::PRIVATE,
         };
         Event::Forge(ForgeEvent::JobQueued { job: JobKey { id, attempt: 1 }, request })
     };

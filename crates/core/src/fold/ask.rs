@@ -6,11 +6,16 @@ use crate::forge::{forget, hear};
 use crate::id::{JobKey, VmId};
 use crate::job::{Asked, Job, JobState};
 use crate::planted::{Fault, is};
+use crate::policy::Origin;
 use crate::record::Record;
 use crate::units::Timestamp;
 use crate::vm::{Phase, Registration, Vm};
 use crate::world::World;
 use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// A job waits for GitHub's word about its run, so it is asked for again sooner than others.
+const RUN_AGAIN: Duration = Duration::from_secs(30);
 
 pub(super) fn repositories_listed(world: &mut World, now: Timestamp, active: &BTreeSet<String>) {
     let every = world.forge.every(now, &Question::Repositories, 0);
@@ -41,6 +46,9 @@ pub(super) fn jobs_listed(
             let _ = job::forgotten(world, now, key);
         }
         world.jobs.update(key, |job| {
+            if job.is_undecided() {
+                return;
+            }
             let holds = job.word_holds();
             let heard_since = job.ask_at >= asked.after(holds);
             let young = job.received >= asked && !is(Fault::JobsAgeIgnored);
@@ -63,7 +71,9 @@ pub(super) fn job_asked(
     match found {
         Found::Queued { .. } | Found::Told => world.jobs.update(key, |job| {
             job.asked = Some(Asked { at: asked, found });
-            job.ask_at = now.after(job.word_holds());
+            if !job.is_undecided() {
+                job.ask_at = now.after(job.word_holds());
+            }
         }),
         // GitHub tells anew when it is queued.
         Found::Held => {
@@ -75,6 +85,36 @@ pub(super) fn job_asked(
         Found::Gone => return job::forgotten(world, now, key),
     }
     None
+}
+
+/// GitHub says where a run comes from, and so all its jobs; or that it knows of no such run.
+pub(super) fn run_asked(
+    world: &mut World,
+    now: Timestamp,
+    (run, repository): (u64, &str),
+    origin: Option<Origin>,
+) -> Vec<Record> {
+    let jobs = world.jobs.of_repository(repository);
+    let jobs: Vec<JobKey> = jobs.filter(|key| world.jobs[key].request.run_id == run).collect();
+    match origin {
+        Some(origin) => {
+            for key in jobs {
+                job::comes_from(world, now, key, origin);
+                // It did not say what was asked: again, but not at once.
+                world.jobs.update(key, |job| {
+                    if job.is_undecided() {
+                        job.ask_at = now.after(job.word_holds());
+                    }
+                });
+            }
+            Vec::new()
+        }
+        None => {
+            let undecided = jobs.into_iter().filter(|key| world.jobs[key].is_undecided());
+            let gone: Vec<JobKey> = undecided.collect();
+            gone.into_iter().filter_map(|key| job::forgotten(world, now, key)).collect()
+        }
+    }
 }
 
 pub(super) fn failed(
@@ -100,14 +140,32 @@ pub(super) fn failed(
                 followed.jobs.failed(now, every, failure, why);
             }
         }
-        Question::Job { job, .. } => world.jobs.update(*job, |job| {
-            let again = now.after(every.min(job.word_holds()));
-            job.ask_at = match failure {
-                AskFailure::Limited { until } => again.max(until),
-                AskFailure::Transient | AskFailure::Refused => again,
-            };
-        }),
+        Question::Job { job, .. } => put_off(world, *job, (now, every), failure),
+        Question::Run { run, repository } => {
+            let jobs = world.jobs.of_repository(repository);
+            let of_run = jobs.filter(|key| world.jobs[key].request.run_id == *run);
+            let undecided = of_run.filter(|key| world.jobs[key].is_undecided());
+            for key in undecided.collect::<Vec<_>>() {
+                // Somebody waits for this answer.
+                put_off(world, key, (now, every.min(RUN_AGAIN)), failure);
+            }
+        }
     }
+}
+
+fn put_off(
+    world: &mut World,
+    key: JobKey,
+    (now, every): (Timestamp, Duration),
+    failure: AskFailure,
+) {
+    world.jobs.update(key, |job| {
+        let again = now.after(every.min(job.word_holds()));
+        job.ask_at = match failure {
+            AskFailure::Limited { until } => again.max(until),
+            AskFailure::Transient | AskFailure::Refused => again,
+        };
+    });
 }
 
 /// Of two answers on one budget the one with less left is the newer, until the budget is full again.

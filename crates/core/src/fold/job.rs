@@ -4,6 +4,7 @@ use crate::forge::hear;
 use crate::id::{JobKey, RunnerName, VmId};
 use crate::job::{Conclusion, Job, JobRequest, JobState};
 use crate::planted::{Fault, is};
+use crate::policy::Origin;
 use crate::record::{JobRecord, Record};
 use crate::units::Timestamp;
 use crate::vm::{Phase, Reason};
@@ -15,16 +16,32 @@ pub(super) fn queued(world: &mut World, now: Timestamp, key: JobKey, request: Jo
     }
 }
 
-/// Makes the row of a job, if this is the first fact about it.
+/// Makes the row of a job, if this is the first fact about it; else adds what is new about where it comes from.
 fn known(world: &mut World, now: Timestamp, key: JobKey, request: JobRequest) {
     if world.jobs.contains_key(&key) {
+        comes_from(world, now, key, request.origin);
         return;
     }
     let profile = world.profile_for(&request.labels).cloned();
     if profile.is_some() {
         hear(&mut world.repositories, now, &request.repository);
     }
-    world.jobs.insert(key, Job::queued(request, profile, now));
+    let verdict = world.verdict(profile.as_ref(), request.origin);
+    let mut job = Job::queued(request, profile, now);
+    job.judged(verdict, now);
+    world.jobs.insert(key, job);
+}
+
+/// GitHub has told where a job comes from.
+pub(super) fn comes_from(world: &mut World, now: Timestamp, key: JobKey, origin: Origin) {
+    let Some(row) = world.jobs.get(&key) else { return };
+    let mut known = row.request.origin;
+    known.fill(origin);
+    let verdict = world.verdict(row.profile.as_ref(), known);
+    world.jobs.update(key, |job| {
+        job.request.origin = known;
+        job.judged(verdict, now);
+    });
 }
 
 pub(super) fn started(

@@ -38,14 +38,15 @@ pub fn fold(world: &mut World, now: Timestamp, event: Event) -> Vec<Record> {
     records
 }
 
-fn forge(world: &mut World, now: Timestamp, event: ForgeEvent) -> Option<Record> {
+fn forge(world: &mut World, now: Timestamp, event: ForgeEvent) -> Vec<Record> {
     match event {
         ForgeEvent::JobQueued { job, request } => job::queued(world, now, job, request),
         ForgeEvent::JobStarted { job, request, runner } => {
             job::started(world, now, (job, request), runner.as_ref());
         }
         ForgeEvent::JobCompleted { job, request, runner, conclusion } => {
-            return job::completed(world, now, (job, request), runner, conclusion);
+            let record = job::completed(world, now, (job, request), runner, conclusion);
+            return record.into_iter().collect();
         }
         ForgeEvent::Registered { vm, attempt, runner } => {
             registration::registered(world, now, vm, attempt, runner);
@@ -69,14 +70,17 @@ fn forge(world: &mut World, now: Timestamp, event: ForgeEvent) -> Option<Record>
             ask::jobs_listed(world, now, &repository, &queued, asked);
         }
         ForgeEvent::JobAsked { job, found, asked } => {
-            return ask::job_asked(world, now, job, found, asked);
+            return ask::job_asked(world, now, job, found, asked).into_iter().collect();
+        }
+        ForgeEvent::RunAsked { run, repository, origin, asked: _ } => {
+            return ask::run_asked(world, now, (run, &repository), origin);
         }
         ForgeEvent::AskFailed { question, failure, why } => {
             ask::failed(world, now, &question, failure, why);
         }
         ForgeEvent::QuotaLeft(quota) => ask::quota_left(world, quota),
     }
-    None
+    Vec::new()
 }
 
 fn from_host(world: &mut World, now: Timestamp, event: HostEvent) {

@@ -46,7 +46,11 @@ pub(super) fn started(
     let queued = world.jobs.iter().filter(|(_, job)| job.state == JobState::Queued);
     let served = queued.map(|(key, job)| (*key, world.profile_for(&job.request.labels).cloned()));
     for (key, profile) in served.collect::<Vec<_>>() {
-        world.jobs.update(key, |job| job.profile = profile);
+        let verdict = world.verdict(profile.as_ref(), world.jobs[&key].request.origin);
+        world.jobs.update(key, |job| {
+            job.profile = profile;
+            job.judged(verdict, now);
+        });
     }
 }
 

@@ -3,10 +3,12 @@
 use super::Action;
 use crate::ask::{Budget, Question};
 use crate::forge::{Due, Forge};
-use crate::job::Job;
+use crate::id::JobKey;
+use crate::job::{Job, JobRequest};
 use crate::planted::{Fault, is};
 use crate::units::Timestamp;
 use crate::world::World;
+use std::collections::BTreeSet;
 
 /// GitHub takes 100 calls at once (its page on rate limits); a few are enough here, and leave room for the rest.
 const REPOSITORIES_AT_ONCE: usize = 4;
@@ -49,12 +51,24 @@ fn repositories(world: &World, now: Timestamp) -> impl Iterator<Item = Action> {
 }
 
 fn jobs(world: &World, now: Timestamp) -> impl Iterator<Item = Action> {
-    let due = world.jobs.asks().take_while(move |(at, _)| *at <= now).take(JOBS_AT_ONCE);
-    due.filter_map(|(_, job)| {
-        let repository = |row: &Job| row.request.repository.clone();
-        let repository = world.jobs.get(&job).map(repository)?;
-        Some(Action::Ask { question: Question::Job { job, repository } })
-    })
+    let due = world.jobs.asks().take_while(move |(at, _)| *at <= now);
+    let questions = due.filter_map(|(_, job)| about(job, world.jobs.get(&job)?));
+    // A run has many jobs, and is asked about once.
+    let mut seen = BTreeSet::new();
+    let questions = questions.filter(move |question| seen.insert(question.clone()));
+    questions.take(JOBS_AT_ONCE).map(|question| Action::Ask { question })
+}
+
+/// What is asked about a job: first of all where it comes from, if that decides whether it is let in.
+fn about(job: JobKey, row: &Job) -> Option<Question> {
+    let JobRequest { repository, run_id, .. } = &row.request;
+    let repository = repository.clone();
+    if row.is_undecided() {
+        let question = Question::Run { run: *run_id, repository };
+        Some(question).filter(|_| !is(Fault::OriginNeverAsked))
+    } else {
+        Some(Question::Job { job, repository })
+    }
 }
 
 /// When something is asked next, of what is not due already.

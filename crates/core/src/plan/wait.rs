@@ -23,6 +23,12 @@ pub struct Wait {
 pub enum Because {
     /// No profile has all the labels it asks for.
     NoProfile,
+    /// GitHub has not said yet where it comes from.
+    OriginUnknown,
+    /// Its repository is public, and its profile takes no such jobs.
+    PublicRepository,
+    /// Its run comes from a fork, and its profile takes no such jobs.
+    Fork,
     /// A microVM is on its way to it, or to a job like it.
     Coming {
         /// One of those on the way.
@@ -130,6 +136,10 @@ pub fn why(world: &World, waits: &Waits, job: JobKey) -> String {
             let nearest = nearest(world, &row.request.labels);
             format!("job {job} waits: no profile has all the labels it asks for: {labels}{nearest}")
         }
+        Some(because @ (Because::PublicRepository | Because::Fork)) => {
+            let profile = row.profile.as_ref().map(ProfileId::as_str).unwrap_or_default();
+            format!("job {job} gets no microVM of profile `{profile}`: {because}")
+        }
         Some(because) => match &row.profile {
             Some(profile) => format!("job {job} waits for profile `{profile}`: {because}"),
             None => format!("job {job} waits: {because}"),
@@ -142,6 +152,18 @@ impl fmt::Display for Because {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Because::NoProfile => write!(f, "no profile has all the labels it asks for"),
+            Because::OriginUnknown => f.write_str(
+                "GitHub is asked whether its run comes from a fork or a public repository, for which the App needs \
+                 Actions: read",
+            ),
+            Because::PublicRepository => f.write_str(
+                "its repository is public: anybody's code would run here. `public_repositories = \"allow\"` lets such \
+                 jobs in",
+            ),
+            Because::Fork => f.write_str(
+                "its run comes from a fork: a stranger's code would run here. `fork_pull_requests = \"allow\"` lets \
+                 such jobs in",
+            ),
             Because::Coming { vm } => write!(f, "{vm} is on its way to it, or to a job like it"),
             Because::ProfileFull { max } => {
                 write!(f, "the profile has as many microVMs as it may (max = {max})")

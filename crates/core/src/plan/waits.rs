@@ -4,6 +4,7 @@ use super::wait::{Because, Wait};
 use crate::ask::Found;
 use crate::id::{JobKey, ProfileId, VmId};
 use crate::job::{Job, JobState};
+use crate::policy::Verdict;
 use crate::vm::{Phase, Registration};
 use crate::world::World;
 use std::collections::BTreeMap;
@@ -51,6 +52,12 @@ impl Waits {
         }
         if job.profile.is_none() {
             return Some(Because::NoProfile);
+        }
+        match job.verdict {
+            Verdict::Admitted => {}
+            Verdict::Undecided => return Some(Because::OriginUnknown),
+            Verdict::Public => return Some(Because::PublicRepository),
+            Verdict::Fork => return Some(Because::Fork),
         }
         self.causes.get(&(job.profile.clone(), job.request.repository.clone())).cloned()
     }

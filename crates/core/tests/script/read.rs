@@ -32,6 +32,7 @@ use flint_core::host::Host;
 use flint_core::id::{HostId, JobKey, ProfileId, RunnerId, RunnerName, VmId};
 use flint_core::job::{Conclusion, JobRequest};
 use flint_core::limits::Limits;
+use flint_core::policy::{Admits, Origin};
 use flint_core::profile::{Profile, Timeouts};
 use flint_core::units::{MiB, Resources, Timestamp};
 use std::collections::BTreeSet;
@@ -73,7 +74,7 @@ fn fact(at: Timestamp, words: &[&str], instance: &str) -> Option<Event> {
             let registered = vms.iter().map(|vm| vm_id(vm)).collect();
             Event::Forge(ForgeEvent::Runners { registered, asked })
         }
-        ["deliveries" | "repositories" | "repository" | "asked" | "ask" | "quota", ..] => {
+        ["deliveries" | "repositories" | "repository" | "run" | "asked" | "ask" | "quota", ..] => {
             Event::Forge(answer(at, words)?)
         }
         ["reset", profile] => {
@@ -92,6 +93,10 @@ fn job(id: u64, words: &[&str], instance: &str) -> Option<ForgeEvent> {
         Ok(vm) => RunnerName::of(vm, &profile_id("linux"), instance, 1),
         Err(_) => RunnerName::told(vm),
     };
+    let (words, origin) = match words {
+        [words @ .., "from", from] => (words, origin(from)?),
+        words => (words, Origin::PRIVATE),
+    };
     let (words, repository) = match words {
         [words @ .., "in", repository] => (words, *repository),
         words => (words, "flint-demo/widgets"),
@@ -102,7 +107,7 @@ fn job(id: u64, words: &[&str], instance: &str) -> Option<ForgeEvent> {
         [_] => (None, ""),
         _ => return None,
     };
-    let request = request(id, labels, repository);
+    let request = JobRequest { origin, ..request(id, labels, repository) };
     Some(match *words.first()? {
         "queued" => ForgeEvent::JobQueued { job, request },
         "started" => ForgeEvent::JobStarted { job, request, runner },
@@ -117,7 +122,23 @@ fn request(id: u64, labels: &str, repository: &str) -> JobRequest {
     let labels = labels.split(',').filter(|label| !label.is_empty()).map(str::to_owned).collect();
     let (repository, workflow) = (repository.to_owned(), "CI".to_owned());
     let (name, url) = (format!("job {id}"), String::new());
-    JobRequest { repository, workflow, name, labels, run_id: 1, url }
+    let origin = Origin::PRIVATE;
+    JobRequest { repository, workflow, name, labels, run_id: 1, url, origin }
+}
+
+/// Where a job comes from.
+fn origin(word: &str) -> Option<Origin> {
+    let (public, fork) = match word {
+        "private" => (Some(false), Some(false)),
+        "public" => (Some(true), Some(false)),
+        "fork" => (Some(false), Some(true)),
+        "public-fork" => (Some(true), Some(true)),
+        "a-public-repository" => (Some(true), None),
+        "a-private-repository" => (Some(false), None),
+        "somewhere" => (None, None),
+        _ => return None,
+    };
+    Some(Origin { public, fork })
 }
 
 /// When GitHub takes calls again, in a script that does not say it.
@@ -153,6 +174,12 @@ fn answer(at: Timestamp, words: &[&str]) -> Option<ForgeEvent> {
             let queued = jobs.iter().map(key).collect();
             ForgeEvent::JobsListed { repository: (*name).to_owned(), queued, asked }
         }
+        ["run", run, "of", name, "is", from] => ForgeEvent::RunAsked {
+            run: number(run),
+            repository: (*name).to_owned(),
+            origin: origin(from),
+            asked,
+        },
         ["asked", "job", id, found] => {
             let found = match *found {
                 "queued" => Found::Queued { admitted: Some(true) },
@@ -199,6 +226,9 @@ fn question<'a, 'b>(words: &'a [&'b str]) -> Option<(Question, &'a [&'b str])> {
         ["job", id, "of", name, rest @ ..] => {
             let job = JobKey { id: number(id), attempt: 1 };
             (Question::Job { job, repository: named(name) }, rest)
+        }
+        ["run", run, "of", name, rest @ ..] => {
+            (Question::Run { run: number(run), repository: named(name) }, rest)
         }
         _ => return None,
     })
@@ -327,6 +357,10 @@ fn profile(name: &str, labels: &str, words: &[&str]) -> Line {
         warm: settings.small("warm", "0"),
         max: settings.small("max", "4"),
         priority: settings.text("priority", "0").parse().expect("a priority is a number"),
+        admits: Admits {
+            public: settings.text("admits", "").contains("public"),
+            forks: settings.text("admits", "").contains("forks"),
+        },
         timeouts: Timeouts {
             boot: time("boot", "60s"),
             register: time("register", "90s"),

@@ -40,6 +40,7 @@ pub(crate) fn action(action: &Action) -> String {
             Question::Repositories => "ask for repositories".to_owned(),
             Question::Jobs { repository } => format!("ask for jobs of {repository}"),
             Question::Job { job, repository } => format!("ask for job {job} of {repository}"),
+            Question::Run { run, repository } => format!("ask for run {run} of {repository}"),
         },
     }
 }

@@ -149,6 +149,7 @@ mod tests {
     use flint_core::event::{Event, ForgeEvent};
     use flint_core::id::JobKey;
     use flint_core::job::JobRequest;
+    use flint_core::policy::Origin;
     use std::os::unix::fs::PermissionsExt;
 
     const OUT: Output = Output { json: false };
@@ -165,6 +166,7 @@ mod tests {
             labels: vec!["linux".to_owned()],
             run_id: 1,
             url: "https://github.com/octo/secret-plans/actions/runs/1".to_owned(),
+            origin: Origin::PRIVATE,
         };
         let job = JobKey { id: 7, attempt: 1 };
         let events = [

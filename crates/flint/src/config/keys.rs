@@ -118,6 +118,8 @@ pub const KEYS: &[Key] = &[
     file_only("profile.warm", "Booted microVMs kept ready"),
     file_only("profile.max", "MicroVMs at once at most"),
     file_only("profile.priority", "Its jobs come before those of profiles with a lower number"),
+    file_only("profile.public_repositories", "Whether jobs of public repositories are let in"),
+    file_only("profile.fork_pull_requests", "Whether jobs of forks are let in"),
     file_only("profile.timeouts.boot", "From the order to the agent's answer"),
     file_only("profile.timeouts.register", "From the registration to a listening runner"),
     file_only("profile.timeouts.idle", "Listening without a job"),

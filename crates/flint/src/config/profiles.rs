@@ -5,6 +5,7 @@ use super::reader::{Found, Reader, Section};
 use super::report::Origin;
 use super::{HostOptions, ProfileOptions, defaults, host, values};
 use flint_core::id::ProfileId;
+use flint_core::policy::Admits;
 use flint_core::profile::{Profile, Timeouts};
 use flint_core::units::{MiB, Resources};
 use serde_spanned::Spanned;
@@ -96,11 +97,25 @@ fn read_one<'a>(
             warm: warm.map_or(defaults::WARM, |found| found.value),
             max,
             priority: reader.number(section, "priority", 0..=100).map_or(0, |found| found.value),
+            admits: Admits {
+                public: allowed(reader, section, "public_repositories"),
+                forks: allowed(reader, section, "fork_pull_requests"),
+            },
             timeouts: timeouts(reader, section),
         },
         image: image.map_or_else(|| defaults::image(&host.state_dir), |found| found.value),
         kernel: kernel.map_or_else(|| defaults::kernel(&host.state_dir), |found| found.value),
     }
+}
+
+/// Nothing but what is allowed by name.
+fn allowed<'a>(reader: &mut Reader<'a>, section: Section<'a>, name: &str) -> bool {
+    let found = reader.text(section, name, |text| match text {
+        "allow" => Ok(true),
+        "refuse" => Ok(false),
+        _ => Err("`refuse` or `allow`".to_owned()),
+    });
+    found.is_some_and(|found| found.value)
 }
 
 /// Lower case, as the core compares them.

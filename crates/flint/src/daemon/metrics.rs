@@ -187,6 +187,9 @@ pub fn budget_word(budget: Budget) -> &'static str {
 pub fn because_word(because: &Because) -> &'static str {
     match because {
         Because::NoProfile => "no_profile",
+        Because::OriginUnknown => "origin_unknown",
+        Because::PublicRepository => "public_repository",
+        Because::Fork => "fork",
         Because::Coming { .. } => "coming",
         Because::ProfileFull { .. } => "profile_full",
         Because::BackingOff { .. } => "backing_off",

@@ -8,6 +8,7 @@ use super::text;
 use flint_core::event::ForgeEvent;
 use flint_core::id::{JobKey, RunnerName};
 use flint_core::job::{Conclusion, JobRequest};
+use flint_core::policy::Origin;
 use serde_json::Value;
 
 /// GitHub gives a runner at most 100 labels, so a job that asks for more fits none.
@@ -68,7 +69,8 @@ pub(crate) fn workflow_job(body: &Value) -> Result<Told, Malformed> {
     let key = job.key(1)?;
     let repository = Fields { of: top.object("repository")?, path: "repository." };
     let full_name = repository.text("full_name")?.ok_or_else(|| repository.missing("full_name"))?;
-    let request = request(full_name, &job)?;
+    let origin = origin(&repository)?;
+    let request = JobRequest { origin, ..request(full_name, &job)? };
     if action == "queued" {
         // Waiting for an approval, or a status of the future: no runner can get it yet.
         let status = job.text("status")?.unwrap_or("queued");
@@ -128,7 +130,31 @@ fn request(repository: &str, job: &Fields<'_>) -> Result<JobRequest, Malformed> 
         labels: labels(job)?,
         run_id: job.number("run_id")?.unwrap_or(0),
         url: text::line(job.text("html_url")?.unwrap_or_default()),
+        origin: Origin::default(),
     })
+}
+
+/// What a webhook's repository tells of where its jobs come from. Of the run it says nothing; but where there is no fork,
+/// no run comes from one.
+fn origin(repository: &Fields<'_>) -> Result<Origin, Malformed> {
+    let private = repository.flag("private")?;
+    let public = match repository.text("visibility")? {
+        Some("public") => Some(true),
+        Some("private" | "internal") => Some(false),
+        Some(_) | None => private.map(|private| !private),
+    };
+    let never_forked = public == Some(false) && repository.number("forks_count")? == Some(0);
+    Ok(Origin { public, fork: never_forked.then_some(false) })
+}
+
+/// What a fact about a job says of it.
+pub(crate) fn request_of(event: &mut ForgeEvent) -> Option<&mut JobRequest> {
+    match event {
+        ForgeEvent::JobQueued { request, .. }
+        | ForgeEvent::JobStarted { request, .. }
+        | ForgeEvent::JobCompleted { request, .. } => Some(request),
+        _ => None,
+    }
 }
 
 fn labels(job: &Fields<'_>) -> Result<Vec<String>, Malformed> {
@@ -171,6 +197,12 @@ impl<'a> Fields<'a> {
     fn number(&self, name: &str) -> Result<Option<u64>, Malformed> {
         let read =
             |value: &'a Value| value.as_u64().ok_or_else(|| self.wrong(name, "a whole number"));
+        self.get(name).map(read).transpose()
+    }
+
+    fn flag(&self, name: &str) -> Result<Option<bool>, Malformed> {
+        let read =
+            |value: &'a Value| value.as_bool().ok_or_else(|| self.wrong(name, "true or false"));
         self.get(name).map(read).transpose()
     }
 
@@ -256,6 +288,28 @@ mod tests {
         assert_eq!((job.id, job.attempt, runner), (7, 2, None));
         assert_eq!((request.workflow.as_str(), conclusion.0.as_str()), ("", "cancelled"));
         assert_eq!(request.labels, ["flint", "Linux"]);
+    }
+
+    #[test]
+    fn a_webhook_tells_who_sees_the_repository_and_whether_it_was_ever_forked() {
+        let told = |repository: Value| {
+            let mut repository = repository;
+            repository["full_name"] = json!("o/r");
+            let body = json!({ "action": "queued", "workflow_job": { "id": 1 }, "repository": repository });
+            let Ok(Told::Fact(ForgeEvent::JobQueued { request, .. })) = workflow_job(&body) else {
+                panic!("it is a queued job");
+            };
+            (request.origin.public, request.origin.fork)
+        };
+        let private = |forks: u64| json!({ "private": true, "forks_count": forks });
+        assert_eq!(told(private(0)), (Some(false), Some(false)));
+        assert_eq!(told(private(1)), (Some(false), None));
+        assert_eq!(told(json!({ "private": false, "forks_count": 0 })), (Some(true), None));
+        let internal = json!({ "private": true, "visibility": "internal", "forks_count": 0 });
+        assert_eq!(told(internal), (Some(false), Some(false)));
+        assert_eq!(told(json!({ "visibility": "public" })), (Some(true), None));
+        assert_eq!(told(json!({ "visibility": "new", "private": true })), (Some(false), None));
+        assert_eq!(told(json!({})), (None, None));
     }
 
     #[test]

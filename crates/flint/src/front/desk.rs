@@ -154,6 +154,7 @@ mod tests {
     use super::*;
     use flint_core::id::JobKey;
     use flint_core::job::JobRequest;
+    use flint_core::policy::Origin;
 
     /// A store that never commits.
     #[derive(Clone)]
@@ -181,6 +182,7 @@ mod tests {
             labels: Vec::new(),
             run_id: 1,
             url: String::new(),
+            origin: Origin::PRIVATE,
         };
         let fact = Fact::Queued { job: JobKey { id: number, attempt: 1 }, request };
         Up::Delivery { number, guid: format!("g-{number}"), fact }

@@ -295,6 +295,7 @@ impl std::ops::Add for Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use flint_core::policy::Origin;
 
     fn ours() -> Scope {
         Scope::Organization("o".to_owned())
@@ -308,6 +309,7 @@ mod tests {
             labels: vec!["self-hosted".to_owned()],
             run_id: 3,
             url: "u".to_owned(),
+            origin: Origin::PRIVATE,
         }
     }
 

@@ -9,6 +9,7 @@ use flint_core::id::{JobKey, RunnerName, VmId};
 use flint_core::job::{Job, JobRequest, JobState};
 use flint_core::limits::Limits;
 use flint_core::plan::Action;
+use flint_core::policy::Origin;
 use flint_core::profile::Profile;
 use flint_core::units::Timestamp;
 use flint_core::vm::{Phase, Registration, Vm};
@@ -77,6 +78,22 @@ fn forge_told(event: &ForgeEvent) -> String {
         ForgeEvent::JobAsked { job, found, asked } => {
             format!("GitHub: job {job} is {found:?}, asked at {}", time(*asked))
         }
+        ForgeEvent::RunAsked { run, repository, origin, asked } => {
+            let asked = time(*asked);
+            let from = match origin {
+                None => "is gone".to_owned(),
+                Some(Origin { public, fork }) => {
+                    let word =
+                        |is: Option<bool>| is.map_or("perhaps", |is| if is { "" } else { "not" });
+                    format!(
+                        "is {} of a public repository, {} of a fork",
+                        word(*public),
+                        word(*fork)
+                    )
+                }
+            };
+            format!("GitHub: run {run} of {repository} {from}, asked at {asked}")
+        }
         ForgeEvent::AskFailed { question, failure, why } => {
             format!("GitHub: no answer about {}, {failure:?}: {why}", about(question))
         }
@@ -143,6 +160,7 @@ fn about(question: &Question) -> String {
         Question::Repositories => "active repositories".to_owned(),
         Question::Jobs { repository } => format!("the jobs of {repository}"),
         Question::Job { job, repository } => format!("job {job} of {repository}"),
+        Question::Run { run, repository } => format!("run {run} of {repository}"),
     }
 }
 

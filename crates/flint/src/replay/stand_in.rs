@@ -263,12 +263,15 @@ impl Visit<'_> {
                 });
                 *active = named.collect();
             }
-            ForgeEvent::JobsListed { repository, queued: _, asked: _ } => {
+            ForgeEvent::JobsListed { repository, queued: _, asked: _ }
+            | ForgeEvent::RunAsked { run: _, repository, origin: _, asked: _ } => {
                 self.repository(repository);
             }
             ForgeEvent::AskFailed { question, failure: _, why } => {
                 match question {
-                    Question::Jobs { repository } | Question::Job { job: _, repository } => {
+                    Question::Jobs { repository }
+                    | Question::Job { job: _, repository }
+                    | Question::Run { run: _, repository } => {
                         self.repository(repository);
                     }
                     Question::Deliveries { .. } | Question::Runners | Question::Repositories => {}
@@ -286,7 +289,7 @@ impl Visit<'_> {
     }
 
     fn request(&mut self, request: &mut JobRequest) {
-        let JobRequest { repository, workflow, name, labels, run_id: _, url } = request;
+        let JobRequest { repository, workflow, name, labels, run_id: _, url, origin: _ } = request;
         self.repository(repository);
         self.name(Kind::Workflow, workflow);
         self.name(Kind::Job, name);

@@ -13,6 +13,7 @@ use flint_core::id::{HostId, JobKey, ProfileId, RunnerId, RunnerName, VmId};
 use flint_core::job::{Conclusion, Job, JobRequest};
 use flint_core::limits::Limits;
 use flint_core::plan::Action;
+use flint_core::policy::{Admits, Origin};
 use flint_core::profile::{Profile, Timeouts};
 use flint_core::units::{MiB, Resources, Timestamp};
 use flint_core::world::World;
@@ -39,6 +40,7 @@ fn profile(labels: &[&str], vcpus: u32) -> Profile {
         warm: 0,
         max: 4,
         priority: 0,
+        admits: Admits::default(),
         timeouts: Timeouts {
             boot: Duration::from_secs(120),
             register: Duration::from_secs(120),
@@ -74,6 +76,7 @@ fn request(name: &str, labels: &[&str]) -> JobRequest {
         labels: labels.iter().map(|label| (*label).to_owned()).collect(),
         run_id: 9,
         url: "https://zq.example/octo/widgets/actions/runs/9".to_owned(),
+        origin: Origin::PRIVATE,
     }
 }
 
@@ -511,6 +514,13 @@ fn answers() -> Vec<Event> {
         ForgeEvent::RepositoriesListed { active: [repository()].into(), asked: NOW },
         ForgeEvent::JobsListed { repository: repository(), queued: [JOB].into(), asked: NOW },
         ForgeEvent::JobAsked { job: JOB, found: Found::Held, asked: NOW },
+        ForgeEvent::RunAsked {
+            run: 7,
+            repository: repository(),
+            origin: Some(Origin::PRIVATE),
+            asked: NOW,
+        },
+        failed(Question::Run { run: 7, repository: repository() }),
         failed(Question::Jobs { repository: repository() }),
         failed(Question::Job { job: JOB, repository: repository() }),
         failed(Question::Runners),
@@ -543,6 +553,7 @@ fn no_name_and_no_strangers_text_survives_the_stand_ins() {
         "",
         "0.1.0",
         "Tick",
+        "Admitted",
         "Queued",
         "Elsewhere",
         "Listening",

@@ -21,6 +21,7 @@ use flint_core::host::Host;
 use flint_core::id::{HostId, JobKey, ProfileId, RunnerId, RunnerName, Slot};
 use flint_core::job::{Conclusion, Job, JobRequest, JobState};
 use flint_core::limits::Limits;
+use flint_core::policy::{Admits, Origin};
 use flint_core::profile::{Profile, Timeouts};
 use flint_core::units::{MiB, Resources};
 use flint_core::vm::{Phase, Reason, Registration, Times, Vm};
@@ -54,6 +55,7 @@ fn job(profile: Option<&str>, state: JobState) -> Job {
         labels: vec!["self-hosted".to_owned(), "linux".to_owned()],
         run_id: u64::MAX,
         url: "https://github.com/octo/x/actions/runs/1".to_owned(),
+        origin: Origin::PRIVATE,
     };
     Job { state, ..Job::queued(request, profile.map(profile_id), NOW) }
 }
@@ -92,7 +94,9 @@ fn rich(mut world: World) -> World {
         job: Duration::from_hours(6),
     };
     let labels = ["self-hosted", "linux"].map(str::to_owned).into();
-    let profile = Profile { labels, shape: shape(), warm: 1, max: 8, priority: 0, timeouts };
+    let admits = Admits::default();
+    let profile =
+        Profile { labels, shape: shape(), warm: 1, max: 8, priority: 0, admits, timeouts };
     world.profiles.insert(profile_id("linux-4"), profile);
     let breaker = Breaker {
         failures: 5,

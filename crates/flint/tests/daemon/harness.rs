@@ -12,6 +12,7 @@ use flint_core::event::Event;
 use flint_core::id::{HostId, JobKey, ProfileId, VmId};
 use flint_core::job::JobRequest;
 use flint_core::limits::Limits;
+use flint_core::policy::{Admits, Origin};
 use flint_core::profile::{Profile, Timeouts};
 use flint_core::units::{MiB, Resources};
 use flint_core::vm::Phase;
@@ -144,6 +145,7 @@ pub(super) fn profile(name: &str) -> (ProfileId, Profile) {
         warm: 0,
         max: 10,
         priority: 0,
+        admits: Admits::default(),
         timeouts: Timeouts {
             boot: Duration::from_secs(60),
             register: Duration::from_secs(60),
@@ -168,6 +170,7 @@ pub(super) fn request(label: &str) -> JobRequest {
         labels: vec![label.to_owned()],
         run_id: 1,
         url: "https://github.com/flint-demo/widgets/actions/runs/1".to_owned(),
+        origin: Origin::PRIVATE,
     }
 }
 

@@ -55,7 +55,10 @@ fn spend(state: &mut State, question: &Question) -> Result<(), Error> {
     let reads = match question {
         // The App's own budget is another.
         Question::Deliveries { .. } => 0,
-        Question::Runners | Question::Repositories | Question::Job { .. } => 1,
+        Question::Runners
+        | Question::Repositories
+        | Question::Job { .. }
+        | Question::Run { .. } => 1,
         // Two lists of runs, and the jobs of each run: here a run is a job.
         Question::Jobs { repository } => {
             let open = state.queue.iter().filter(|(_, job)| job.repository == *repository).count();
@@ -152,6 +155,15 @@ impl Forge for FakeForge {
                 let (fact, found) = one(&state, job);
                 told.extend(fact);
                 ForgeEvent::JobAsked { job, found, asked }
+            }
+            Question::Run { run, repository } => {
+                let of_run = |request: &&JobRequest| {
+                    request.run_id == run && request.repository == repository
+                };
+                let found = state.queue.iter().map(|(_, request)| request).find(of_run);
+                let known = state.origins.get(&run).copied();
+                let origin = found.map(|request| known.unwrap_or(request.origin));
+                ForgeEvent::RunAsked { run, repository, origin, asked }
             }
         };
         told.push(by_list(last));

@@ -8,6 +8,7 @@ use flint::daemon::clock::Clock as _;
 use flint_core::event::{Event, ForgeEvent};
 use flint_core::id::{JobKey, RunnerName, Slot, VmId};
 use flint_core::job::{Conclusion, JobRequest};
+use flint_core::policy::Origin;
 use flint_core::units::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -80,6 +81,8 @@ pub(super) struct State {
     pub(super) queue: VecDeque<(JobKey, JobRequest)>,
     /// The jobs that have ended.
     pub(super) ended: BTreeMap<JobKey, Ended>,
+    /// Where runs come from, of which a webhook did not tell all.
+    pub(super) origins: BTreeMap<u64, Origin>,
     /// When each repository was last pushed to.
     pub(super) pushed: BTreeMap<String, Timestamp>,
     /// How many jobs of each repository a runner took.
@@ -158,6 +161,7 @@ impl Outside {
             faults: Faults::default(),
             queue: VecDeque::new(),
             ended: BTreeMap::new(),
+            origins: BTreeMap::new(),
             pushed: BTreeMap::new(),
             begun: BTreeMap::new(),
             runners: BTreeMap::new(),
@@ -193,8 +197,18 @@ impl Outside {
         self.queue_in(REPOSITORY, id, labels)
     }
 
+    /// Queues a job that comes from somewhere, of which its webhook tells only this.
+    pub fn queue_from(&self, origin: Origin, told: Origin, id: u64, labels: &[&str]) -> JobKey {
+        self.lock().origins.insert(id, origin);
+        self.queue_as(REPOSITORY, told, id, labels)
+    }
+
     /// Queues a job of this repository (`owner/name`), each by a push of its own.
     pub fn queue_in(&self, repository: &str, id: u64, labels: &[&str]) -> JobKey {
+        self.queue_as(repository, Origin::PRIVATE, id, labels)
+    }
+
+    fn queue_as(&self, repository: &str, origin: Origin, id: u64, labels: &[&str]) -> JobKey {
         let job = JobKey { id, attempt: 1 };
         let request = JobRequest {
             repository: repository.to_owned(),
@@ -203,6 +217,7 @@ impl Outside {
             labels: labels.iter().map(|label| (*label).to_owned()).collect(),
             run_id: id,
             url: format!("https://github.com/{repository}/actions/runs/{id}"),
+            origin,
         };
         let mut state = self.lock();
         state.queue.push_back((job, request.clone()));

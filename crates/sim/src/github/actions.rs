@@ -1,6 +1,6 @@
 //! What a coordinator asks to learn what webhooks did not tell: runs, their jobs, repositories, runner groups.
 
-use super::org::{Group, Repo, Repository, Run};
+use super::org::{Group, Kind, Repo, Repository, Run};
 use super::page::{Asked, Listed, Page};
 use super::payload::{self, rfc3339};
 use super::rest::{Answer, Names, answer, as_installation, refusal, scope};
@@ -40,6 +40,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
     let run = "/repos/{owner}/{repo}/actions/runs";
     Router::new()
         .route(run, get(runs))
+        .route(&format!("{run}/{{run}}"), get(run_by_id))
         .route(&format!("{run}/{{run}}/attempts/{{attempt}}/jobs"), get(jobs))
         .route("/repos/{owner}/{repo}/actions/jobs/{job}", get(job))
         .route("/orgs/{owner}/actions/runner-groups", get(groups))
@@ -76,6 +77,22 @@ async fn runs(
         let body = json!({ "total_count": total, "workflow_runs": shown });
         Ok(Listed::new(&shared, uri.path(), &asked, body, more.then(|| page.next())))
     })
+}
+
+async fn run_by_id(
+    extract::State(shared): App,
+    Path(names): Path<Names>,
+    headers: HeaderMap,
+) -> Answer {
+    answer(as_installation(&shared, &headers).and_then(|()| {
+        shared.look(|state| {
+            let repo = &repository(&shared, state, &names)?.repo;
+            let run = number(&names, "run").and_then(|id| state.org.runs.get(&id));
+            let run = run.filter(|run| run.repo == *repo);
+            let shown = run.map(|run| (StatusCode::OK, show_run(&shared.config, state, run)));
+            shown.ok_or_else(|| refusal(404, "Not Found"))
+        })
+    }))
 }
 
 async fn jobs(
@@ -233,14 +250,17 @@ fn show_run(config: &Config, state: &State, run: &Run) -> Value {
     let repository = format!("{}/{}", config.organization, run.repo.name);
     let url = format!("{}/repos/{repository}/actions/runs/{}", config.public_url, run.id);
     let shown = show_repository(config, &run.repo, run.created);
+    let fork = Repo { id: run.repo.id + 100_000_000, kind: Kind::Private, ..run.repo.clone() };
+    let head =
+        if run.from_fork { show_repository(config, &fork, run.created) } else { shown.clone() };
     json!({
         "id": run.id, "name": run.workflow, "display_title": run.workflow, "run_number": run.id, "run_attempt": run.attempt(),
-        "event": "push", "status": status, "conclusion": conclusion, "workflow_id": run.repo.id, "path": ".github/workflows/ci.yml",
+        "event": if run.from_fork { "pull_request" } else { "push" }, "status": status, "conclusion": conclusion, "workflow_id": run.repo.id, "path": ".github/workflows/ci.yml",
         "head_branch": "main", "head_sha": "5f2c9d1b7a3e4f60819283746556473829100abc",
         "url": url, "jobs_url": format!("{url}/jobs"),
         "html_url": format!("{}/{repository}/actions/runs/{}", config.public_url, run.id),
         "created_at": rfc3339(run.created), "updated_at": rfc3339(run.created), "run_started_at": rfc3339(run.created),
-        "repository": shown, "head_repository": shown,
+        "repository": shown, "head_repository": head,
     })
 }
 
@@ -260,7 +280,8 @@ fn show_group(config: &Config, group: &Group) -> Value {
 fn show_repository(config: &Config, repo: &Repo, pushed: u64) -> Value {
     let full_name = format!("{}/{}", config.organization, repo.name);
     json!({
-        "id": repo.id, "name": &*repo.name, "full_name": full_name, "private": true, "visibility": "private",
+        "id": repo.id, "name": &*repo.name, "full_name": full_name, "private": repo.kind != Kind::Public,
+        "visibility": if repo.kind == Kind::Public { "public" } else { "private" },
         "fork": false, "archived": false, "disabled": false, "default_branch": "main",
         "owner": { "login": config.organization, "type": "Organization" },
         "url": format!("{}/repos/{full_name}", config.public_url), "pushed_at": rfc3339(pushed),

@@ -3,6 +3,7 @@
 use super::faults::{Fault, Faults};
 use super::hooks::{HookFault, HookRates};
 use super::limits::{Counters, Limits};
+use super::org::Kind;
 use super::server::Shared;
 use super::state::{Job, JobView, Runner, RunnerView, State, Tally};
 use axum::extract;
@@ -47,7 +48,7 @@ async fn queue(
     body: String,
 ) -> (StatusCode, Json<Value>) {
     let repository = query.get("repository").unwrap_or(&shared.config.repository);
-    match shared.queue(repository, &body) {
+    match shared.queue(repository, &body, false) {
         Ok(ids) => (StatusCode::CREATED, Json(json!({ "jobs": ids }))),
         Err(error) => {
             (StatusCode::UNPROCESSABLE_ENTITY, Json(json!({ "message": format!("{error:#}") })))
@@ -123,7 +124,7 @@ async fn hook_rates(extract::State(shared): App, Json(rates): Json<HookRates>) -
 }
 
 async fn add_repository(extract::State(shared): App, Path(name): Path<String>) -> StatusCode {
-    shared.change(|state, now| state.org.add_repository(&name, now));
+    shared.change(|state, now| state.org.add_repository(&name, Kind::Private, now));
     StatusCode::NO_CONTENT
 }
 

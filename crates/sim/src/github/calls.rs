@@ -53,6 +53,7 @@ pub(super) fn name(request: &Request) -> &'static str {
         ("GET", "/actions/runners/{id}") => "get-runner",
         ("DELETE", "/actions/runners/{id}") => "delete-runner",
         ("GET", "/actions/runs") => "list-runs",
+        ("GET", "/actions/runs/{run}") => "get-run",
         ("GET", "/actions/runs/{run}/attempts/{attempt}/jobs") => "list-jobs",
         ("GET", "/actions/jobs/{job}") => "get-job",
         ("GET", "/actions/runner-groups") => "runner-groups",

@@ -41,6 +41,7 @@ pub use state::{JobView, RunnerView, Tally};
 
 use anyhow::Context as _;
 use faults::Faults;
+use org::Kind;
 use server::Shared;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,7 +75,7 @@ impl FakeGithub {
     /// # Errors
     /// When the text uses what this server does not do; the message says where.
     pub fn queue(&self, yaml: &str) -> anyhow::Result<Vec<u64>> {
-        self.shared.queue(&self.shared.config.repository, yaml)
+        self.shared.queue(&self.shared.config.repository, yaml, false)
     }
 
     /// The same in any repository.
@@ -82,12 +83,30 @@ impl FakeGithub {
     /// # Errors
     /// As [`Self::queue`], and when there is no such repository.
     pub fn queue_in(&self, repository: &str, yaml: &str) -> anyhow::Result<Vec<u64>> {
-        self.shared.queue(repository, yaml)
+        self.shared.queue(repository, yaml, false)
     }
 
-    /// Adds a repository to the organization, unless it is there.
+    /// The same by a pull request from a fork.
+    ///
+    /// # Errors
+    /// As [`Self::queue_in`].
+    pub fn queue_from_fork(&self, repository: &str, yaml: &str) -> anyhow::Result<Vec<u64>> {
+        self.shared.queue(repository, yaml, true)
+    }
+
+    /// Adds a private repository without forks to the organization, unless it is there.
     pub fn add_repository(&self, name: &str) {
-        self.shared.change(|state, now| state.org.add_repository(name, now));
+        self.shared.change(|state, now| state.org.add_repository(name, Kind::Private, now));
+    }
+
+    /// Adds a private repository with a fork, unless it is there.
+    pub fn add_forked_repository(&self, name: &str) {
+        self.shared.change(|state, now| state.org.add_repository(name, Kind::Forked, now));
+    }
+
+    /// Adds a public repository, unless it is there.
+    pub fn add_public_repository(&self, name: &str) {
+        self.shared.change(|state, now| state.org.add_repository(name, Kind::Public, now));
     }
 
     /// Adds a runner group that admits only these repositories. Gives its id.

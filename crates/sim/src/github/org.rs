@@ -10,6 +10,18 @@ pub(super) struct Repo {
     pub(super) id: u64,
     /// Without its owner.
     pub(super) name: Arc<str>,
+    pub(super) kind: Kind,
+}
+
+/// Who sees a repository, and who copied it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Kind {
+    #[default]
+    Private,
+    /// Private, with a fork.
+    Forked,
+    /// Public, with a fork.
+    Public,
 }
 
 /// A repository.
@@ -26,6 +38,8 @@ pub(super) struct Run {
     pub(super) workflow: String,
     pub(super) created: Millis,
     pub(super) attempts: Vec<Vec<u64>>,
+    /// Its commit is that of a fork.
+    pub(super) from_fork: bool,
 }
 
 /// A runner group.
@@ -63,10 +77,10 @@ impl Organization {
     }
 
     /// Adds one, unless it is there.
-    pub(super) fn add_repository(&mut self, name: &str, now: Millis) {
+    pub(super) fn add_repository(&mut self, name: &str, kind: Kind, now: Millis) {
         // GitHub's are in the hundreds of millions; a test that mixes them up with jobs' should notice.
         let id = 800_000_001 + self.repositories.len() as u64;
-        let repo = Repo { id, name: name.into() };
+        let repo = Repo { id, name: name.into(), kind };
         let new = Repository { repo, pushed: now, runs: BTreeSet::new() };
         self.repositories.entry(name.to_ascii_lowercase()).or_insert(new);
     }

@@ -1,5 +1,6 @@
 //! How things look in GitHub's JSON: a job, in webhooks and in answers alike, and a whole webhook.
 
+use super::org::Kind;
 use super::server::Config;
 use super::state::{Job, Told};
 use serde_json::{Value, json};
@@ -19,7 +20,9 @@ pub(super) fn webhook(config: &Config, told: &Told) -> Value {
     body["workflow_job"] = job(config, &told.job);
     let repo = &told.job.repo;
     let full_name = format!("{}/{}", config.organization, repo.name);
-    let changes = json!({ "id": repo.id, "name": &*repo.name, "full_name": full_name });
+    let (private, forks) = (repo.kind != Kind::Public, u32::from(repo.kind != Kind::Private));
+    let changes = json!({ "id": repo.id, "name": &*repo.name, "full_name": full_name, "private": private,
+        "visibility": if private { "private" } else { "public" }, "forks": forks, "forks_count": forks });
     merge(&mut body["repository"], &changes);
     body["repository"]["owner"]["login"] = config.organization.clone().into();
     body["organization"]["login"] = config.organization.clone().into();

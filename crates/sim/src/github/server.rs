@@ -177,9 +177,14 @@ impl Shared {
     }
 
     /// Queues the jobs of a workflow text in a repository.
-    pub(super) fn queue(&self, repository: &str, yaml: &str) -> anyhow::Result<Vec<u64>> {
+    pub(super) fn queue(
+        &self,
+        repository: &str,
+        yaml: &str,
+        from_fork: bool,
+    ) -> anyhow::Result<Vec<u64>> {
         let specs = workflow::parse(yaml)?;
-        let queued = self.change(|state, now| state.queue(repository, specs, now));
+        let queued = self.change(|state, now| state.queue((repository, from_fork), specs, now));
         queued.with_context(|| {
             format!("there is no repository `{repository}`: add it with `add_repository`")
         })
@@ -218,7 +223,7 @@ pub(super) async fn start(
     let http = reqwest::Client::builder().no_proxy().build()?;
     let (outgoing, queue) = mpsc::unbounded_channel();
     let mut state = State::default();
-    state.org.add_repository(&config.repository, config.clock.now());
+    state.org.add_repository(&config.repository, super::org::Kind::Private, config.clock.now());
     let shared = Arc::new(Shared {
         app_key: Key::from_pem(&config.app_key_pem)?,
         runner_key: Key::from_pem(runner_pem)?,

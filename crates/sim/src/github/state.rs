@@ -171,14 +171,14 @@ impl State {
     /// Starts a run of these jobs. None: there is no such repository.
     pub(super) fn queue(
         &mut self,
-        repository: &str,
+        (repository, from_fork): (&str, bool),
         specs: Vec<JobSpec>,
         now: Millis,
     ) -> Option<Vec<u64>> {
         let repo = self.org.repository(repository)?.repo.clone();
         let workflow = specs.first().map(|spec| spec.workflow.clone()).unwrap_or_default();
         let id = self.number();
-        let run = Run { id, repo, workflow, created: now, attempts: Vec::new() };
+        let run = Run { id, repo, workflow, created: now, attempts: Vec::new(), from_fork };
         self.org.runs.insert(id, run);
         let repository = self.org.repositories.get_mut(&repository.to_ascii_lowercase())?;
         repository.runs.insert(id);

@@ -68,7 +68,7 @@ impl Life {
             Question::Deliveries { since } => self.failed_since(*since),
             Question::Jobs { repository } => self.jobs_told(repository),
             Question::Job { job, .. } => self.job_told(*job),
-            Question::Runners | Question::Repositories => Vec::new(),
+            Question::Runners | Question::Repositories | Question::Run { .. } => Vec::new(),
         }
         .into();
         if self.rng.chance(self.faults.ask_fails) {
@@ -132,6 +132,12 @@ impl Life {
                     Some(JobIs::Running(_) | JobIs::Ending(_) | JobIs::Completed) => Found::Told,
                 };
                 ForgeEvent::JobAsked { job: *job, found, asked }
+            }
+            // Each job is a run of its own here.
+            Question::Run { run, repository } => {
+                let known = self.outside.jobs.get(run).filter(|known| !known.deleted);
+                let origin = known.map(|known| known.origin);
+                ForgeEvent::RunAsked { run: *run, repository: repository.clone(), origin, asked }
             }
         }
     }

@@ -2,7 +2,8 @@
 
 use super::life::Life;
 use super::outside::JobIs;
-use flint_core::id::{HostId, Slot, VmId};
+use flint_core::id::{HostId, JobKey, Slot, VmId};
+use flint_core::job::Job;
 use flint_core::units::Resources;
 use flint_core::vm::{Phase, Registration};
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 impl Life {
     pub(super) fn check(&mut self) {
         let found = self.unowned().or_else(|| self.overfull()).or_else(|| self.run_twice());
+        let found = found.or_else(|| self.mistaken());
         if let Some(fault) = found {
             self.find(fault);
         }
@@ -64,14 +66,19 @@ impl Life {
         if !self.daemon.up {
             return Some("the daemon is down".to_owned());
         }
-        let open = self.outside.jobs.iter().find(|(_, job)| job.state != JobIs::Completed);
+        let open = |(id, job): &(&u64, &super::outside::Job)| {
+            job.state != JobIs::Completed && !self.is_refused(**id)
+        };
+        let open = self.outside.jobs.iter().find(open);
         if let Some((id, job)) = open {
             let queued = self.daemon.stored.jobs.get(&super::outside::key(*id));
             return Some(format!("job {id} never completed: {:?}, known as {queued:?}", job.state));
         }
         let world = &self.daemon.stored;
         // Whether a job that nobody here serves has completed is not asked: its row goes by age.
-        if let Some((key, job)) = world.jobs.iter().find(|(_, job)| job.profile.is_some()) {
+        let stays =
+            |(key, job): &(&JobKey, &Job)| job.profile.is_some() && !self.is_refused(key.id);
+        if let Some((key, job)) = world.jobs.iter().find(stays) {
             return Some(format!("job {key} has completed, and its row stays: {:?}", job.state));
         }
         if !world.stray_guests.is_empty() || !world.stray_runners.is_empty() {

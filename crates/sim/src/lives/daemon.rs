@@ -212,6 +212,10 @@ impl Life {
             Event::Forge(ForgeEvent::JobAsked { job, .. }) => in_flight.retain(|action| {
                 !matches!(action, Action::Ask { question: Question::Job { job: of, .. } } if of == job)
             }),
+            Event::Forge(ForgeEvent::RunAsked { run, repository, .. }) => {
+                let question = Question::Run { run: *run, repository: repository.clone() };
+                in_flight.remove(&Action::Ask { question });
+            }
             Event::Forge(ForgeEvent::RegisterFailed { vm, attempt, .. }) => {
                 in_flight.retain(|action| {
                     !matches!(action, Action::Register { vm: of, attempt: n, .. } if of == vm && n == attempt)

@@ -2,6 +2,7 @@
 //! planner: it asks of each decision whether anything can excuse it.
 
 use super::life::Life;
+use super::strangers::let_in;
 use flint_core::id::{HostId, ProfileId, VmId};
 use flint_core::job::{Job, JobState};
 use flint_core::limits::{Limits, owner_of};
@@ -47,7 +48,7 @@ impl<'a> Account<'a> {
             (BTreeMap::<_, Vec<_>>::new(), BTreeMap::new(), BTreeMap::new());
         for job in world.jobs.values() {
             match (&job.state, &job.profile) {
-                (JobState::Queued, Some(profile)) => {
+                (JobState::Queued, Some(profile)) if let_in(world, job) => {
                     queued.entry(profile).or_default().push(job);
                 }
                 (JobState::Running(_), _) => {

@@ -7,15 +7,16 @@ use flint_core::event::{Event, ForgeEvent, GuestEvent, RegisterFailure};
 use flint_core::id::{RunnerId, RunnerName, VmId};
 use flint_core::job::{Conclusion, JobRequest};
 use flint_core::plan::Action;
+use flint_core::policy::Origin;
 
 /// The name of a runner that is not ours.
 const THEIRS: &str = "their-runner";
 
 impl Life {
-    pub(super) fn new_job(&mut self, id: u64, request: JobRequest) {
+    pub(super) fn new_job(&mut self, id: u64, request: JobRequest, origin: Origin) {
         let hangs = self.rng.chance(self.faults.job_hangs);
         let state = JobIs::Queued;
-        let job = Job { request, state, runs: 0, hangs, deleted: false, ended: None };
+        let job = Job { request, origin, state, runs: 0, hangs, deleted: false, ended: None };
         self.outside.jobs.insert(id, job);
         self.job_is_queued(id);
         if self.rng.chance(self.faults.job_held) {

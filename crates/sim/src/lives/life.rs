@@ -7,9 +7,12 @@ use super::outside::{Happening, MINUTE, Outside, RealHost, SECOND, request};
 use super::rules::Memory;
 use super::script::Script;
 use super::setup::Setup;
+use super::strangers;
 use crate::rng::Rng;
 use flint_core::event::{Event, OperatorEvent};
 use flint_core::id::ProfileId;
+use flint_core::job::JobRequest;
+use flint_core::policy::Origin;
 use flint_core::units::Timestamp;
 use std::collections::BTreeMap;
 
@@ -120,7 +123,7 @@ impl Life {
         while self.now < deadline {
             if self.steps.is_multiple_of(16) && self.pending().is_none() {
                 let Some(profile) = encores.pop() else { return Ok(self.lived()) };
-                self.arrive(vec![profile.to_string()]);
+                self.arrive(vec![profile.to_string()], (Origin::PRIVATE, Origin::PRIVATE));
             }
             self.step()?;
         }
@@ -260,14 +263,16 @@ impl Life {
             2 => vec!["ubuntu-latest".to_owned()],
             _ => own.into_iter().collect(),
         };
-        self.arrive(labels);
+        let private = (Origin::PRIVATE, Origin::PRIVATE);
+        let origin = if self.setup.strangers { strangers::draw(&mut self.rng) } else { private };
+        self.arrive(labels, origin);
         let together = self.setup.crowd || self.rng.chance(500);
         let gap = if together { 10 } else { 3 * MINUTE };
         let after = self.rng.below(gap);
         self.later(after, Happening::JobArrives);
     }
 
-    fn arrive(&mut self, labels: Vec<String>) {
+    fn arrive(&mut self, labels: Vec<String>, (origin, told): (Origin, Origin)) {
         let id = self.next_job;
         self.next_job += 1;
         // One repository has most of the jobs.
@@ -275,7 +280,8 @@ impl Life {
         let any = self.rng.pick(&self.setup.repositories);
         let repository = if self.rng.chance(500) { first } else { any }.unwrap_or_default();
         self.say(&format!("job {id} of {repository} is queued for {labels:?}"));
-        self.new_job(id, request(id, labels, repository));
+        let request = JobRequest { origin: told, ..request(id, labels, repository) };
+        self.new_job(id, request, origin);
     }
 
     /// GitHub looks for a match shortly after anything changed.

@@ -5,6 +5,7 @@ use flint_core::event::{Event, GuestEvent};
 use flint_core::id::{HostId, JobKey, RunnerName, Slot, VmId};
 use flint_core::job::{Conclusion, JobRequest};
 use flint_core::plan::Action;
+use flint_core::policy::Origin;
 use flint_core::units::{Resources, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -53,7 +54,10 @@ pub(super) enum Happening {
 /// A job at GitHub.
 #[derive(Clone, Debug)]
 pub(super) struct Job {
+    /// As its webhooks tell it.
     pub(super) request: JobRequest,
+    /// Where it comes from.
+    pub(super) origin: Origin,
     pub(super) state: JobIs,
     /// How often a runner of ours was given it.
     pub(super) runs: u32,
@@ -170,5 +174,6 @@ pub(super) fn request(id: u64, labels: Vec<String>, repository: String) -> JobRe
         labels,
         run_id: id,
         url: String::new(),
+        origin: Origin::PRIVATE,
     }
 }

@@ -1,6 +1,7 @@
 //! What was told and ordered in a life, in the language of the core's scripts (`crates/core/tests/scripts`).
 
 use super::setup::Setup;
+use super::strangers::word;
 use flint_core::ask::{AskFailure, Budget, Found, Question};
 use flint_core::event::{
     Event, ForgeEvent, GuestEnd, GuestEvent, HostEvent, OperatorEvent, RegisterFailure,
@@ -152,8 +153,10 @@ fn by_forge(event: &ForgeEvent, instance: &str) -> String {
             None => format!(" by {name}"),
         },
     };
-    let of =
-        |request: &JobRequest| format!("{} in {}", request.labels.join(","), request.repository);
+    let of = |request: &JobRequest| {
+        let (labels, repository) = (request.labels.join(","), &request.repository);
+        format!("{labels} in {repository}{}", word(request.origin))
+    };
     match event {
         ForgeEvent::JobQueued { job, request } => format!("job {job} queued {}", of(request)),
         ForgeEvent::JobStarted { job, request, runner } => {
@@ -183,6 +186,7 @@ fn by_forge(event: &ForgeEvent, instance: &str) -> String {
         | ForgeEvent::RepositoriesListed { .. }
         | ForgeEvent::JobsListed { .. }
         | ForgeEvent::JobAsked { .. }
+        | ForgeEvent::RunAsked { .. }
         | ForgeEvent::AskFailed { .. }
         | ForgeEvent::QuotaLeft(_) => answered(event),
     }
@@ -209,6 +213,14 @@ fn answered(event: &ForgeEvent) -> String {
             };
             format!("asked job {job}: {found} asked {}", time(*asked))
         }
+        ForgeEvent::RunAsked { run, repository, origin, asked } => {
+            let from = match origin.map(word) {
+                None => "gone",
+                Some("") => "private",
+                Some(word) => word.trim_start_matches(" from "),
+            };
+            format!("run {run} of {repository} is {from} asked {}", time(*asked))
+        }
         ForgeEvent::AskFailed { question, failure, .. } => {
             let question = match question {
                 Question::Deliveries { .. } => "deliveries".to_owned(),
@@ -216,6 +228,7 @@ fn answered(event: &ForgeEvent) -> String {
                 Question::Repositories => "repositories".to_owned(),
                 Question::Jobs { repository } => format!("jobs of {repository}"),
                 Question::Job { job, repository } => format!("job {job} of {repository}"),
+                Question::Run { run, repository } => format!("run {run} of {repository}"),
             };
             match failure {
                 AskFailure::Transient => format!("ask failed: {question} transient"),
@@ -294,6 +307,7 @@ fn ordered(action: &Action) -> String {
             Question::Repositories => "ask for repositories".to_owned(),
             Question::Jobs { repository } => format!("ask for jobs of {repository}"),
             Question::Job { job, repository } => format!("ask for job {job} of {repository}"),
+            Question::Run { run, repository } => format!("ask for run {run} of {repository}"),
         },
     }
 }

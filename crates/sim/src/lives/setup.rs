@@ -6,6 +6,7 @@ use crate::rng::Rng;
 use flint_core::host::Host;
 use flint_core::id::{HostId, ProfileId};
 use flint_core::limits::Limits;
+use flint_core::policy::Admits;
 use flint_core::profile::{Profile, Timeouts};
 use flint_core::units::{MiB, Resources, Timestamp};
 use std::collections::BTreeMap;
@@ -41,6 +42,8 @@ pub struct Setup {
     /// Calls an hour.
     pub(super) quota: u32,
     pub(super) jobs: u64,
+    /// Some of them are of public repositories, or of forks.
+    pub(super) strangers: bool,
     /// Jobs come at once.
     pub(super) crowd: bool,
     /// The storm lasts at least this long, in milliseconds.
@@ -63,6 +66,7 @@ impl Setup {
                 [usize::try_from(rng.below(4)).unwrap_or(0)],
             quota: if rng.chance(150) { small(rng.between(150, 1_000)) } else { 5_000 },
             jobs: rng.between(5, 40),
+            strangers: rng.chance(400),
             crowd: rng.below(CROWDS) == 0,
             storm: 60 * MINUTE,
         };
@@ -70,6 +74,7 @@ impl Setup {
             // Nothing that GitHub answers tells of these.
             let faults = &mut setup.faults;
             (faults.webhook_vanishes, faults.job_deleted, faults.job_held) = (0, 0, 0);
+            setup.strangers = false;
         }
         if setup.crowd {
             setup.gather(&mut rng);
@@ -109,6 +114,7 @@ impl Setup {
         with(&|setup| keep_first(&mut setup.hosts));
         with(&|setup| keep_first(&mut setup.profiles));
         with(&|setup| setup.repositories.truncate(1));
+        with(&|setup| setup.strangers = false);
         with(&|setup| setup.limits = Limits::default());
         with(&|setup| setup.profiles.values_mut().for_each(|profile| profile.warm = 0));
         with(&|setup| setup.profiles.values_mut().for_each(|profile| profile.priority = 0));
@@ -130,6 +136,7 @@ impl Setup {
         let profiles: u64 = self.profiles.values().map(profile).sum();
         let lists = self.hosts.len() + self.repositories.len();
         let plain = some(self.limits != Limits::default()) + some(self.answers != Answers::All);
+        let plain = plain + some(self.strangers);
         let wire = self.faults.delay_ms.ilog2();
         let counts = u64::try_from(lists).unwrap_or(u64::MAX) + profiles + plain;
         rates
@@ -166,6 +173,7 @@ fn profiles(rng: &mut Rng) -> BTreeMap<ProfileId, Profile> {
             warm: small(rng.below(3)),
             max: small(rng.between(2, 6)),
             priority: if priorities { [-1, 0, 1][usize::try_from(index).unwrap_or(0)] } else { 0 },
+            admits: Admits { public: rng.chance(300), forks: rng.chance(300) },
             timeouts: Timeouts {
                 boot: Duration::from_secs(120),
                 register: Duration::from_secs(180),

@@ -6,6 +6,7 @@ use flint_core::host::Host;
 use flint_core::id::{HostId, JobKey, ProfileId, RunnerId, Slot, VmId};
 use flint_core::job::JobRequest;
 use flint_core::plan::plan;
+use flint_core::policy::{Admits, Origin};
 use flint_core::profile::{Profile, Timeouts};
 use flint_core::units::{MiB, Resources, Timestamp};
 use flint_core::vm::{Phase, Registration, Times, Vm};
@@ -80,6 +81,7 @@ fn request(id: u64) -> JobRequest {
         labels: vec!["self-hosted".to_owned(), format!("p{}", number % PROFILES)],
         run_id: id / 8,
         url: format!("https://github.com/owner/repository/actions/runs/{id}"),
+        origin: Origin::PRIVATE,
     }
 }
 
@@ -96,7 +98,8 @@ fn world() -> World {
     for number in 0..PROFILES {
         let labels = ["self-hosted".to_owned(), format!("p{number}")].into();
         let (warm, max, timeouts) = (0, 100_000, timeouts.clone());
-        let profile = Profile { labels, shape, warm, max, priority: 0, timeouts };
+        let admits = Admits::default();
+        let profile = Profile { labels, shape, warm, max, priority: 0, admits, timeouts };
         world.profiles.insert(profile_id(number), profile);
     }
     let all = u32::from(PER_HOST);

@@ -18,7 +18,8 @@ impl GitHub {
             Question::Runners
             | Question::Repositories
             | Question::Jobs { .. }
-            | Question::Job { .. } => Budget::Installation,
+            | Question::Job { .. }
+            | Question::Run { .. } => Budget::Installation,
         };
         let partial = match &question {
             Question::Runners => {
@@ -33,6 +34,10 @@ impl GitHub {
             },
             Question::Job { job, repository } => match Repository::parse(repository, &self.scope) {
                 Ok(repository) => self.one_job(*job, repository, asked).await?,
+                Err(refused) => Partial::cut(refused),
+            },
+            Question::Run { run, repository } => match Repository::parse(repository, &self.scope) {
+                Ok(repository) => self.one_run(*run, repository, asked).await?,
                 Err(refused) => Partial::cut(refused),
             },
         };

@@ -4,10 +4,12 @@
 
 use super::GitHub;
 use super::partial::{Cut, Partial, Repository, fact};
+use super::run::Run;
 use crate::forge::payload::{self, Listed};
 use crate::forge::{Error, Told};
 use flint_core::event::ForgeEvent;
 use flint_core::id::JobKey;
+use flint_core::policy::Origin;
 use flint_core::units::Timestamp;
 use futures_util::stream::{self, StreamExt as _};
 use serde::Deserialize;
@@ -31,15 +33,21 @@ struct Runs {
 }
 
 #[derive(Deserialize)]
-struct Run {
-    id: u64,
-    #[serde(default)]
-    run_attempt: Option<u32>,
-}
-
-#[derive(Deserialize)]
 struct Jobs {
     jobs: Vec<Value>,
+}
+
+/// What is known of a run before its jobs are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Attempt {
+    number: u32,
+    origin: Origin,
+}
+
+impl Attempt {
+    fn of(run: &Run) -> Self {
+        Attempt { number: run.run_attempt.unwrap_or(1), origin: run.origin() }
+    }
 }
 
 /// What was found in a repository.
@@ -57,7 +65,7 @@ impl GitHub {
         asked: Timestamp,
     ) -> Result<Partial, Error> {
         let mut open = Open::default();
-        let mut runs: BTreeMap<u64, u32> = BTreeMap::new();
+        let mut runs: BTreeMap<u64, Attempt> = BTreeMap::new();
         for status in STATUSES {
             let listed = self.runs(repository, status, &mut runs).await;
             match listed {
@@ -68,7 +76,9 @@ impl GitHub {
         }
         let chosen = stretch(runs.into_iter().collect(), asked);
         open.bound(chosen.1, "it has more open runs than can be asked about at once");
-        let ask = async |(run, attempt)| (self.run_jobs(repository, run, attempt).await, attempt);
+        let ask = async |(run, attempt): (u64, Attempt)| {
+            (self.run_jobs(repository, run, attempt.number).await, attempt)
+        };
         let calls: Vec<_> = chosen.0.into_iter().map(ask).collect();
         let mut calls = stream::iter(calls).buffered(AT_ONCE);
         while let Some((listed, attempt)) = calls.next().await {
@@ -76,7 +86,7 @@ impl GitHub {
                 Ok((jobs, whole)) => {
                     open.bound(whole, "a run of it has more than 1,000 jobs");
                     jobs.iter()
-                        .for_each(|job| open.take(job, attempt, (repository, &self.instance)));
+                        .for_each(|job| open.take(job, &attempt, (repository, &self.instance)));
                 }
                 // The run was deleted meanwhile.
                 Err(Error::NotFound { .. }) => {}
@@ -99,7 +109,7 @@ impl GitHub {
         &self,
         repository: Repository<'_>,
         status: &str,
-        runs: &mut BTreeMap<u64, u32>,
+        runs: &mut BTreeMap<u64, Attempt>,
     ) -> Result<bool, Error> {
         let path = repository.path(&["actions", "runs"]);
         for page in 1..=MOST_PAGES {
@@ -107,7 +117,7 @@ impl GitHub {
             let query = [("status", status), ("per_page", "100"), ("page", page.as_str())];
             let Runs { workflow_runs } = self.read(&path, &query).await?.json()?;
             let last = workflow_runs.len() < PAGE;
-            runs.extend(workflow_runs.iter().map(|run| (run.id, run.run_attempt.unwrap_or(1))));
+            runs.extend(workflow_runs.iter().map(|run| (run.id, Attempt::of(run))));
             if last {
                 return Ok(true);
             }
@@ -152,8 +162,13 @@ impl Open {
     }
 
     /// Tells of a job what is new by it. One that cannot be read does not stop the others.
-    fn take(&mut self, job: &Value, attempt: u32, (repository, instance): (Repository<'_>, &str)) {
-        let key = payload::listed_key(job, attempt);
+    fn take(
+        &mut self,
+        job: &Value,
+        attempt: &Attempt,
+        (repository, instance): (Repository<'_>, &str),
+    ) {
+        let key = payload::listed_key(job, attempt.number);
         let read = key.and_then(|key| {
             payload::listed_job(job, key, repository.full).map(|listed| (key, listed))
         });
@@ -163,7 +178,10 @@ impl Open {
                 tracing::warn!(job = id, repository, %malformed, "a listed job cannot be read");
             }
             Ok((_, Listed::Held)) => {}
-            Ok((key, Listed::Fact(event))) => {
+            Ok((key, Listed::Fact(mut event))) => {
+                if let Some(request) = payload::request_of(&mut event) {
+                    request.origin = attempt.origin;
+                }
                 let telling = match &event {
                     // Old news, unless it is the last word about one of our microVMs.
                     ForgeEvent::JobCompleted { runner, .. } => {
@@ -182,7 +200,7 @@ impl Open {
 
 /// As many runs as can be asked about, and whether these are all. Each question begins at another place, so that
 /// every run has its turn.
-fn stretch(mut runs: Vec<(u64, u32)>, asked: Timestamp) -> (Vec<(u64, u32)>, bool) {
+fn stretch<T>(mut runs: Vec<(u64, T)>, asked: Timestamp) -> (Vec<(u64, T)>, bool) {
     if runs.len() <= MOST_RUNS {
         return (runs, true);
     }
@@ -209,7 +227,8 @@ mod tests {
 
     fn open(jobs: &[Value]) -> Open {
         let mut open = Open::default();
-        jobs.iter().for_each(|job| open.take(job, 2, (REPOSITORY, "k3x9q2")));
+        let attempt = Attempt { number: 2, origin: Origin::PRIVATE };
+        jobs.iter().for_each(|job| open.take(job, &attempt, (REPOSITORY, "k3x9q2")));
         open
     }
 

@@ -7,6 +7,7 @@ mod job;
 mod jobs;
 mod partial;
 mod repositories;
+mod run;
 mod told;
 
 use self::admits::Admits;
