@@ -3,6 +3,7 @@
 //! It runs as PID 1 from the initramfs until the power goes off, so nothing here may end by returning: every
 //! way out is [`power`]. It keeps no secret after it handed it over, and no process of a job may read its memory.
 
+mod admit;
 mod channel;
 mod children;
 mod configure;
@@ -41,6 +42,10 @@ pub(crate) struct Began {
 
 fn main() {
     let began = Began { kernel: sys::since_boot(), at: Instant::now() };
+    let mut words = std::env::args().skip(1);
+    if words.next().as_deref() == Some(admit::COMMAND) {
+        std::process::exit(admit::answer(words));
+    }
     if std::process::id() != 1 {
         power::console("flint-agent is a guest's first process; it does nothing anywhere else");
         return;

@@ -263,6 +263,7 @@ mod tests {
             boot_id: String::new(),
             kernel: String::new(),
             configured: false,
+            admits: true,
         }
     }
 

@@ -207,6 +207,7 @@ impl Talk {
             boot_id: kernel("/proc/sys/kernel/random/boot_id"),
             kernel: kernel("/proc/sys/kernel/osrelease"),
             configured: self.configured,
+            admits: true,
         }
     }
 

@@ -31,6 +31,9 @@ pub enum FromGuest {
         kernel: String,
         /// Whether this guest has been configured before (the host reconnects).
         configured: bool,
+        /// Whether the agent heeds what its work says of whose jobs are let in.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        admits: bool,
     },
     /// Configured; waits for work.
     Ready {

@@ -50,6 +50,15 @@ pub struct Network {
     pub dns: Vec<String>,
 }
 
+/// Whose jobs a runner may run beside those of private repositories themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admits {
+    /// Those of public repositories.
+    pub public: bool,
+    /// Those of runs that come from forks.
+    pub forks: bool,
+}
+
 /// What a guest is for.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -58,6 +67,9 @@ pub enum Work {
     Runner {
         /// `encoded_jit_config`: in the runner's environment, nowhere else.
         jit_config: Secret,
+        /// Whose jobs it may run; `None`: anybody's. An agent that heeds it says so in its hello.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        admits: Option<Admits>,
     },
     /// Run one command as `runner` and report its end.
     Command {

@@ -105,10 +105,12 @@ impl<F: Forge, V: Vmm, N: Net, I: Images, C: Clock> Dispatcher<F, V, N, I, C> {
                 }
             }
             Action::Register { vm, profile, attempt, name, .. } => {
-                let labels = self.recipes.get(&profile).map(|r| r.profile.labels.clone());
-                let request = Request { name, vm, profile, labels: labels.unwrap_or_default() };
+                let recipe = self.recipes.get(&profile).map(|recipe| &recipe.profile);
+                let labels = recipe.map(|profile| profile.labels.clone()).unwrap_or_default();
+                let admits = recipe.map(|profile| profile.admits).unwrap_or_default();
+                let request = Request { name, vm, profile, labels };
                 let forge = Arc::clone(&self.hands.forge);
-                self.running.spawn(orders::register(forge, request, attempt))
+                self.running.spawn(orders::register(forge, request, attempt, admits))
             }
             Action::Deregister { vm, names } => {
                 self.running.spawn(orders::deregister(Arc::clone(&self.hands.forge), vm, names))

@@ -88,7 +88,12 @@ pub(super) async fn destroy<V: Vmm, N: Net, I: Images>(
     }))
 }
 
-pub(super) async fn register<F: Forge>(forge: Arc<F>, request: Request, attempt: u32) -> Outcome {
+pub(super) async fn register<F: Forge>(
+    forge: Arc<F>,
+    request: Request,
+    attempt: u32,
+    admits: flint_core::policy::Admits,
+) -> Outcome {
     let vm = request.vm;
     steps::before(Step::Register);
     let registered = forge.register(request).await;
@@ -96,7 +101,9 @@ pub(super) async fn register<F: Forge>(forge: Arc<F>, request: Request, attempt:
     match registered {
         Ok(registered) => {
             let runner = registered.runner;
-            let work = Work::Runner { jit_config: registered.jit_config };
+            let flint_core::policy::Admits { public, forks } = admits;
+            let admits = Some(flint_wire::host::Admits { public, forks });
+            let work = Work::Runner { jit_config: registered.jit_config, admits };
             let event = Event::Forge(ForgeEvent::Registered { vm, attempt, runner });
             Outcome { events: vec![event], hand_over: Some(Secret { vm, attempt, work }) }
         }

@@ -37,6 +37,8 @@ pub(super) struct Opened {
     pub(super) decoder: Decoder<Said>,
     pub(super) resync: Resync,
     pub(super) configured: bool,
+    /// It heeds whose jobs are let in.
+    pub(super) admits: bool,
 }
 
 /// Connects and says hello until the nonce comes back.
@@ -59,9 +61,11 @@ pub(super) async fn greet<V: Vmm>(vmm: &V, vm: VmId) -> Result<(Channel, Opened)
             }
             // What follows the hello stays in the decoder.
             let Some(said) = resync.admit(next) else { continue };
-            let FromGuest::Hello { protocol, configured, .. } = said?.message else { continue };
+            let FromGuest::Hello { protocol, configured, admits, .. } = said?.message else {
+                continue;
+            };
             understood(protocol, &(OLDEST_PROTOCOL..=PROTOCOL)).map_err(Break::Over)?;
-            return Ok((channel, Opened { decoder, resync, configured }));
+            return Ok((channel, Opened { decoder, resync, configured, admits }));
         }
     }
 }

@@ -27,6 +27,10 @@ const RETRY: Duration = Duration::from_millis(20);
 /// How long one try may take; a guest whose driver is not up yet is silent.
 const TRY_MAX: Duration = Duration::from_secs(5);
 
+/// An agent of an earlier version would run anybody's job.
+const UNHEEDING: &str = "its agent cannot refuse jobs of public repositories and forks: build the kernel bundle anew with \
+    `make kernel`, or let both in by the profile";
+
 /// How much of the console goes with a failure.
 pub(super) const CONSOLE_TAIL: u64 = 2048;
 
@@ -110,7 +114,7 @@ impl<'a, V: Vmm> Talk<'a, V> {
         opened: Opened,
     ) -> Result<std::convert::Infallible, Break> {
         let (mut from, mut to) = channel.into_split();
-        let Opened { mut decoder, mut resync, configured } = opened;
+        let Opened { mut decoder, mut resync, configured, admits } = opened;
         match (&self.with.setup, configured) {
             (_, true) => self.ready = true,
             (Some(setup), false) => to.write_all(&configure(self.with.vm, setup)?).await?,
@@ -145,6 +149,9 @@ impl<'a, V: Vmm> Talk<'a, V> {
                 },
                 () = self.unkept.settled() => {}
                 Some(order) = self.with.orders.recv(), if self.ready && !self.armed => {
+                    if order.restricted && !admits {
+                        return Err(Break::Over(UNHEEDING.to_owned()));
+                    }
                     self.armed = true;
                     let line = self.work.insert(order.line);
                     steps::before(Step::Secret);

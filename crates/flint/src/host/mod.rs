@@ -16,6 +16,16 @@ mod pace;
 mod scan;
 mod told;
 
+/// Whether not everybody's job may run by it.
+fn is_restricted(work: &Work) -> bool {
+    match work {
+        Work::Runner { admits, .. } => {
+            admits.is_some_and(|Admits { public, forks }| !public || !forks)
+        }
+        Work::Command { .. } | Work::Login { .. } => false,
+    }
+}
+
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +42,7 @@ use crate::steps::{self, Step};
 use crate::vmm::{Boot, Drive, Vmm};
 use flint_core::id::{HostId, Slot, VmId};
 use flint_core::units::Resources;
+use flint_wire::host::Admits;
 use flint_wire::{ToGuest, Work, frame};
 use follow::{Follower, Order, Progress, Setup};
 use locks::Locks;
@@ -197,13 +208,16 @@ impl<V: Vmm, N: Net, I: Images> Host<V, N, I> {
     /// [`Error::Unknown`], [`Error::Gone`], [`Error::Work`]; [`Error::Armed`] when it has work already.
     pub async fn arm(&self, vm: VmId, work: Work) -> Result<(), Error> {
         let guest = self.known().guests.get(&vm).cloned().ok_or(Error::Unknown { vm })?;
+        let restricted = is_restricted(&work);
         let line =
             frame::encode(&ToGuest::Work(work)).map_err(|source| Error::Work { vm, source })?;
         let (taken, written) = oneshot::channel();
-        guest.orders.try_send(Order { line, taken }).map_err(|refused| match refused {
-            mpsc::error::TrySendError::Full(_) => Error::Armed { vm },
-            mpsc::error::TrySendError::Closed(_) => Error::Gone { vm },
-        })?;
+        guest.orders.try_send(Order { line, restricted, taken }).map_err(
+            |refused| match refused {
+                mpsc::error::TrySendError::Full(_) => Error::Armed { vm },
+                mpsc::error::TrySendError::Closed(_) => Error::Gone { vm },
+            },
+        )?;
         written.await.map_err(|_| Error::Gone { vm })
     }
 

@@ -7,12 +7,13 @@ use crate::vmm::{self, Boot, Channel, Console, Inventory, Nic, Vmm};
 use flint_core::event::{Event, GuestEnd, GuestEvent, HostEvent};
 use flint_core::id::{HostId, Slot, VmId};
 use flint_core::units::{MiB, Resources, Timestamp};
+use flint_wire::host::Admits;
 use flint_wire::{Network, Secret, Work};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
 
@@ -270,7 +271,7 @@ async fn an_inventory_names_all_that_is_there_and_removes_networks_nobody_owns()
 #[tokio::test]
 async fn what_a_guest_says_becomes_facts_each_once() {
     let (mut bench, mut agent) = Bench::ready().await;
-    let work = Work::Runner { jit_config: Secret::new("s3cret".to_owned()) };
+    let work = Work::Runner { jit_config: Secret::new("s3cret".to_owned()), admits: None };
     bench.host.arm(VM, work).await.unwrap();
     assert!(agent.read().await.contains(r#""kind":"runner","jit_config":"s3cret""#));
     let said = ["listening", "job_started", "listening", "job_started", "job_done"];
@@ -293,6 +294,19 @@ async fn what_a_guest_says_becomes_facts_each_once() {
     bench.end.send_replace(Some(GuestEnd::ShutDown));
     drop(agent);
     assert_eq!(bench.exit().await, GuestEnd::ShutDown);
+}
+
+#[tokio::test]
+async fn an_agent_that_cannot_refuse_strangers_gets_no_secret_that_not_everybody_may_use() {
+    let (mut bench, mut agent) = Bench::ready().await;
+    let admits = Some(Admits { public: true, forks: false });
+    let work = Work::Runner { jit_config: Secret::new("s3cret".to_owned()), admits };
+    assert!(bench.host.arm(VM, work).await.is_err());
+    let GuestEvent::Failed { why } = bench.fact().await else { panic!("it has failed") };
+    assert!(why.contains("build the kernel bundle anew with `make kernel`"), "{why}");
+    let mut rest = String::new();
+    agent.0.read_to_string(&mut rest).await.unwrap();
+    assert!(!rest.contains("s3cret"), "{rest}");
 }
 
 #[tokio::test]
@@ -440,7 +454,8 @@ async fn a_whole_conversation_with_an_agent_of_the_oldest_version_has_not_change
     for line in golden.lines() {
         if let Some(host) = line.strip_prefix("> ") {
             if host.contains("jit_config") {
-                let work = Work::Runner { jit_config: Secret::new("e30=".to_owned()) };
+                let work =
+                    Work::Runner { jit_config: Secret::new("e30=".to_owned()), admits: None };
                 bench.host.arm(VM, work).await.unwrap();
             }
             let said = agent.read().await;

@@ -10,6 +10,7 @@ pub(crate) mod leftovers;
 pub(crate) mod places;
 mod proof;
 pub mod show;
+mod stranger;
 mod watch;
 
 use crate::github::{Config, FakeGithub, Webhook, generate_pem};
@@ -22,6 +23,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
+pub use stranger::{Stranger, stranger};
 use tokio::net::TcpListener;
 
 /// The jobs, in the words of a workflow file.

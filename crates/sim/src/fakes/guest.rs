@@ -103,6 +103,7 @@ impl Guest {
             boot_id: format!("boot-of-{}", self.vm),
             kernel: "6.1.0-fake".to_owned(),
             configured: self.state().configured,
+            admits: true,
         };
         let hello = frame::encode_hello(&Said { seq: 0, message });
         writing.write_all(&hello.map_err(io::Error::other)?).await
@@ -126,7 +127,7 @@ impl Guest {
                     self.say(FromGuest::Ready { kernel_ms: 900, agent_ms: 100 });
                 }
             }
-            ToGuest::Work(Work::Runner { jit_config }) => {
+            ToGuest::Work(Work::Runner { jit_config, .. }) => {
                 if !std::mem::replace(&mut self.state().working, true) {
                     let name = jit_config.expose().strip_prefix(SECRET).unwrap_or_default();
                     tokio::spawn(self.clone().work(RunnerName::told(name)));

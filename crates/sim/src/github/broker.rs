@@ -189,9 +189,15 @@ async fn acquire(State(shared): App, Path(job): Path<u64>, headers: HeaderMap) -
         }
         acquired
     });
-    let job = shared.look(|state| state.jobs.get(&job).cloned()).filter(|_| acquired);
-    match job {
-        Some(job) => (StatusCode::OK, Reply(jit::job_message(&shared, &job, &token))),
+    let job = shared.look(|state| {
+        let job = state.jobs.get(&job).cloned()?;
+        let from_fork = state.org.runs.get(&job.run_id).is_some_and(|run| run.from_fork);
+        Some((job, from_fork))
+    });
+    match job.filter(|_| acquired) {
+        Some((job, from_fork)) => {
+            (StatusCode::OK, Reply(jit::job_message(&shared, (&job, from_fork), &token)))
+        }
         None => run_error(404, "the job is gone"),
     }
 }

@@ -1,5 +1,6 @@
 //! The two documents a runner gets: its one-job registration, and the job.
 
+use super::org::{Kind, Repo};
 use super::server::{Shared, random_id};
 use super::state::{Job, Runner};
 use super::workflow::StepSpec;
@@ -46,7 +47,7 @@ pub(super) fn job_uuid(job: u64, what: u16) -> String {
 }
 
 /// The answer to `acquirejob`.
-pub(super) fn job_message(shared: &Shared, job: &Job, token: &str) -> Value {
+pub(super) fn job_message(shared: &Shared, (job, from_fork): (&Job, bool), token: &str) -> Value {
     let url = &shared.config.public_url;
     let repository = format!("{}/{}", shared.config.organization, job.repo.name);
     let github = [
@@ -59,7 +60,7 @@ pub(super) fn job_message(shared: &Shared, job: &Job, token: &str) -> Value {
         ("job", job.spec.key.clone()),
         ("actor", "dev-ana".to_owned()),
         ("triggering_actor", "dev-ana".to_owned()),
-        ("event_name", "push".to_owned()),
+        ("event_name", if from_fork { "pull_request" } else { "push" }.to_owned()),
         ("ref", "refs/heads/main".to_owned()),
         ("ref_name", "main".to_owned()),
         ("ref_type", "branch".to_owned()),
@@ -68,7 +69,10 @@ pub(super) fn job_message(shared: &Shared, job: &Job, token: &str) -> Value {
         ("api_url", url.clone()),
         ("graphql_url", format!("{url}/graphql")),
     ];
-    let github: Vec<Value> = github.into_iter().map(|(k, v)| json!({ "k": k, "v": v })).collect();
+    let mut github: Vec<Value> =
+        github.into_iter().map(|(k, v)| json!({ "k": k, "v": v })).collect();
+    let event = event(&repository, &job.repo, from_fork);
+    github.push(json!({ "k": "event", "v": template(&event) }));
     json!({
         "messageType": "RunnerJobRequest", "jobId": job_uuid(job.id, 0x8001), "jobDisplayName": job.spec.name,
         "jobName": job.spec.key, "requestId": job.id,
@@ -88,6 +92,28 @@ pub(super) fn job_message(shared: &Shared, job: &Job, token: &str) -> Value {
         "mask": [], "fileTable": [],
         "steps": job.spec.steps.iter().enumerate().map(|(n, spec)| step(job.id, n, spec)).collect::<Vec<_>>(),
     })
+}
+
+/// The payload that began the run, as far as a hook may look at it.
+fn event(repository: &str, repo: &Repo, from_fork: bool) -> Value {
+    let of = |id: u64| json!({ "id": id, "full_name": repository, "private": repo.kind != Kind::Public });
+    let own = of(repo.id);
+    match from_fork {
+        true => json!({ "action": "opened", "repository": own,
+            "pull_request": { "head": { "repo": of(repo.id + 100_000_000) }, "base": { "repo": own } } }),
+        false => json!({ "ref": "refs/heads/main", "repository": own }),
+    }
+}
+
+/// A value as the runner's context data has it.
+fn template(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let pairs = fields.iter().map(|(k, v)| json!({ "k": k, "v": template(v) }));
+            json!({ "t": 2, "d": pairs.collect::<Vec<_>>() })
+        }
+        other => other.clone(),
+    }
 }
 
 fn step(job: u64, number: usize, spec: &StepSpec) -> Value {

@@ -1,0 +1,148 @@
+//! Whether a job may run here: what the started hook asks, as the job's user, before the first step.
+//!
+//! GitHub gives a queued job to any idle runner with its labels, so only here it is known whose job came. The runner has
+//! written the webhook's payload that began the run (`GITHUB_EVENT_PATH`); where it does not tell, the job is refused.
+//!
+//! Source of the fields: GitHub's pages on webhook payloads. A run on a schedule has no such payload, and is begun by nobody.
+
+use flint_wire::host::Admits;
+use serde_json::Value;
+use std::env;
+use std::fs::File;
+use std::io::{Read, Write};
+
+/// What the hook says in place of a path.
+pub(crate) const COMMAND: &str = "admit";
+
+/// GitHub's payloads have at most 25 MiB.
+const EVENT_MAX: u64 = 32 << 20;
+
+/// The hook's last line for what a profile admits; nothing is asked where all is let in.
+pub(crate) fn line(program: &str, admits: Option<Admits>) -> String {
+    match admits {
+        None | Some(Admits { public: true, forks: true }) => "exit 0".to_owned(),
+        Some(Admits { public, forks }) => {
+            let words = [(public, "public"), (forks, "forks")];
+            let words: Vec<&str> = words.iter().filter(|(on, _)| *on).map(|(_, w)| *w).collect();
+            format!("exec {program} {COMMAND} {}", words.join(" "))
+        }
+    }
+}
+
+/// Answers the hook: 0, or 1 with the reason in the job's own log.
+pub(crate) fn answer(words: impl Iterator<Item = String>) -> i32 {
+    let mut admits = Admits { public: false, forks: false };
+    for word in words {
+        admits.public |= word == "public";
+        admits.forks |= word == "forks";
+    }
+    let name = env::var("GITHUB_EVENT_NAME").unwrap_or_default();
+    match event().and_then(|event| judge(&event, &name, admits)) {
+        Ok(()) => 0,
+        Err(why) => {
+            let line = format!("::error title=Flint refuses this job::{why}\n");
+            // The code says it as well.
+            let _said = std::io::stdout().write_all(line.as_bytes());
+            1
+        }
+    }
+}
+
+fn event() -> Result<Value, String> {
+    let unread = |why: String| format!("it cannot be told where it comes from: {why}");
+    let path = env::var("GITHUB_EVENT_PATH").map_err(|_| unread("there is no event".into()))?;
+    let mut text = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(EVENT_MAX).read_to_end(&mut text));
+    read.map_err(|error| unread(error.to_string()))?;
+    serde_json::from_slice(&text).map_err(|error| unread(error.to_string()))
+}
+
+fn judge(event: &Value, name: &str, admits: Admits) -> Result<(), String> {
+    let repository = &event["repository"]["id"];
+    if !repository.is_number() {
+        return match name {
+            "schedule" => Ok(()),
+            _ => Err("it cannot be told where it comes from: its event names no repository".into()),
+        };
+    }
+    // Everything that is not said to be private counts as public.
+    if !admits.public && event["repository"]["private"] != true {
+        return Err("its repository is public, and public_repositories is not allowed here".into());
+    }
+    let heads = [
+        ("pull_request", &event["pull_request"]["head"]["repo"]),
+        ("workflow_run", &event["workflow_run"]["head_repository"]),
+    ];
+    let theirs = |(of, head): &(&str, &Value)| event[*of].is_object() && head["id"] != *repository;
+    if !admits.forks && heads.iter().any(theirs) {
+        return Err("it comes from a fork, and fork_pull_requests is not allowed here".into());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{judge, line};
+    use flint_wire::host::Admits;
+    use serde_json::{Value, json};
+
+    const NOTHING: Admits = Admits { public: false, forks: false };
+
+    fn refused(event: Value, admits: Admits) -> Option<String> {
+        let word = |why: String| why.split(", and ").next().unwrap_or_default().to_owned();
+        judge(&event, "pull_request", admits).err().map(word)
+    }
+
+    #[test]
+    fn a_private_repositorys_own_job_runs() {
+        let private = json!({ "id": 1, "private": true });
+        let own =
+            json!({ "repository": private, "pull_request": { "head": { "repo": { "id": 1 } } } });
+        for event in [json!({ "repository": private }), own] {
+            assert_eq!(refused(event, NOTHING), None);
+        }
+    }
+
+    #[test]
+    fn a_public_repositorys_job_runs_where_it_is_allowed() {
+        let public = Some("its repository is public".to_owned());
+        for repository in [json!({ "id": 1, "private": false }), json!({ "id": 1 })] {
+            let event = json!({ "repository": repository });
+            assert_eq!(refused(event.clone(), NOTHING), public);
+            assert_eq!(refused(event, Admits { public: true, forks: false }), None);
+        }
+    }
+
+    #[test]
+    fn a_forks_job_runs_where_it_is_allowed() {
+        let private = json!({ "id": 1, "private": true });
+        let fork = Some("it comes from a fork".to_owned());
+        let head = |repo: Value| json!({ "repository": private, "pull_request": { "head": { "repo": repo } } });
+        let after =
+            json!({ "repository": private, "workflow_run": { "head_repository": { "id": 2 } } });
+        for event in [head(json!({ "id": 2 })), head(Value::Null), after] {
+            assert_eq!(refused(event.clone(), NOTHING), fork, "{event}");
+            assert_eq!(refused(event, Admits { public: false, forks: true }), None);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_refused_unless_nobody_began_it() {
+        let admits = Admits { public: false, forks: true };
+        for event in
+            [json!({}), json!(null), json!([]), json!({ "repository": { "private": true } })]
+        {
+            assert!(refused(event.clone(), admits).is_some(), "{event}");
+            assert_eq!(judge(&event, "schedule", NOTHING), Ok(()));
+        }
+    }
+
+    #[test]
+    fn nothing_is_asked_where_everybody_is_let_in() {
+        let admits = |public, forks| Some(Admits { public, forks });
+        assert_eq!(line("/a", None), "exit 0");
+        assert_eq!(line("/a", admits(true, true)), "exit 0");
+        assert_eq!(line("/a", admits(false, true)), "exec /a admit forks");
+        assert_eq!(line("/a", admits(false, false)), "exec /a admit ");
+    }
+}
