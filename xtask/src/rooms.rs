@@ -4,7 +4,7 @@
 /// What is not listed is forbidden; every room may use `flint_core` and `flint_wire`.
 pub(crate) const ROOMS: &[(&str, &[&str])] = &[
     // `host_facts`: what configuration's checks are told about the machine.
-    ("cli", &["api", "assemble", "config", "error", "replay", "sys::host_facts"]),
+    ("cli", &["api", "assemble", "config", "error", "replay", "sys::host_facts", "text"]),
     // The one place where the real rooms are plugged into the seams; it decides nothing.
     (
         "assemble",
@@ -51,28 +51,27 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
             "vmm::Vmm",
         ],
     ),
-    ("host", &["vmm", "net", "images", "steps", "sys"]),
+    ("host", &["vmm", "net", "images", "steps", "sys", "text"]),
     ("vmm", &["error", "sys"]),
     ("net", &["sys", "vmm::Nic"]),
     ("images", &["sys"]),
-    ("forge", &[]),
+    ("forge", &["text"]),
     // The half that faces the network. Of `forge` it has the reader of payloads and whose jobs are served.
-    (
-        "front",
-        &["error", "sys", "forge::Scope", "forge::WebhookAuth", "forge::payload", "forge::text"],
-    ),
+    ("front", &["error", "sys", "forge::Scope", "forge::WebhookAuth", "forge::payload", "text"]),
     // `error`: what it cannot do besides a commit is only logged.
     ("store", &["error"]),
     // It knows the words of the store's log, and opens none: an exported file is all it reads.
-    ("replay", &["error", "store::Entry"]),
+    ("replay", &["error", "store::Entry", "text"]),
     // Configuration names the plain options of a room, never its doers.
     (
         "config",
         &["forge::Options", "host::Options", "images::Options", "net::Options", "vmm::Options"],
     ),
-    // Two rooms of plain words: what the API socket says, and how a chain of causes is told.
+    // Three rooms of plain words: what the API socket says, how a chain of causes is told, and what may be shown of a
+    // stranger's text.
     ("api", &[]),
-    ("error", &[]),
+    ("error", &["text"]),
+    ("text", &[]),
     // The steps at which a test may kill the daemon: names, and one call that is nothing without its feature.
     ("steps", &["sys::kill_point"]),
     ("sys", &[]),

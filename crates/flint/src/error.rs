@@ -86,25 +86,8 @@ pub fn chain(error: &dyn Error) -> String {
 }
 
 fn headed(color: bool, head: &str, style: &str, text: &str) -> String {
-    let text = escaped(text);
+    let text = crate::text::escaped(text);
     if color { format!("{style}{head}:\u{1b}[0m {text}") } else { format!("{head}: {text}") }
-}
-
-/// Text of strangers without what could drive a terminal: control characters and overrides of the writing
-/// direction appear as `\u{..}`.
-#[must_use]
-pub fn escaped(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        let drives =
-            c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if drives {
-            shown.extend(c.escape_default());
-        } else {
-            shown.push(c);
-        }
-    }
-    shown
 }
 
 #[cfg(test)]
@@ -128,11 +111,5 @@ mod tests {
           because: no space left on device
           help: `flint images prune` would free 31 GiB
         ");
-    }
-
-    #[test]
-    fn a_strangers_text_cannot_drive_the_terminal() {
-        let hostile = "a\u{1b}]0;title\u{7}\r\nb\u{202e}c\u{9b}31m é 日本";
-        assert_eq!(escaped(hostile), r"a\u{1b}]0;title\u{7}\r\nb\u{202e}c\u{9b}31m é 日本");
     }
 }

@@ -16,4 +16,5 @@ pub mod replay;
 pub mod steps;
 pub mod store;
 pub mod sys;
+pub(crate) mod text;
 pub mod vmm;

@@ -3,7 +3,7 @@
 use super::args::Command;
 use super::client::Client;
 use super::error::Error;
-use super::output::{self, Output};
+use super::output::Output;
 use super::{now, tables};
 use crate::api;
 use crate::error::Exit;
@@ -48,8 +48,9 @@ fn show_status(out: Output, answer: &api::Status) -> Result<(), Error> {
 /// A guest's text, line by line as it comes, until the daemon ends it or our reader goes away (`| head`).
 async fn logs(out: Output, client: &Client, path: &str) -> Result<(), Error> {
     let mut rest: Vec<u8> = Vec::new();
-    let show =
-        |bytes: &[u8]| out.raw(output::escaped_stream(&String::from_utf8_lossy(bytes)).as_bytes());
+    let show = |bytes: &[u8]| {
+        out.raw(crate::text::escaped_lines(&String::from_utf8_lossy(bytes)).as_bytes())
+    };
     let streamed = client.stream(path, |piece| {
         rest.extend_from_slice(piece);
         // A line has an end that we can wait for, a console's prompt may not: nothing grows without bound.

@@ -1,7 +1,7 @@
 //! The only place that writes to the terminal: tables, JSON, colour on terminals, nothing that drives one.
 
 use super::error::Error;
-use crate::error::escaped;
+use crate::text::escaped;
 use comfy_table::{Table, presets};
 use flint_core::units::Timestamp;
 use serde::Serialize;
@@ -88,18 +88,6 @@ pub(super) fn table<const N: usize>(
     }
     let text = table.to_string();
     text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
-}
-
-/// A stream of text for the terminal: lines and tabs stay, all else that is control is escaped.
-pub(super) fn escaped_stream(text: &str) -> String {
-    let keep = |c: char| c == '\n' || c == '\t';
-    text.split_inclusive(keep)
-        .map(|piece| match piece.strip_suffix(keep) {
-            // A console ends its lines with CR LF.
-            Some(line) => escaped(line.trim_end_matches('\r')) + &piece[line.len()..],
-            None => escaped(piece),
-        })
-        .collect()
 }
 
 /// `850 ms`, `3.2 s`, `4m 10s`, `2h 05m`.

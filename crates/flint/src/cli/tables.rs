@@ -2,7 +2,7 @@
 
 use super::output::{between, short, table};
 use crate::api::{GithubRow, JobRow, Jobs, QuotaRow, Status, UnansweredRow, Vms, WhyAnswer};
-use crate::error::escaped;
+use crate::text::escaped;
 use flint_core::units::Timestamp;
 
 /// `flint ps`.

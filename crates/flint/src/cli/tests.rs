@@ -4,13 +4,14 @@ use super::args::{Cli, Command};
 use super::client::Client;
 use super::error::Error;
 use super::files::kind;
-use super::output::{escaped_stream, short};
+use super::output::short;
 use super::tables;
 use crate::api::{
     BreakerRow, GithubRow, JobRow, Jobs, ProfileRow, QuotaRow, Refusal, Status, UnansweredRow,
     VmRow, Vms, WhyAnswer,
 };
 use crate::error::{Exit, Problem};
+use crate::text::escaped_lines;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
@@ -153,7 +154,7 @@ fn times_are_short() {
 #[test]
 fn a_stream_keeps_its_lines_and_loses_its_escapes() {
     let text = "a\tb\r\n\u{1b}[2Jc\n\u{7}";
-    assert_eq!(escaped_stream(text), "a\tb\n\\u{1b}[2Jc\n\\u{7}");
+    assert_eq!(escaped_lines(text), "a\tb\n\\u{1b}[2Jc\n\\u{7}");
 }
 
 #[test]

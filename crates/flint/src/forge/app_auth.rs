@@ -89,7 +89,7 @@ fn parse(pem: &Secret) -> Result<RsaKeyPair, Error> {
         other => {
             return Err(not_a_key(&format!(
                 "it is a `{}`, not a private RSA key",
-                super::text::line(other)
+                crate::text::line(other)
             )));
         }
     };

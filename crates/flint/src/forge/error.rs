@@ -9,7 +9,7 @@ use std::path::PathBuf;
 /// Something that was asked of GitHub, or prepared for it, and did not happen.
 ///
 /// `call` is the method and the path, never a query, a body or a header: no secret can be in it.
-/// `said` is GitHub's own message, cleaned and cut by [`super::text::line`].
+/// `said` is GitHub's own message, cleaned and cut by [`crate::text::line`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

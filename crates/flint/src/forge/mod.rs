@@ -10,7 +10,6 @@ mod github;
 mod limits;
 pub(crate) mod payload;
 mod rest;
-pub(crate) mod text;
 mod token;
 
 pub use error::Error;

@@ -4,7 +4,7 @@
 //! "none", unknown fields and actions appear without notice. A field that is used and has another type is an error
 //! that names it.
 
-use super::text;
+use crate::text;
 use flint_core::event::ForgeEvent;
 use flint_core::id::{JobKey, RunnerName};
 use flint_core::job::{Conclusion, JobRequest};

@@ -1,8 +1,9 @@
 //! Sends one REST call to GitHub and says plainly what came of it. It retries nothing.
 
+use super::Error;
 use super::etags::{Etags, Kept};
 use super::limits::{Gate, Seen};
-use super::{Error, text};
+use crate::text;
 use flint_core::ask::{Budget, Quota};
 use flint_core::units::Timestamp;
 use flint_wire::Secret;

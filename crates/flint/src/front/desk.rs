@@ -89,7 +89,7 @@ impl<D: Desk> Clerk<D> {
                 (self.now, self.pages_left) = (counted, PAGES);
                 return Ok(Heard::Pong);
             }
-            Up::Unusable { why } => return Ok(Heard::Unusable(crate::forge::text::line(&why))),
+            Up::Unusable { why } => return Ok(Heard::Unusable(crate::text::line(&why))),
             Up::Confined { .. } | Up::Serving => return Err(Unsound { what: "a second greeting" }),
         }
         Ok(Heard::Asked)

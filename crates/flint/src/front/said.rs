@@ -1,6 +1,6 @@
 //! What the front writes on its standard error, as bounded lines of the daemon's own log.
 
-use crate::forge::text;
+use crate::text;
 use std::io;
 use std::os::fd::OwnedFd;
 use tokio::net::unix::pipe::Receiver;

@@ -7,7 +7,7 @@ use super::bodies::{Bodies, Unread};
 use super::places::Place;
 use super::words::{Counted, Hook};
 use crate::forge::payload::{self, Malformed, Told};
-use crate::forge::{Scope, WebhookAuth, text};
+use crate::forge::{Scope, WebhookAuth};
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
@@ -209,7 +209,7 @@ fn judge(intake: &Intake, headers: &HeaderMap, body: &[u8]) -> Result<Judged, Ma
     let guid = guid.ok_or_else(|| missing("X-GitHub-Delivery"))?;
     let event = header(headers, "x-github-event").ok_or_else(|| missing("X-GitHub-Event"))?;
     if event != "workflow_job" && event != "ping" {
-        return Ok(intake.ignore(&format!("event `{}`", text::line(event))));
+        return Ok(intake.ignore(&format!("event `{}`", crate::text::line(event))));
     }
     let body = payload::json(&unwrap_form(headers, body))?;
     if event == "ping" {
@@ -226,7 +226,7 @@ fn judge(intake: &Intake, headers: &HeaderMap, body: &[u8]) -> Result<Judged, Ma
                 "not of this daemon's organization or repository".to_owned(),
             )))
         }
-        Told::Fact(event) => Ok(Judged::Pass { guid: text::line(guid), event }),
+        Told::Fact(event) => Ok(Judged::Pass { guid: crate::text::line(guid), event }),
     }
 }
 

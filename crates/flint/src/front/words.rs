@@ -3,7 +3,8 @@
 //! The front may be in a stranger's hand. So a fact has a type of its own, of which only the three kinds that a
 //! webhook tells exist, and [`Fact::checked`] believes no length, no character and no number.
 
-use crate::forge::{Scope, WebhookAuth, payload, text};
+use crate::forge::{Scope, WebhookAuth, payload};
+use crate::text;
 use flint_core::event::ForgeEvent;
 use flint_core::id::{JobKey, RunnerName};
 use flint_core::job::{Conclusion, JobRequest};

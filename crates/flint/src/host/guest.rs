@@ -214,6 +214,8 @@ impl<'a, V: Vmm> Talk<'a, V> {
             "" => format!("{why}; its console is empty"),
             tail => format!("{why}; its console ends with:\n{tail}"),
         };
+        // Agent and console say what they like, and this goes to logs, errors and terminals.
+        let why = crate::text::escaped_lines(&why);
         self.with.progress.send_modify(|p| p.failed = Some(why.clone()));
         let event = Event::Guest { vm: self.with.vm, said: GuestEvent::Failed { why } };
         let _ = self.with.events.send(Told { event, kept: None }).await;

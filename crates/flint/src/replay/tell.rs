@@ -3,7 +3,7 @@
 use super::log::{Header, Names};
 use super::say;
 use super::walk::{Change, Step, Walk};
-use crate::error::escaped;
+use crate::text::escaped;
 use flint_core::id::JobKey;
 use flint_core::plan::Because;
 

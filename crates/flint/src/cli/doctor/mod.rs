@@ -7,7 +7,7 @@ mod machine;
 
 use super::output::{self, Output, table};
 use crate::config::{self, Machine, Purpose, Severity, Sources};
-use crate::error::{Exit, Problem, escaped};
+use crate::error::{Exit, Problem};
 use crate::sys::readings::Readings;
 use serde::Serialize;
 
@@ -124,7 +124,7 @@ fn show(lines: &[Line], color: bool) -> String {
     let rows = table(["", "ITEM", "READING"], rows);
     let rows = rows.lines().map(|row| if color { colored(row) } else { row.to_owned() });
     let fixes = lines.iter().filter_map(|line| Some((line.item, line.fix.as_ref()?)));
-    let fixes = fixes.map(|(item, fix)| format!("  help: {item}: {}", escaped(fix)));
+    let fixes = fixes.map(|(item, fix)| format!("  help: {item}: {}", crate::text::escaped(fix)));
     rows.chain(fixes).collect::<Vec<_>>().join("\n")
 }
 

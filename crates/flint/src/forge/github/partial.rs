@@ -1,6 +1,7 @@
 //! What was found of an answer, and how it ends: by the word that closes the question, or by what cut it off.
 
-use crate::forge::{Error, Scope, Told, text};
+use crate::forge::{Error, Scope, Told};
+use crate::text;
 use flint_core::ask::{AskFailure, Question};
 use flint_core::event::ForgeEvent;
 use std::error::Error as _;

@@ -2,7 +2,8 @@
 
 use super::partial::Partial;
 use super::{GitHub, Scope};
-use crate::forge::{Error, text};
+use crate::forge::Error;
+use crate::text;
 use flint_core::event::ForgeEvent;
 use flint_core::units::Timestamp;
 use serde::Deserialize;
