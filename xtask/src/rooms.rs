@@ -44,6 +44,7 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
             "images::Error",
             "images::Images",
             "images::Source",
+            "net::Egress",
             "net::Error",
             "net::Net",
             "vmm::Console",
@@ -53,7 +54,7 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("host", &["vmm", "net", "images", "steps", "sys", "text"]),
     ("vmm", &["error", "sys"]),
-    ("net", &["sys", "vmm::Nic"]),
+    ("net", &["error", "sys", "vmm::Nic"]),
     ("images", &["sys"]),
     ("forge", &["text"]),
     // The half that faces the network. Of `forge` it has the reader of payloads and whose jobs are served.
@@ -65,7 +66,20 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
     // Configuration names the plain options of a room, never its doers.
     (
         "config",
-        &["forge::Options", "host::Options", "images::Options", "net::Options", "vmm::Options"],
+        &[
+            "forge::Options",
+            "host::Options",
+            "images::Options",
+            // Plain words, too: what a network and a list of names are is said in one place.
+            "net::BadCidr",
+            "net::Cidr",
+            "net::DENIED",
+            "net::Egress",
+            "net::Ipv6",
+            "net::Options",
+            "net::egress",
+            "vmm::Options",
+        ],
     ),
     // Three rooms of plain words: what the API socket says, how a chain of causes is told, and what may be shown of a
     // stranger's text.

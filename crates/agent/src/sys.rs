@@ -8,7 +8,7 @@
 use crate::error::{During, Error};
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 use zeroize::{Zeroize, Zeroizing};
@@ -176,7 +176,7 @@ pub(crate) fn add_entropy(seed: &[u8; 32]) -> io::Result<()> {
 
 /// Gives a link its address and netmask, and turns it up. Without an address, only turns it up.
 pub(crate) fn set_up_link(name: &str, address: Option<(Ipv4Addr, Ipv4Addr)>) -> io::Result<()> {
-    let socket = inet_socket()?;
+    let socket = inet_socket(libc::AF_INET)?;
     if let Some((address, mask)) = address {
         let mut request = link_request(name);
         request.ifr_ifru.ifru_addr = socket_address(address);
@@ -191,7 +191,7 @@ pub(crate) fn set_up_link(name: &str, address: Option<(Ipv4Addr, Ipv4Addr)>) -> 
 
 /// Sends everything that has no better route to this gateway.
 pub(crate) fn add_default_route(gateway: Ipv4Addr) -> io::Result<()> {
-    let socket = inet_socket()?;
+    let socket = inet_socket(libc::AF_INET)?;
     // SAFETY: `rtentry` is plain data; zero is "not given".
     let mut route: libc::rtentry = unsafe { std::mem::zeroed() };
     route.rt_dst = socket_address(Ipv4Addr::UNSPECIFIED);
@@ -205,9 +205,65 @@ pub(crate) fn add_default_route(gateway: Ipv4Addr) -> io::Result<()> {
     .map(drop)
 }
 
-fn inet_socket() -> io::Result<OwnedFd> {
+/// Gives a link one IPv6 address. It may be used at once: nobody else is on the link who could have it.
+pub(crate) fn add_address6(name: &str, address: Ipv6Addr, prefix: u32) -> io::Result<()> {
+    // A kernel without the setting waits a second before it uses the address.
+    std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/accept_dad"), "0").ok();
+    let socket = inet_socket(libc::AF_INET6)?;
+    let request = libc::in6_ifreq {
+        ifr6_addr: libc::in6_addr { s6_addr: address.octets() },
+        ifr6_prefixlen: prefix,
+        ifr6_ifindex: link_index(&socket, name)?,
+    };
+    let number = libc::SIOCSIFADDR as libc::Ioctl;
+    // SAFETY: the request outlives the call.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), number, &raw const request) }).map(drop)
+}
+
+/// Sends all IPv6 that has no better route to this gateway.
+pub(crate) fn add_default_route6(name: &str, gateway: Ipv6Addr) -> io::Result<()> {
+    /// `struct in6_rtmsg` of `linux/ipv6_route.h`; libc's has private fields.
+    #[repr(C)]
+    struct Route {
+        destination: [u8; 16],
+        source: [u8; 16],
+        gateway: [u8; 16],
+        kind: u32,
+        destination_length: u16,
+        source_length: u16,
+        metric: u32,
+        info: libc::c_ulong,
+        flags: u32,
+        interface: libc::c_int,
+    }
+    let socket = inet_socket(libc::AF_INET6)?;
+    let route = Route {
+        destination: [0; 16],
+        source: [0; 16],
+        gateway: gateway.octets(),
+        kind: 0,
+        destination_length: 0,
+        source_length: 0,
+        metric: 1,
+        info: 0,
+        flags: u32::from(libc::RTF_UP | libc::RTF_GATEWAY),
+        interface: link_index(&socket, name)?,
+    };
+    let number = libc::SIOCADDRT as libc::Ioctl;
+    // SAFETY: the route outlives the call.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), number, &raw const route) }).map(drop)
+}
+
+fn link_index(socket: &OwnedFd, name: &str) -> io::Result<libc::c_int> {
+    let mut request = link_request(name);
+    link_ioctl(socket, libc::SIOCGIFINDEX, &mut request)?;
+    // SAFETY: the kernel has just written it.
+    Ok(unsafe { request.ifr_ifru.ifru_ifindex })
+}
+
+fn inet_socket(family: libc::c_int) -> io::Result<OwnedFd> {
     // SAFETY: no pointers.
-    owned(unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })
+    owned(unsafe { libc::socket(family, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })
 }
 
 fn link_request(name: &str) -> libc::ifreq {

@@ -128,6 +128,7 @@ impl Bench {
             slot: Slot(1),
             shape: Resources { vcpus: 1, memory: MiB(512), disk: MiB(1024) },
             source: Source { kernel, image },
+            egress: net::Egress::internet(),
             boot_timeout: Duration::from_secs(120),
             console: Console::Kept,
         }

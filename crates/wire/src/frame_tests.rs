@@ -2,7 +2,7 @@
 
 use super::{Decoder, FrameError, Resync, encode, encode_hello, opening};
 use crate::guest::{FromGuest, Said, Stream};
-use crate::host::{Admits, Network, ToGuest, Work};
+use crate::host::{Admits, Network, Network6, ToGuest, Work};
 use crate::{LINE_MAX, Secret};
 
 fn to_guest(message: &ToGuest) -> String {
@@ -40,15 +40,29 @@ fn each_word_of_the_host_keeps_its_bytes() {
         address: "192.168.241.2/29".into(),
         gateway: "192.168.241.1".into(),
         dns: vec!["192.168.241.1".into()],
+        ipv6: None,
     };
     golden_to_guest(
         &ToGuest::Configure {
             hostname: "vm-42".into(),
             time_unix_ns: 1_790_000_000_000_000_001,
             entropy: Secret::new("ab".into()),
-            network: Some(network),
+            network: Some(network.clone()),
         },
         r#"{"say":"configure","hostname":"vm-42","time_unix_ns":1790000000000000001,"entropy":"ab","network":{"address":"192.168.241.2/29","gateway":"192.168.241.1","dns":["192.168.241.1"]}}"#,
+    );
+    let network = Network {
+        ipv6: Some(Network6 { address: "fd46::2/64".into(), gateway: "fd46::1".into() }),
+        ..network
+    };
+    golden_to_guest(
+        &ToGuest::Configure {
+            hostname: "vm-42".into(),
+            time_unix_ns: 1,
+            entropy: Secret::new("ab".into()),
+            network: Some(network),
+        },
+        r#"{"say":"configure","hostname":"vm-42","time_unix_ns":1,"entropy":"ab","network":{"address":"192.168.241.2/29","gateway":"192.168.241.1","dns":["192.168.241.1"],"ipv6":{"address":"fd46::2/64","gateway":"fd46::1"}}}"#,
     );
     golden_to_guest(
         &ToGuest::Configure {

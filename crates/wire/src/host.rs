@@ -48,6 +48,18 @@ pub struct Network {
     pub gateway: String,
     /// Resolvers, written into `/etc/resolv.conf`.
     pub dns: Vec<String>,
+    /// Where guests have IPv6. An agent that does not know it goes without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv6: Option<Network6>,
+}
+
+/// A guest's IPv6.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network6 {
+    /// `fd46:4c49:4e54::2/64`.
+    pub address: String,
+    /// `fd46:4c49:4e54::1`.
+    pub gateway: String,
 }
 
 /// Whose jobs a runner may run beside those of private repositories themselves.

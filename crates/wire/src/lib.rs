@@ -13,7 +13,7 @@ pub mod host;
 pub mod secret;
 
 pub use guest::{FromGuest, Said};
-pub use host::{Network, ToGuest, Work};
+pub use host::{Network, Network6, ToGuest, Work};
 pub use secret::Secret;
 
 /// The protocol's version. A change that an older peer would misread raises it, and leaves a conversation of the

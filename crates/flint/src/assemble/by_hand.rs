@@ -70,6 +70,7 @@ fn order(config: &Config, profile: &ProfileId) -> Result<LaunchOrder, Error> {
         slot: Slot(0),
         shape: options.profile.shape,
         source: Source { kernel: options.kernel.clone(), image: options.image.clone() },
+        egress: options.egress.clone(),
         boot_timeout: options.profile.timeouts.boot,
         console: Console::Kept,
     })

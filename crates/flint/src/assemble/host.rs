@@ -5,6 +5,7 @@ use crate::config::{Config, ProfileOptions};
 use crate::host::{Host, Layout, Told};
 use crate::images::{self, Images, LocalImages, Source};
 use crate::net::HostNet;
+use crate::net::names::Names;
 use crate::vmm::choose::{Canary, Chosen, choose};
 use crate::vmm::jail::Jails;
 use crate::vmm::{AnyVmm, Boot, Console};
@@ -48,7 +49,11 @@ pub(super) async fn assemble(config: &Config) -> Result<Assembled, Error> {
     for (id, profile) in &config.profiles {
         look(&images, id, profile).await?;
     }
-    let net = HostNet::new(options::net(config)?).map_err(|source| Error::Net { source })?;
+    // The directory is covered by the resolver's process for itself; a run by hand may be the first to need it.
+    directory(&config.host.run_dir)?;
+    let wrong = |source| Error::Net { source };
+    let net = HostNet::new(options::net(config)).map_err(wrong)?;
+    let net = net.with_names(Names::new(options::names(config))).await.map_err(wrong)?;
     let jails = Jails::new(options::jails(config));
     for limit in jails.unlimited() {
         tracing::warn!(limit, "this host cannot limit it: its cgroup controller is not there");

@@ -18,3 +18,4 @@ pub use github::{ask_github, github_key};
 pub use serve::serve;
 
 pub use crate::front::half::main as half;
+pub use crate::net::names::half::main as names;

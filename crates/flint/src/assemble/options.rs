@@ -1,12 +1,12 @@
 //! The configuration as each room wants it. Nothing is decided here, only renamed.
 
-use super::Error;
 use crate::config::{Config, GithubOptions, Scope, VmmChoice};
 use crate::daemon::dispatch::Recipe;
 use crate::forge::{self, WebhookAuth};
 use crate::host::{self, Layout};
 use crate::images::Source;
-use crate::net::{self, Cidr};
+use crate::net;
+use crate::sys::again::SELF;
 use crate::vmm::choose::{Candidates, Choice};
 use crate::vmm::{firecracker, jail, qemu};
 use flint_core::event::Event;
@@ -14,7 +14,6 @@ use flint_core::host::Host;
 use flint_core::id::{HostId, ProfileId};
 use flint_core::units::Timestamp;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 /// The one host of a daemon that owns one host.
 pub(super) const LOCAL: HostId = HostId(0);
@@ -41,29 +40,30 @@ pub(super) fn forge(github: &GithubOptions) -> forge::Options {
 }
 
 /// The network's room.
-///
-/// # Errors
-/// [`Error::Ipv6`] for what guests cannot reach yet.
-pub(super) fn net(config: &Config) -> Result<net::Options, Error> {
+pub(super) fn net(config: &Config) -> net::Options {
     let host = &config.host;
-    let dns = host.dns.iter().map(|ip| match ip {
-        IpAddr::V4(ip) => Ok(*ip),
-        IpAddr::V6(_) => Err(Error::Ipv6 { key: "host.dns", value: ip.to_string() }),
-    });
-    let allow = host.allow.iter().map(|cidr| range("host.allow", cidr));
-    let pool = range("host.address_pool", &host.address_pool)?;
-    Ok(net::Options {
+    net::Options {
+        dir: Some(host.run_dir.join("egress")),
         uplink_namespace: host.uplink_netns.as_ref().map(|name| net::namespace_file(name)),
         uplink: host.uplink.clone(),
-        dns: dns.collect::<Result<_, _>>()?,
-        allow: allow.collect::<Result<_, _>>()?,
-        ..net::Options::new(host.netns_prefix.clone(), pool)
-    })
+        dns: host.dns.clone(),
+        ipv6: host.ipv6,
+        allow: host.allow.clone(),
+        ..net::Options::new(host.netns_prefix.clone(), host.address_pool)
+    }
 }
 
-fn range(key: &'static str, cidr: &crate::config::Cidr) -> Result<Cidr, Error> {
-    let text = cidr.to_string();
-    text.parse().map_err(|_| Error::Ipv6 { key, value: text })
+/// The resolver for guests that may reach only certain names.
+pub(super) fn names(config: &Config) -> net::names::Options {
+    let net::Options { allow, deny, .. } = net(config);
+    net::names::Options {
+        program: SELF.into(),
+        uid: config.server.uid,
+        confine: config.server.confine,
+        directory: config.host.run_dir.clone(),
+        allow,
+        deny,
+    }
 }
 
 /// The jails of either VMM.
@@ -104,7 +104,10 @@ pub(super) fn host(config: &Config) -> host::Options {
 pub(super) fn recipes(config: &Config) -> BTreeMap<ProfileId, Recipe> {
     let recipe = |(id, options): (&ProfileId, &crate::config::ProfileOptions)| {
         let source = Source { kernel: options.kernel.clone(), image: options.image.clone() };
-        (id.clone(), Recipe { profile: options.profile.clone(), source })
+        (
+            id.clone(),
+            Recipe { profile: options.profile.clone(), source, egress: options.egress.clone() },
+        )
     };
     config.profiles.iter().map(recipe).collect()
 }

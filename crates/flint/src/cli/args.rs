@@ -144,6 +144,13 @@ pub(super) enum Command {
         #[arg(long)]
         uid: u32,
     },
+    /// The resolver for guests that may reach only certain names; the daemon starts it by itself
+    #[command(hide = true)]
+    Names {
+        /// As whom it goes on
+        #[arg(long)]
+        uid: u32,
+    },
     /// The version of this program and of its protocol with guests
     Version,
 }

@@ -80,6 +80,7 @@ fn carry_out(cli: Cli) -> Result<Exit, Problem> {
             replay::run(out, &events, replay::Part { from, to, at })
         }
         Command::Front { uid } => Ok(front(uid)),
+        Command::Names { uid } => Ok(names(uid)),
         Command::Version => version(out),
         Command::Ps
         | Command::Jobs { .. }
@@ -126,6 +127,17 @@ fn front(uid: u32) -> Exit {
         Err(error) => {
             let help = error.help().unwrap_or_default();
             tracing::error!(error = %chain(&error), help);
+            Exit::Failed
+        }
+    }
+}
+
+fn names(uid: u32) -> Exit {
+    journal::start_plain();
+    match assemble::names(uid) {
+        Ok(()) => Exit::Ok,
+        Err(error) => {
+            tracing::error!(error = %chain(&error));
             Exit::Failed
         }
     }

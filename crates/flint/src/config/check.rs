@@ -4,7 +4,7 @@ use super::error::Error;
 use super::reader::{Reader, Section};
 use super::report::{Origin, Problem, Report, Severity};
 use super::source::Sources;
-use super::{Config, Machine, Purpose, github, host, limits, profiles, server};
+use super::{Config, GithubOptions, Machine, Purpose, github, host, limits, profiles, server};
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -63,9 +63,17 @@ fn read<'a>(
     let host = host::read(reader, host, machine);
     let server = server::read(reader, server, &host);
     let limits = limits::read(reader, limits);
-    let profiles = profiles::read(reader, root, &host);
+    let elsewhere = github.as_ref().and_then(elsewhere);
+    let profiles = profiles::read(reader, root, &host, elsewhere);
     let complete = purpose == Purpose::Local || github.is_some();
     complete.then_some(Config { github, server, host, limits, profiles })
+}
+
+/// The host of a GitHub that is not github.com: of an Enterprise Server, or of GHE.com without `api.`.
+fn elsewhere(github: &GithubOptions) -> Option<&str> {
+    let host = github.url.host_str()?;
+    let host = host.strip_prefix("api.").unwrap_or(host);
+    Some(host).filter(|host| *host != "github.com")
 }
 
 /// A table of the root, its unknown keys already named.

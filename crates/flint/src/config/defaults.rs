@@ -1,5 +1,6 @@
 //! Every default, with its reason. No other room has one.
 
+use crate::net::{Egress, Ipv6};
 use flint_core::profile::Timeouts;
 use flint_core::units::MiB;
 use std::path::{Path, PathBuf};
@@ -61,6 +62,12 @@ pub const ADDRESS_POOL: &str = "10.241.0.0/16";
 
 /// Public resolvers: guests reach no private address, so the host's own would often not do.
 pub const DNS: [&str; 2] = ["1.1.1.1", "9.9.9.9"];
+
+/// GitHub's own runners have none, GitHub itself has none, and it makes the host forward.
+pub const IPV6: Ipv6 = Ipv6::Off;
+
+/// Jobs fetch from everywhere; what is private and the host itself are out of reach in any case.
+pub const EGRESS: Egress = Egress::internet();
 
 /// Most jobs are shorter; what runs longer outlives the daemon and is taken up again by the next.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_mins(5);

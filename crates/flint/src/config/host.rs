@@ -1,8 +1,9 @@
 //! The machine: directories, programs, what may be handed out, and the way to the network.
 
 use super::reader::{Reader, Section};
-use super::values::{self, Cidr};
+use super::values;
 use super::{HostOptions, Machine, VmmChoice, defaults};
+use crate::net::Cidr;
 use flint_core::units::{MiB, Resources};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -38,7 +39,8 @@ pub(super) fn read<'a>(
         uplink: reader.word(section, "uplink").map(|f| f.value),
         address_pool: address_pool(reader, section, slots),
         dns: dns(reader, section),
-        allow: reader.list(section, "allow", str::parse).map(|f| f.value).unwrap_or_default(),
+        ipv6: reader.text(section, "ipv6", values::ipv6).map_or(defaults::IPV6, |f| f.value),
+        allow: reader.list(section, "allow", values::network).map(|f| f.value).unwrap_or_default(),
         drain_timeout: reader
             .text(section, "drain_timeout", values::duration)
             .map_or(defaults::DRAIN_TIMEOUT, |f| f.value),
@@ -111,14 +113,14 @@ fn overcommitted(cpus: u32, factor: f64) -> u32 {
 fn address_pool<'a>(reader: &mut Reader<'a>, section: Section<'a>, slots: u16) -> Cidr {
     let default: Cidr = defaults::ADDRESS_POOL.parse().expect("the default pool is a network");
     let guests: Cidr = GUEST_NETWORK.parse().expect("the guests' network is a network");
-    let Some(found) = reader.text(section, "address_pool", str::parse::<Cidr>) else {
+    let Some(found) = reader.text(section, "address_pool", values::network) else {
         return default;
     };
-    let wrong = if found.value.address.is_ipv6() {
+    let wrong = if found.value.is_ipv6() {
         "an IPv4 network".to_owned()
-    } else if found.value.overlaps(&guests) {
+    } else if found.value.overlaps(guests) {
         format!("a network beside {GUEST_NETWORK}, which is inside every guest")
-    } else if (1u64 << (32 - found.value.prefix)) < u64::from(slots) * 2 {
+    } else if (1u64 << (32 - found.value.length())) < u64::from(slots) * 2 {
         format!("large enough for {slots} slots with two addresses each")
     } else {
         return found.value;

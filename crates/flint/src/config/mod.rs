@@ -6,6 +6,7 @@
 
 mod check;
 pub mod defaults;
+mod egress;
 pub mod error;
 mod flags;
 mod github;
@@ -27,8 +28,8 @@ pub use flags::Flags;
 pub use keys::{KEYS, Key};
 pub use report::{Problem, Report, Severity};
 pub use source::{File, Sources};
-pub use values::Cidr;
 
+use crate::net::{Cidr, Egress, Ipv6};
 use flint_core::id::ProfileId;
 use flint_core::limits::Limits;
 use flint_core::profile::Profile;
@@ -142,6 +143,8 @@ pub struct HostOptions {
     pub address_pool: Cidr,
     /// The guests' resolvers.
     pub dns: Vec<IpAddr>,
+    /// Whether guests have IPv6.
+    pub ipv6: Ipv6,
     /// Private networks that guests may reach all the same.
     pub allow: Vec<Cidr>,
     /// How long the end of the daemon waits for running jobs.
@@ -164,6 +167,8 @@ pub enum VmmChoice {
 pub struct ProfileOptions {
     /// What the core knows of it.
     pub profile: Profile,
+    /// Where its microVMs may go.
+    pub egress: Egress,
     /// The base image: ext4 or EROFS.
     pub image: PathBuf,
     /// The kernel; `initramfs.cpio` and `modules.ext4` lie beside it.

@@ -3,7 +3,7 @@
 use super::check::table;
 use super::reader::{Found, Reader, Section};
 use super::report::Origin;
-use super::{HostOptions, ProfileOptions, defaults, host, values};
+use super::{HostOptions, ProfileOptions, defaults, egress, host, values};
 use flint_core::id::ProfileId;
 use flint_core::policy::Admits;
 use flint_core::profile::{Profile, Timeouts};
@@ -28,13 +28,14 @@ pub(super) fn read<'a>(
     reader: &mut Reader<'a>,
     root: &'a DeTable<'a>,
     host: &HostOptions,
+    github: Option<&str>,
 ) -> BTreeMap<ProfileId, ProfileOptions> {
     let mut profiles = BTreeMap::new();
     for entry in entries(reader, root) {
         let section = Section { name: "profile", table: table(reader, "profile", entry) };
         reader.refuse_unknown(section);
         let name = name(reader, section, entry);
-        let options = read_one(reader, section, host);
+        let options = read_one(reader, section, host, github);
         let Some(name) = name else { continue };
         if profiles.insert(name.value.clone(), options).is_some() {
             let message = format!("a second profile is called `{}`", name.value);
@@ -44,7 +45,7 @@ pub(super) fn read<'a>(
     if profiles.is_empty() {
         let section = Section { name: "profile", table: None };
         let name = ProfileId::new(defaults::PROFILE).expect("the default profile's name is a name");
-        profiles.insert(name, read_one(reader, section, host));
+        profiles.insert(name, read_one(reader, section, host, github));
     }
     warn_of_overlaps(reader, &profiles);
     profiles
@@ -80,6 +81,7 @@ fn read_one<'a>(
     reader: &mut Reader<'a>,
     section: Section<'a>,
     host: &HostOptions,
+    github: Option<&str>,
 ) -> ProfileOptions {
     let default_max = u32::from(host.slots);
     let max = reader.number(section, "max", 1..=4096).map_or(default_max, |found| found.value);
@@ -103,6 +105,7 @@ fn read_one<'a>(
             },
             timeouts: timeouts(reader, section),
         },
+        egress: egress::read(reader, section, github),
         image: image.map_or_else(|| defaults::image(&host.state_dir), |found| found.value),
         kernel: kernel.map_or_else(|| defaults::kernel(&host.state_dir), |found| found.value),
     }

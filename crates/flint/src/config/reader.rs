@@ -218,6 +218,23 @@ impl<'a> Reader<'a> {
         Some(Found { value, origin })
     }
 
+    /// One word, or a list of texts.
+    pub(super) fn word_or_list<T>(
+        &mut self,
+        section: Section<'a>,
+        name: &str,
+        word: impl Fn(&str) -> Result<T, String>,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Found<Vec<T>>> {
+        match self.raw(section, name)? {
+            (Raw::Toml(DeValue::Array(_)), _) => self.list(section, name, parse),
+            _ => {
+                let Found { value, origin } = self.text(section, name, word)?;
+                Some(Found { value: vec![value], origin })
+            }
+        }
+    }
+
     /// Names every key of a table that means nothing, with the one that was probably meant.
     pub(super) fn refuse_unknown(&mut self, section: Section<'a>) {
         let prefix = format!("{}.", section.name);

@@ -395,14 +395,88 @@ fn sizes_have_units() {
 }
 
 #[test]
-fn networks_overlap_when_they_share_an_address() {
-    let network = |text: &str| text.parse::<Cidr>().unwrap();
-    assert!(network("10.0.0.0/8").overlaps(&network("10.241.0.0/16")));
-    assert!(network("0.0.0.0/0").overlaps(&network("10.241.0.0/16")));
-    assert!(!network("10.0.0.0/16").overlaps(&network("10.1.0.0/16")));
-    assert!(!network("10.0.0.0/8").overlaps(&network("fd00::/8")));
-    assert_eq!("10.0.0.1/8".parse::<Cidr>().unwrap_err(), "a network: did you mean `10.0.0.0/8`?");
-    assert!("10.0.0.0/33".parse::<Cidr>().is_err());
+fn a_network_is_written_with_its_length_and_nothing_behind_it() {
+    let wrong = |text| values::network(text).unwrap_err();
+    assert_eq!(wrong("10.0.0.1/8"), "a network: did you mean `10.0.0.0/8`?");
+    assert_eq!(wrong("10.0.0.0/33"), "a network such as `10.1.0.0/16`");
+    assert_eq!(wrong("10.0.0.1"), "a network such as `10.1.0.0/16`");
+}
+
+#[test]
+fn egress_is_a_word_or_a_list() {
+    let config = good(
+        &given(
+            r#"
+        [host]
+        ipv6 = "2001:db8:1:2::/64"
+        [[profile]]
+        name = "plain"
+        [[profile]]
+        name = "github"
+        labels = ["a"]
+        egress = "github"
+        [[profile]]
+        name = "none"
+        labels = ["b"]
+        egress = "none"
+        [[profile]]
+        name = "list"
+        labels = ["c"]
+        egress = ["github", "*.acme.example", "10.1.0.0/16"]
+        egress_audit = true
+        bandwidth = "200 Mbit/s"
+        connections = 100
+        "#,
+        )
+        .sources,
+    );
+    assert_eq!(config.host.ipv6, Ipv6::Prefix("2001:db8:1:2::/64".parse().unwrap()));
+    assert_eq!(profile(&config, "plain").egress, Egress::internet());
+    let names = |name| profile(&config, name).egress.names().map(<[_]>::len);
+    assert_eq!([names("github"), names("none"), names("list")], [Some(10), None, Some(11)]);
+    let list = &profile(&config, "list").egress;
+    assert_eq!((list.audit, list.limits.bytes_per_second), (true, Some(25_000_000)));
+    assert_eq!(list.limits.connections, 100);
+}
+
+#[test]
+fn what_an_egress_cannot_be_is_said_at_its_entry() {
+    let wrong = bad(&given(
+        r#"
+        [host]
+        ipv6 = "fe80::/64"
+        [[profile]]
+        name = "a"
+        egress = ["github", "*", "*.com", "10.0.0.1/8", "0.0.0.0/0", "internet", "http://x.y"]
+        bandwidth = "fast"
+        [[profile]]
+        name = "b"
+        labels = ["b"]
+        egress = "everywhere"
+        [[profile]]
+        name = "c"
+        labels = ["c"]
+        egress_audit = true
+        "#,
+    )
+    .sources);
+    insta::assert_snapshot!(wrong);
+}
+
+#[test]
+fn an_egress_without_github_is_a_warning_and_another_github_is_its_own() {
+    let mut given = given("[[profile]]\nname = \"a\"\negress = [\"acme.example\"]\n");
+    let checked = check(&given.sources, &machine(), Purpose::Serve);
+    let report = checked.report.render(false);
+    assert!(report.contains("leaves out GitHub, so a runner there never gets a job"), "{report}");
+    given.sources.flags.set("github.url", "https://ghes.acme.example/api/v3");
+    given.sources.file.as_mut().unwrap().text =
+        "[[profile]]\nname = \"a\"\negress = \"github\"\n".to_owned();
+    let config = good(&given.sources);
+    let names = profile(&config, "a").egress.names().unwrap();
+    for host in ["ghes.acme.example", "codeload.ghes.acme.example", "github.com"] {
+        assert!(names.iter().any(|name| name.covers(host)), "{host}");
+    }
 }
 
 /// The manual lists every key with its flag and variable, and the example file has no key that does not exist.

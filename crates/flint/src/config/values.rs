@@ -1,67 +1,54 @@
 //! Texts that mean sizes, times, addresses and owners: each parser says what it wanted.
 
+use crate::net::{BadCidr, Cidr, DENIED, Ipv6};
 use flint_core::units::MiB;
-use std::fmt;
-use std::net::{IpAddr, SocketAddr};
-use std::str::FromStr;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-/// A network: an address and how many of its leading bits count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cidr {
-    /// With all bits that do not count at zero.
-    pub address: IpAddr,
-    /// 0 to 32, or 0 to 128.
-    pub prefix: u8,
-}
-
-impl Cidr {
-    /// Whether the two have an address in common.
-    #[must_use]
-    pub fn overlaps(&self, other: &Cidr) -> bool {
-        let shorter = self.prefix.min(other.prefix);
-        masked(self.address, shorter) == masked(other.address, shorter)
+/// A network, `10.1.0.0/16`; never a lone address, which is as likely a slip.
+pub(super) fn network(text: &str) -> Result<Cidr, String> {
+    let wanted = || "a network such as `10.1.0.0/16`".to_owned();
+    if !text.contains('/') {
+        return Err(wanted());
     }
+    text.parse().map_err(|BadCidr { meant, .. }| match meant {
+        Some(meant) => format!("a network: did you mean `{meant}`?"),
+        None => wanted(),
+    })
 }
 
-impl fmt::Display for Cidr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.prefix)
-    }
-}
-
-impl FromStr for Cidr {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wanted = || "a network such as `10.1.0.0/16`".to_owned();
-        let (address, prefix) = text.split_once('/').ok_or_else(wanted)?;
-        let address: IpAddr = address.parse().map_err(|_| wanted())?;
-        let prefix: u8 = prefix.parse().map_err(|_| wanted())?;
-        let width = if address.is_ipv4() { 32 } else { 128 };
-        if prefix > width {
-            return Err(wanted());
+/// `off`, `nat`, or a prefix that is routed to this host.
+pub(super) fn ipv6(text: &str) -> Result<Ipv6, String> {
+    let wanted = || {
+        "`off`, `nat`, or an IPv6 prefix that is routed to this host, of 48 to 112 bits, such as \
+                     `2001:db8:1:2::/64`"
+    };
+    match text {
+        "off" => Ok(Ipv6::Off),
+        "nat" => Ok(Ipv6::Nat),
+        text => {
+            let range = network(text).map_err(|_| wanted().to_owned())?;
+            let global = range.is_ipv6() && !DENIED.iter().any(|denied| denied.overlaps(range));
+            let sized = (48..=112).contains(&range.length());
+            if global && sized { Ok(Ipv6::Prefix(range)) } else { Err(wanted().to_owned()) }
         }
-        let network = masked(address, prefix);
-        if network != address {
-            return Err(format!("a network: did you mean `{network}/{prefix}`?"));
-        }
-        Ok(Cidr { address, prefix })
     }
 }
 
-fn masked(address: IpAddr, prefix: u8) -> IpAddr {
-    let prefix = u32::from(prefix);
-    match address {
-        IpAddr::V4(v4) => {
-            let mask = u32::MAX.checked_shl(32 - prefix).unwrap_or(0);
-            IpAddr::V4((v4.to_bits() & mask).into())
-        }
-        IpAddr::V6(v6) => {
-            let mask = u128::MAX.checked_shl(128 - prefix).unwrap_or(0);
-            IpAddr::V6((v6.to_bits() & mask).into())
-        }
-    }
+/// `200 Mbit/s`, `1 Gbit/s`, in bytes per second.
+pub(super) fn bandwidth(text: &str) -> Result<u64, String> {
+    let wanted =
+        || "a rate such as `200 Mbit/s` or `1 Gbit/s`, from 1 Mbit/s to 100 Gbit/s".to_owned();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| wanted())?;
+    let unit: u64 = match unit.trim().to_ascii_lowercase().as_str() {
+        "mbit/s" => 1_000_000 / 8,
+        "gbit/s" => 1_000_000_000 / 8,
+        _ => return Err(wanted()),
+    };
+    let bytes = number.checked_mul(unit).filter(|n| (125_000..=12_500_000_000).contains(n));
+    bytes.ok_or_else(wanted)
 }
 
 /// `512 MiB`, `4 GiB`, `1 TiB`; the space is optional. Never a bare number: nobody remembers which unit was meant.

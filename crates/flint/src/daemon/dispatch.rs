@@ -95,6 +95,7 @@ impl<F: Forge, V: Vmm, N: Net, I: Images, C: Clock> Dispatcher<F, V, N, I, C> {
                     slot,
                     shape: recipe.profile.shape,
                     source: recipe.source.clone(),
+                    egress: recipe.egress.clone(),
                     boot_timeout: recipe.profile.timeouts.boot,
                     console: Console::Kept,
                 });

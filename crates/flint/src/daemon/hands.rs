@@ -2,6 +2,7 @@
 
 use crate::host::Host;
 use crate::images::Source;
+use crate::net::Egress;
 use flint_core::profile::Profile;
 use std::sync::Arc;
 
@@ -12,6 +13,8 @@ pub struct Recipe {
     pub profile: Profile,
     /// Its kernel and image.
     pub source: Source,
+    /// Where its guests may go.
+    pub egress: Egress,
 }
 
 /// What orders are carried out with.

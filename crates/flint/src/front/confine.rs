@@ -16,19 +16,7 @@ pub(super) type Lost = Vec<String>;
 /// All but the last step. While this process has one thread.
 pub(super) fn before_the_runtime(uid: u32, closed: io::Result<()>) -> Lost {
     let files = Limits::WEBHOOK.connections as u64 + MORE_FILES;
-    let mut lost = Lost::new();
-    let mut need = |what: &str, done: io::Result<()>| {
-        if let Err(error) = done {
-            lost.push(format!("{what} ({error})"));
-        }
-    };
-    need("a list of descriptors that are its own", closed);
-    need("a limit of memory and files", confine::limit(confine::Limits { files, memory: MEMORY }));
-    let apart = confine::leave_namespaces();
-    need("namespaces and a root of its own", apart.and_then(confine::Apart::empty_root));
-    need("a user of its own without capabilities", confine::become_nobody(uid));
-    need("a seal against more rights", confine::seal());
-    lost
+    confine::before_the_runtime(uid, confine::Limits { files, memory: MEMORY }, closed)
 }
 
 /// The last step: no call but those of a server. After the runtime has opened what it needs.

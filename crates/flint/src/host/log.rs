@@ -108,6 +108,13 @@ impl Log {
         self.push(seq, &[(Stream::Agent, &format!("{lines} lines were lost here"))]);
     }
 
+    /// Takes the host's own last words about a guest that says no more.
+    pub(super) fn remark(&self, lines: &[String]) {
+        let lines: Vec<_> = lines.iter().map(|line| (Stream::Agent, line.as_str())).collect();
+        let last = self.kept.lock().unwrap_or_else(PoisonError::into_inner).last;
+        self.push(last.saturating_add(1), &lines);
+    }
+
     /// Takes what was said under one number, unless it was taken before. On return it outlives this process, though
     /// not this machine.
     fn push(&self, seq: u64, lines: &[(Stream, &str)]) {

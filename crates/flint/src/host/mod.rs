@@ -37,7 +37,7 @@ pub use told::Told;
 pub use crate::vmm::Console;
 
 use crate::images::{Images, Source};
-use crate::net::Net;
+use crate::net::{Egress, Net};
 use crate::steps::{self, Step};
 use crate::vmm::{Boot, Drive, Vmm};
 use flint_core::id::{HostId, Slot, VmId};
@@ -80,6 +80,8 @@ pub struct LaunchOrder {
     pub shape: Resources,
     /// Its kernel and image.
     pub source: Source,
+    /// Where it may go.
+    pub egress: Egress,
     /// How long until its agent must have answered.
     pub boot_timeout: Duration,
     /// Where its console goes.
@@ -144,7 +146,7 @@ impl<V: Vmm, N: Net, I: Images> Host<V, N, I> {
         self.not_destroyed(vm)?;
         let uid = self.options.uid_base + u32::from(slot.0);
         steps::before(Step::Network);
-        let attached = self.net.attach(slot, uid).await;
+        let attached = self.net.attach(slot, uid, &order.egress).await;
         let attached = attached.map_err(|source| Error::Net { vm, source })?;
         steps::after(Step::Network);
         self.not_destroyed(vm)?;
@@ -193,6 +195,7 @@ impl<V: Vmm, N: Net, I: Images> Host<V, N, I> {
         self.vmm.kill(vm).await.map_err(|source| Error::Vmm { vm, source })?;
         // A repeated order may find its slot in other hands.
         if let Some(slot) = slot.filter(|slot| self.owner(*slot).is_none_or(|owner| owner == vm)) {
+            self.tell_refusals(vm, slot).await;
             self.net.detach(slot).await.map_err(|source| Error::Net { vm, source })?;
         }
         self.images.drop_for(vm).await.map_err(|source| Error::Images { vm, source })?;
@@ -242,6 +245,16 @@ impl<V: Vmm, N: Net, I: Images> Host<V, N, I> {
         known.guests.insert(vm, Guest { log, progress: watched, orders });
         while known.followers.try_join_next().is_some() {}
         known.followers.spawn(follower.follow());
+    }
+
+    /// The last lines of its log: where it wanted to go and might not.
+    async fn tell_refusals(&self, vm: VmId, slot: Slot) {
+        let log = self.known().guests.get(&vm).map(|guest| Arc::clone(&guest.log));
+        let Some(log) = log else { return };
+        match self.net.refusals(slot).await {
+            Ok(refusals) => log.remark(&refusals.lines()),
+            Err(error) => tracing::warn!(%vm, %error, "nobody knows what it was refused"),
+        }
     }
 
     fn not_destroyed(&self, vm: VmId) -> Result<(), Error> {

@@ -2,7 +2,7 @@
 
 use super::{Error, Host, LaunchOrder, Layout, Options, Told};
 use crate::images::{self, Bundle, Images, Source};
-use crate::net::{self, Attached, Net};
+use crate::net::{self, Attached, Egress, Net, Refusals, Tally};
 use crate::vmm::{self, Boot, Channel, Console, Inventory, Nic, Vmm};
 use flint_core::event::{Event, GuestEnd, GuestEvent, HostEvent};
 use flint_core::id::{HostId, Slot, VmId};
@@ -66,11 +66,12 @@ impl Vmm for FakeVmm {
 }
 
 impl Net for FakeNet {
-    async fn attach(&self, slot: Slot, uid: u32) -> Result<Attached, net::Error> {
+    async fn attach(&self, slot: Slot, uid: u32, _: &Egress) -> Result<Attached, net::Error> {
         self.0.lock().unwrap().push(format!("attach {slot} for uid {uid}"));
         self.1.lock().unwrap().insert(slot);
         let nic = Nic { netns: "/n".into(), tap: "vmtap0".into(), mac: "m".into() };
-        let guest = Network { address: "a".into(), gateway: "g".into(), dns: Vec::new() };
+        let guest =
+            Network { address: "a".into(), gateway: "g".into(), dns: Vec::new(), ipv6: None };
         Ok(Attached { nic, guest })
     }
 
@@ -78,6 +79,11 @@ impl Net for FakeNet {
         self.0.lock().unwrap().push(format!("detach {slot}"));
         self.1.lock().unwrap().remove(&slot);
         Ok(())
+    }
+
+    async fn refusals(&self, _: Slot) -> Result<Refusals, net::Error> {
+        let names = BTreeMap::from([("evil.example".to_owned(), 1)]);
+        Ok(Refusals { refused: Tally { names, ..Tally::default() }, ..Refusals::default() })
     }
 
     async fn attached(&self) -> Result<BTreeSet<Slot>, net::Error> {
@@ -146,6 +152,7 @@ impl Bench {
             slot: SLOT,
             shape: Resources { vcpus: 2, memory: MiB(512), disk: MiB(2048) },
             source: Source { kernel: "/k".into(), image: "/b".into() },
+            egress: Egress::internet(),
             boot_timeout: Duration::from_secs(30),
             console: Console::Kept,
         }
@@ -235,6 +242,15 @@ async fn a_launch_is_disks_network_process_and_a_destroy_undoes_it_in_reverse() 
 }
 
 #[tokio::test]
+async fn the_last_lines_of_a_log_say_where_the_guest_might_not_go() {
+    let bench = Bench::new();
+    bench.host.launch(Bench::order()).await.unwrap();
+    bench.host.destroy(VM, None).await.unwrap();
+    let log = String::from_utf8(bench.host.kept_log(VM, 1_000)).unwrap();
+    assert!(log.ends_with(" agent egress: refused: the name evil.example, once\n"), "{log}");
+}
+
+#[tokio::test]
 async fn a_launch_that_comes_after_the_destroy_is_refused() {
     let bench = Bench::new();
     bench.host.destroy(VM, Some(SLOT)).await.unwrap();
@@ -259,7 +275,7 @@ async fn an_inventory_names_all_that_is_there_and_removes_networks_nobody_owns()
     let bench = Bench::new();
     bench.host.launch(Bench::order()).await.unwrap();
     for slot in [1, 2] {
-        bench.host.net.attach(Slot(slot), 0).await.unwrap();
+        bench.host.net.attach(Slot(slot), 0, &Egress::internet()).await.unwrap();
     }
     bench.calls();
     let found = bench.host.inventory(&BTreeSet::from([Slot(2)]), Timestamp(7)).await.unwrap();

@@ -2,51 +2,77 @@
 //!
 //! The thread that runs this changes its namespace; it must be one of [`super::worker`]'s.
 
-use super::derive::{GATEWAY, GUEST, GUEST_NETWORK, Place, TAP, UPLINK, VETH_NETWORK, mac_of};
-use super::netlink::{End, Link, Links};
+use super::derive::{
+    GATEWAY, GATEWAY6, GUEST, GUEST_NETWORK, GUEST_NETWORK6, GUEST6, Place, TAP, UPLINK,
+    VETH_NETWORK, VETH_NETWORK6, mac_of,
+};
+use super::netlink::{End, Family, Link, Links};
 use super::rules::{self, Reach};
-use super::{Error, Options, nft, worker};
+use super::{Cidr, Egress, Error, Ipv6, Options, nft, worker};
 use crate::sys::{netns, tap};
 use std::io::ErrorKind;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 /// A guest's Ethernet is 1500 unless the uplink is narrower: jumbo frames end at the host.
 const WIDEST: u32 = 1500;
 
+/// Everything that is link-local: no prefix of a neighbourhood.
+const LINK_LOCAL: Cidr = Cidr::v6(std::net::Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10);
+
+/// A slot's network as it is to be.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) options: &'a Options,
+    pub(super) place: &'a Place,
+    /// Whom the guest, or its resolver, may ask for names.
+    pub(super) dns: &'a [IpAddr],
+    /// The user who may open the tap.
+    pub(super) owner: u32,
+    pub(super) egress: &'a Egress,
+}
+
+/// The interfaces through which guests leave.
+pub(super) struct Roads {
+    pub(super) v4: Link,
+    pub(super) v6: Option<Link>,
+    /// The uplink's IPv6 neighbourhoods: machines of the same owner, with global addresses.
+    neighbours: Vec<Cidr>,
+}
+
 /// Makes the slot's network anew. Call it on a thread of its own.
-pub(super) fn attach(
-    options: &Options,
-    place: &Place,
-    dns: &[Ipv4Addr],
-    owner: u32,
-) -> Result<(), Error> {
+pub(super) fn attach(wanted: Wanted<'_>) -> Result<(), Error> {
+    let Wanted { options, place, dns, owner, egress } = wanted;
     let uplink = worker::enter_uplink(options)?;
-    let reach = Reach { dns, allow: &options.allow, deny: &options.deny };
     worker::drive(async {
         let outside = Links::here()?;
-        let road = road(options, &outside).await?;
+        let roads = Roads::find(options, &outside).await?;
         refuse_stolen(&outside, place).await?;
-        let ring = rules::uplink(&options.prefix, options.pool, &road.name, &reach);
+        let deny = roads.denied(options);
+        let reach = Reach { dns, allow: &options.allow, deny: &deny, ipv6: options.ipv6 };
+        let ring = rules::uplink(&options.prefix, options.pool, &roads.names(), &reach);
         let outer_ring = nft::load("the uplink", &ring)?;
         remove(&outside, place).await?;
         enter_slot(place)?;
-        set_all(&[("ipv6/conf/all/disable_ipv6", "1"), ("ipv6/conf/default/disable_ipv6", "1")])?;
-        let inner_ring = nft::load(&place.netns.display().to_string(), &rules::slot(&reach))?;
+        set_all(&slot_settings(options.ipv6))?;
+        let ring = rules::slot(&reach, egress);
+        let inner_ring = nft::load(&place.netns.display().to_string(), &ring)?;
         let inside = Links::here()?;
-        let mtu = road.mtu.min(WIDEST);
+        let mtu = roads.mtu();
         add_tap(&inside, place, owner, mtu).await?;
         let (this, other) = (inner_end(place), outer_end(place));
         inside.add_veth(this, other, uplink.as_fd(), mtu).await?;
         outer_ring.finish()?;
         inner_ring.finish()?;
         // Nothing forwards before both rulesets are in place.
-        set_all(&[("ipv4/ip_forward", "1")])?;
-        open_uplink(&outside, &uplink, place, &road).await?;
+        set_all(&[("ipv4/ip_forward".to_owned(), "1")])?;
+        if options.ipv6 != Ipv6::Off {
+            set_all(&[("ipv6/conf/all/forwarding".to_owned(), "1")])?;
+        }
+        open_uplink(&outside, &uplink, place, &roads).await?;
         // Last, because the end that comes up second can send at once; the kernel wakes the other in its own time.
-        inside.raise(inner_end(place), VETH_NETWORK).await?;
-        inside.default_via(place.outer).await
+        open_slot(&inside, place).await
     })
 }
 
@@ -58,10 +84,55 @@ pub(super) fn detach(options: &Options, veth: &str, path: &Path) -> Result<(), E
     forget(path)
 }
 
-/// The interface through which guests leave.
-pub(super) async fn road(options: &Options, outside: &Links) -> Result<Link, Error> {
+impl Roads {
+    /// Finds them in the uplink's namespace.
+    pub(super) async fn find(options: &Options, outside: &Links) -> Result<Roads, Error> {
+        let v4 = road(options, outside).await?;
+        let mut roads = Roads { v4, v6: None, neighbours: Vec::new() };
+        if options.ipv6 == Ipv6::Off {
+            return Ok(roads);
+        }
+        roads.v6 = match &options.uplink {
+            Some(_) => Some(roads.v4.clone()),
+            // None for now is no reason against a guest: it finds no way, and takes IPv4.
+            None => outside.default_route(Family::V6).await?.filter(|l| rules::is_plain(&l.name)),
+        };
+        let index = roads.v6.as_ref().map(|link| link.index);
+        let routes = outside.routes(Family::V6).await?;
+        let near = routes.iter().filter(|route| {
+            let here = Some(route.interface) == index && route.on_link;
+            here && route.to.length() > 0 && !LINK_LOCAL.overlaps(route.to)
+        });
+        roads.neighbours = near.map(|route| route.to).collect();
+        Ok(roads)
+    }
+
+    fn names(&self) -> Vec<&str> {
+        let other = self.v6.as_ref().filter(|link| link.name != self.v4.name);
+        std::iter::once(&self.v4).chain(other).map(|link| link.name.as_str()).collect()
+    }
+
+    fn mtu(&self) -> u32 {
+        let narrower = self.v6.as_ref().map_or(WIDEST, |link| link.mtu);
+        self.v4.mtu.min(narrower).min(WIDEST)
+    }
+
+    /// What guests may not reach, with what follows from where this host is.
+    fn denied(&self, options: &Options) -> Vec<Cidr> {
+        let mut denied = options.deny.clone();
+        denied.extend(&self.neighbours);
+        denied.extend(match options.ipv6 {
+            Ipv6::Prefix(pool) => Some(pool),
+            Ipv6::Off | Ipv6::Nat => None,
+        });
+        denied
+    }
+}
+
+/// The interface through which guests leave over IPv4.
+async fn road(options: &Options, outside: &Links) -> Result<Link, Error> {
     let road = match &options.uplink {
-        None => outside.default_route().await?.ok_or(Error::NoDefaultRoute)?,
+        None => outside.default_route(Family::V4).await?.ok_or(Error::NoDefaultRoute)?,
         Some(name) => {
             let found = outside.find(name).await?;
             found.ok_or_else(|| Error::Uplink { name: name.clone() })?
@@ -73,7 +144,7 @@ pub(super) async fn road(options: &Options, outside: &Links) -> Result<Link, Err
 /// Another daemon with the same pool would take this slot's answers.
 async fn refuse_stolen(outside: &Links, place: &Place) -> Result<(), Error> {
     let range = place.range();
-    let routes = outside.routes().await?;
+    let routes = outside.routes(Family::V4).await?;
     for route in routes.iter().filter(|route| route.steals(range)) {
         let link = outside.of_index(route.interface).await?;
         match link.map(|link| link.name) {
@@ -102,14 +173,51 @@ fn enter_slot(place: &Place) -> Result<(), Error> {
     netns::enter_new(&place.netns).map_err(failed)
 }
 
+/// Before any device is there: new ones take the defaults.
+fn slot_settings(ipv6: Ipv6) -> Vec<(String, &'static str)> {
+    let none = if ipv6 == Ipv6::Off { "1" } else { "0" };
+    // Nobody's word is taken for who is who: not in advertisements, not in redirects.
+    let settings = [
+        ("ipv6/conf/all/disable_ipv6", none),
+        ("ipv6/conf/default/disable_ipv6", none),
+        ("ipv6/conf/default/accept_ra", "0"),
+        ("ipv6/conf/default/accept_redirects", "0"),
+        ("ipv6/conf/default/accept_dad", "0"),
+        ("ipv6/conf/default/addr_gen_mode", "1"),
+        ("ipv4/conf/all/accept_redirects", "0"),
+        ("ipv4/conf/all/send_redirects", "0"),
+        ("ipv4/conf/all/accept_source_route", "0"),
+    ];
+    settings.map(|(setting, value)| (setting.to_owned(), value)).to_vec()
+}
+
 async fn add_tap(inside: &Links, place: &Place, owner: u32, mtu: u32) -> Result<(), Error> {
     let failed = |source| Error::Tap { tap: TAP, netns: place.netns.clone(), source };
     tap::create(TAP, owner).map_err(failed)?;
     inside.up("lo").await?;
     inside.shape(TAP, mac_of(GATEWAY), mtu).await?;
     let index = inside.raise(End { name: TAP, address: GATEWAY }, GUEST_NETWORK).await?;
-    // A guest that was restored elsewhere has not said who it is: no ARP is needed to answer it.
-    inside.pin(index, End { name: TAP, address: GUEST }).await
+    let tap = (TAP, index);
+    // A guest that was restored elsewhere has not said who it is: nothing is needed to answer it.
+    inside.pin(tap, IpAddr::V4(GUEST), mac_of(GUEST)).await?;
+    if place.six.is_some() {
+        inside.address(tap, IpAddr::V6(GATEWAY6), GUEST_NETWORK6).await?;
+        inside.pin(tap, IpAddr::V6(GUEST6), mac_of(GUEST)).await?;
+    }
+    Ok(())
+}
+
+/// Opens the slot's end.
+async fn open_slot(inside: &Links, place: &Place) -> Result<(), Error> {
+    let index = inside.raise(inner_end(place), VETH_NETWORK).await?;
+    if let Some((outer, inner)) = place.six {
+        let veth = (UPLINK, index);
+        inside.address(veth, IpAddr::V6(inner), VETH_NETWORK6).await?;
+        // Both ends know each other, so neither needs to hear the other's word for it.
+        inside.pin(veth, IpAddr::V6(outer), mac_of(place.outer)).await?;
+        inside.default_via(IpAddr::V6(outer), index).await?;
+    }
+    inside.default_via(IpAddr::V4(place.outer), index).await
 }
 
 /// Opens the uplink's end. The thread is back in the uplink's namespace afterwards.
@@ -117,17 +225,51 @@ async fn open_uplink(
     outside: &Links,
     uplink: &OwnedFd,
     place: &Place,
-    road: &Link,
+    roads: &Roads,
 ) -> Result<(), Error> {
     netns::enter(uplink.as_fd()).map_err(|source| Error::Thread { source })?;
-    let (veth, road) = (&place.veth, &road.name);
-    // Per interface: the host becomes no router for its other interfaces.
+    let veth = &place.veth;
+    let no_ipv6 = if place.six.is_some() { "0" } else { "1" };
     set_all(&[
-        (&format!("ipv6/conf/{veth}/disable_ipv6"), "1"),
-        (&format!("ipv4/conf/{veth}/forwarding"), "1"),
-        (&format!("ipv4/conf/{road}/forwarding"), "1"),
+        (format!("ipv6/conf/{veth}/disable_ipv6"), no_ipv6),
+        (format!("ipv6/conf/{veth}/accept_ra"), "0"),
+        (format!("ipv6/conf/{veth}/accept_dad"), "0"),
+        (format!("ipv6/conf/{veth}/addr_gen_mode"), "1"),
+        // Per interface: the host becomes no router for its other interfaces.
+        (format!("ipv4/conf/{veth}/forwarding"), "1"),
+        (format!("ipv4/conf/{}/forwarding", roads.v4.name), "1"),
     ])?;
-    outside.raise(outer_end(place), VETH_NETWORK).await.map(drop)
+    let index = outside.raise(outer_end(place), VETH_NETWORK).await?;
+    let Some((outer, inner)) = place.six else { return Ok(()) };
+    outside.address((veth, index), IpAddr::V6(outer), VETH_NETWORK6).await?;
+    outside.pin((veth, index), IpAddr::V6(inner), mac_of(place.inner)).await?;
+    forward_ipv6(veth, roads.v6.as_ref())
+}
+
+/// Linux has a switch for each interface since 6.17, and before that one for all. A router takes no advertisements
+/// unless it is told to; the host must not lose its own way by it.
+fn forward_ipv6(veth: &str, road: Option<&Link>) -> Result<(), Error> {
+    let names = std::iter::once(veth).chain(road.map(|link| link.name.as_str()));
+    for name in names {
+        let setting = format!("ipv6/conf/{name}/force_forwarding");
+        match netns::set(&setting, "1") {
+            Err(source) if source.kind() == ErrorKind::NotFound => return forward_all_ipv6(road),
+            Err(source) => return Err(Error::Setting { setting, source }),
+            Ok(()) => {}
+        }
+    }
+    Ok(())
+}
+
+fn forward_all_ipv6(road: Option<&Link>) -> Result<(), Error> {
+    if let Some(road) = road {
+        let setting = format!("ipv6/conf/{}/accept_ra", road.name);
+        let failed = |source| Error::Setting { setting: setting.clone(), source };
+        if netns::get(&setting).map_err(failed)? == "1" {
+            netns::set(&setting, "2").map_err(failed)?;
+        }
+    }
+    set_all(&[("ipv6/conf/all/forwarding".to_owned(), "1")])
 }
 
 fn inner_end(place: &Place) -> End<'_> {
@@ -138,13 +280,13 @@ fn outer_end(place: &Place) -> End<'_> {
     End { name: &place.veth, address: place.outer }
 }
 
-fn set_all(settings: &[(&str, &str)]) -> Result<(), Error> {
+fn set_all(settings: &[(String, &str)]) -> Result<(), Error> {
     for (setting, value) in settings {
         match netns::set(setting, value) {
             // A kernel without IPv6 needs it not switched off.
             Err(source) if source.kind() == ErrorKind::NotFound && setting.starts_with("ipv6/") => {
             }
-            Err(source) => return Err(Error::Setting { setting: (*setting).to_owned(), source }),
+            Err(source) => return Err(Error::Setting { setting: setting.clone(), source }),
             Ok(()) => {}
         }
     }

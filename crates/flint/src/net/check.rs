@@ -1,6 +1,6 @@
 //! What of this host stands in the way of guests' networks, for `flint doctor`. Looks, and changes nothing.
 
-use super::netlink::Links;
+use super::netlink::{Family, Links};
 use super::{Cidr, Error, Options, build, derive, nft, resolver, worker};
 use crate::sys::netns;
 use serde_json::Value;
@@ -90,7 +90,7 @@ pub(super) fn look(options: &Options) -> Result<Vec<Finding>, Error> {
         let outside = Links::here()?;
         let mut findings = overlaps(options, &outside).await?;
         if let Err(error @ (Error::NoDefaultRoute | Error::Uplink { .. })) =
-            build::road(options, &outside).await
+            build::Roads::find(options, &outside).await
         {
             findings.insert(0, Finding::NoUplink { because: error.to_string() });
         }
@@ -101,7 +101,7 @@ pub(super) fn look(options: &Options) -> Result<Vec<Finding>, Error> {
     if netns::legacy_tables().iter().any(|table| table == "filter") {
         findings.push(Finding::LegacyIptables);
     }
-    if options.dns.is_empty() && resolver::of_host().is_empty() {
+    if options.dns.is_empty() && resolver::of_host(options.ipv6).is_empty() {
         findings.push(Finding::NoResolver);
     }
     Ok(findings)
@@ -109,7 +109,7 @@ pub(super) fn look(options: &Options) -> Result<Vec<Finding>, Error> {
 
 async fn overlaps(options: &Options, outside: &Links) -> Result<Vec<Finding>, Error> {
     let pool = options.pool;
-    let routes = outside.routes().await?;
+    let routes = outside.routes(Family::V4).await?;
     let mut findings = Vec::new();
     for route in routes.iter().filter(|r| r.to.length() > 0 && r.to.overlaps(pool)) {
         let link = outside.of_index(route.interface).await?;

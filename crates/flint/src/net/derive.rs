@@ -1,9 +1,9 @@
 //! From a slot's number to every name and address it has. Pure: undo needs only the number.
 
-use super::{Cidr, Error};
+use super::{Cidr, Error, Ipv6};
 use crate::sys::netns;
 use flint_core::id::Slot;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
 /// The tap device in every slot's namespace. A snapshot remembers it, so it is the same everywhere.
@@ -18,6 +18,20 @@ pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 168, 241, 1);
 pub const GUEST_NETWORK: u8 = 29;
 /// A veth pair needs two addresses: RFC 3021.
 pub const VETH_NETWORK: u8 = 31;
+/// The same for IPv6: RFC 6164.
+pub const VETH_NETWORK6: u8 = 127;
+/// Flint's own unique local addresses (RFC 4193): the letters of its name. A guest prefers IPv4 to them wherever there
+/// are both (RFC 6724 §2.1).
+const OURS6: Ipv6Addr = Ipv6Addr::new(0xfd46, 0x4c49, 0x4e54, 0, 0, 0, 0, 0);
+/// The guest's IPv6 address, the same in every guest.
+pub const GUEST6: Ipv6Addr = Ipv6Addr::from_bits(OURS6.to_bits() | 2);
+/// The tap's IPv6 address, the guest's gateway.
+pub const GATEWAY6: Ipv6Addr = Ipv6Addr::from_bits(OURS6.to_bits() | 1);
+/// The prefix of the guest's IPv6 network.
+pub const GUEST_NETWORK6: u8 = 64;
+/// Slots' IPv6 addresses where they are translated: the lowest bits are the IPv4 ones, so two daemons with two pools
+/// never share one.
+pub const POOL6: Cidr = Cidr::v6(Ipv6Addr::new(0xfd46, 0x4c49, 0x4e54, 1, 0, 0, 0, 0), 64);
 
 /// An interface name has at most 15 characters: prefix, `-`, five digits.
 const LONGEST_PREFIX: usize = 9;
@@ -33,6 +47,8 @@ pub struct Place {
     pub outer: Ipv4Addr,
     /// The address of the slot's end; all of the slot's traffic leaves it under this address.
     pub inner: Ipv4Addr,
+    /// The same for IPv6, outer and inner, where guests have it.
+    pub six: Option<(Ipv6Addr, Ipv6Addr)>,
 }
 
 impl Place {
@@ -40,26 +56,37 @@ impl Place {
     ///
     /// # Errors
     /// [`Error::SlotBeyondPool`].
-    pub fn of(prefix: &str, pool: Cidr, slot: Slot) -> Result<Self, Error> {
-        let beyond = Error::SlotBeyondPool { slot, pool };
-        let outer = pool.first().to_bits().checked_add(u32::from(slot.0) * 2);
-        let Some(outer) = outer.filter(|outer| pool.contains(Ipv4Addr::from_bits(outer | 1)))
-        else {
-            return Err(beyond);
+    pub fn of(prefix: &str, pool: Cidr, ipv6: Ipv6, slot: Slot) -> Result<Self, Error> {
+        let beyond = |pool| Error::SlotBeyondPool { slot, pool };
+        let IpAddr::V4(first) = pool.first() else { return Err(beyond(pool)) };
+        let outer = first.to_bits().checked_add(u32::from(slot.0) * 2).map(Ipv4Addr::from_bits);
+        let pair = outer.map(|outer| (outer, Ipv4Addr::from_bits(outer.to_bits() | 1)));
+        let pair = pair.filter(|(_, inner)| pool.contains(IpAddr::V4(*inner)));
+        let (outer, inner) = pair.ok_or_else(|| beyond(pool))?;
+        let from = match ipv6 {
+            Ipv6::Off => None,
+            Ipv6::Nat => Some((POOL6, u128::from(outer.to_bits()))),
+            // The first two are left to routers.
+            Ipv6::Prefix(pool) => Some((pool, u128::from(slot.0) * 2 + 2)),
         };
-        Ok(Place {
-            netns: netns_of(prefix, slot),
-            veth: veth_of(prefix, slot),
-            outer: Ipv4Addr::from_bits(outer),
-            inner: Ipv4Addr::from_bits(outer | 1),
-        })
+        let six = from.map(|(pool, number)| pair6(pool, number).ok_or_else(|| beyond(pool)));
+        let (netns, veth) = (netns_of(prefix, slot), veth_of(prefix, slot));
+        Ok(Place { netns, veth, outer, inner, six: six.transpose()? })
     }
 
     /// The two addresses of its veth pair.
     #[must_use]
     pub fn range(&self) -> Cidr {
-        Cidr::of(self.outer.octets(), VETH_NETWORK)
+        Cidr::v4(self.outer.octets(), VETH_NETWORK)
     }
+}
+
+/// The pair of addresses of a pool that begins with this even number.
+fn pair6(pool: Cidr, number: u128) -> Option<(Ipv6Addr, Ipv6Addr)> {
+    let IpAddr::V6(first) = pool.first() else { return None };
+    let outer = Ipv6Addr::from_bits(first.to_bits().checked_add(number)?);
+    let inner = Ipv6Addr::from_bits(outer.to_bits() | 1);
+    Some((outer, inner)).filter(|_| pool.contains(IpAddr::V6(inner)))
 }
 
 /// The file of a slot's namespace.
@@ -121,11 +148,11 @@ pub fn check_prefix(prefix: &str) -> Result<(), Error> {
 mod tests {
     use super::*;
 
-    const POOL: Cidr = Cidr::of([10, 213, 0, 0], 16);
+    const POOL: Cidr = Cidr::v4([10, 213, 0, 0], 16);
 
     #[test]
     fn a_slot_gives_every_name_and_address() {
-        let place = Place::of("flint", POOL, Slot(3)).unwrap();
+        let place = Place::of("flint", POOL, Ipv6::Off, Slot(3)).unwrap();
         assert_eq!(place.netns, PathBuf::from("/run/netns/flint-3"));
         assert_eq!(place.veth, "flint-3");
         assert_eq!(place.range().to_string(), "10.213.0.6/31");
@@ -135,20 +162,33 @@ mod tests {
 
     #[test]
     fn no_two_slots_share_an_address() {
-        let place = |slot| Place::of("flint", POOL, Slot(slot)).unwrap();
+        let place = |slot| Place::of("flint", POOL, Ipv6::Off, Slot(slot)).unwrap();
         assert!((1..=32_767).all(|slot| !place(slot).range().overlaps(place(slot - 1).range())));
     }
 
     #[test]
     fn a_slot_beyond_the_pool_is_refused() {
-        assert!(Place::of("flint", POOL, Slot(32_768)).is_err());
-        let small = Cidr::of([10, 0, 0, 0], 30);
-        assert!(Place::of("flint", small, Slot(1)).is_ok());
-        assert!(Place::of("flint", small, Slot(2)).is_err());
-        let end = Cidr::of([255, 255, 255, 254], 31);
-        assert!(Place::of("flint", end, Slot(0)).is_ok());
-        assert!(Place::of("flint", end, Slot(1)).is_err());
-        assert!(Place::of("flint", Cidr::of([10, 0, 0, 0], 32), Slot(0)).is_err());
+        assert!(Place::of("flint", POOL, Ipv6::Off, Slot(32_768)).is_err());
+        let fits = |pool: &str, slot| {
+            let pool = pool.parse().unwrap();
+            Place::of("flint", pool, Ipv6::Off, Slot(slot)).is_ok()
+        };
+        assert!(fits("10.0.0.0/30", 1) && !fits("10.0.0.0/30", 2));
+        assert!(fits("255.255.255.254/31", 0) && !fits("255.255.255.254/31", 1));
+        assert!(!fits("10.0.0.0/32", 0) && !fits("fd00::/64", 0));
+    }
+
+    #[test]
+    fn ipv6_addresses_follow_from_the_slots_ipv4_or_from_its_number() {
+        let six = |ipv6, slot| Place::of("flint", POOL, ipv6, Slot(slot)).map(|place| place.six);
+        let pair =
+            |outer: &str, inner: &str| Some((outer.parse().unwrap(), inner.parse().unwrap()));
+        let expected = pair("fd46:4c49:4e54:1::ad5:6", "fd46:4c49:4e54:1::ad5:7");
+        assert_eq!(six(Ipv6::Nat, 3).unwrap(), expected);
+        let prefix = Ipv6::Prefix("2001:db8:0:9::/112".parse().unwrap());
+        assert_eq!(six(prefix, 0).unwrap(), pair("2001:db8:0:9::2", "2001:db8:0:9::3"));
+        assert_eq!(six(Ipv6::Off, 3).unwrap(), None);
+        assert!(six(Ipv6::Prefix("2001:db8::/126".parse().unwrap()), 1).is_err());
     }
 
     #[test]

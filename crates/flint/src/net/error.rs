@@ -1,6 +1,6 @@
 //! What can go wrong with a slot's network.
 
-use super::Cidr;
+use super::{Cidr, names};
 use flint_core::id::Slot;
 use std::io;
 use std::path::PathBuf;
@@ -110,12 +110,24 @@ pub enum Error {
         /// Its words.
         said: String,
     },
+    /// The resolver for guests with a list of names.
+    #[error("cannot resolve names for guests")]
+    Names {
+        /// Why.
+        source: names::Error,
+    },
     /// The thread that does the work ended early, or could not be started.
     #[error("cannot work in another network namespace")]
     Thread {
         /// Why.
         source: io::Error,
     },
+}
+
+impl From<names::Error> for Error {
+    fn from(source: names::Error) -> Self {
+        Error::Names { source }
+    }
 }
 
 impl Error {

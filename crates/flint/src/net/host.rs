@@ -1,14 +1,17 @@
 //! The network of this host's slots: the real [`Net`].
 
-use super::derive::{self, GATEWAY, GUEST, GUEST_NETWORK, Place, TAP};
+use super::build::Wanted;
+use super::derive::{self, Place};
+use super::names::{self, Names, Served, kept};
 use super::netlink::Links;
-use super::{Attached, Error, Finding, Net, Options, build, check, nft, resolver, rules, worker};
+use super::{
+    Attached, Egress, Error, Finding, Ipv6, Net, Options, Refusals, build, check, nft, refusals,
+    resolver, rules, told, worker,
+};
 use crate::sys::netns;
-use crate::vmm::Nic;
 use flint_core::id::Slot;
-use flint_wire::Network;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Held by the thread that works on a slot; handed on in the order of asking.
@@ -20,6 +23,8 @@ pub struct HostNet {
     options: Arc<Options>,
     /// One piece of work per slot at a time. An order that was given up may still run on its thread.
     turns: Mutex<BTreeMap<Slot, Arc<Turn>>>,
+    /// For guests that may reach only certain names.
+    names: Option<Names>,
 }
 
 impl HostNet {
@@ -29,11 +34,29 @@ impl HostNet {
     /// [`Error::Prefix`], [`Error::SlotBeyondPool`] when not even the first slot fits, [`Error::Uplink`].
     pub fn new(options: Options) -> Result<Self, Error> {
         derive::check_prefix(&options.prefix)?;
-        Place::of(&options.prefix, options.pool, Slot(0))?;
+        Place::of(&options.prefix, options.pool, options.ipv6, Slot(0))?;
         match options.uplink.as_ref().filter(|name| !rules::is_plain(name)) {
             Some(name) => Err(Error::Uplink { name: name.clone() }),
-            None => Ok(HostNet { options: Arc::new(options), turns: Mutex::default() }),
+            None => {
+                let (options, turns) = (Arc::new(options), Mutex::default());
+                Ok(HostNet { options, turns, names: None })
+            }
         }
+    }
+
+    /// Serves guests that may reach only certain names, those of an earlier daemon at once.
+    ///
+    /// # Errors
+    /// [`Error::Names`], and whatever keeps from looking.
+    pub async fn with_names(mut self, names: Names) -> Result<Self, Error> {
+        let attached = self.attached().await?;
+        let kept = attached.into_iter().map(|slot| kept::read(&self.options, slot));
+        let kept: Vec<_> = kept.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+        if !kept.is_empty() {
+            names.resume(kept).await;
+        }
+        self.names = Some(names);
+        Ok(self)
     }
 
     /// Removes what all slots share in the uplink's namespace, unless a slot is still attached; says whether it
@@ -86,43 +109,77 @@ impl HostNet {
 }
 
 impl Net for HostNet {
-    async fn attach(&self, slot: Slot, uid: u32) -> Result<Attached, Error> {
-        let place = Place::of(&self.options.prefix, self.options.pool, slot)?;
+    async fn attach(&self, slot: Slot, uid: u32, egress: &Egress) -> Result<Attached, Error> {
+        let Options { prefix, pool, ipv6, .. } = &*self.options;
+        let place = Place::of(prefix, *pool, *ipv6, slot)?;
+        let dns = match self.options.dns.as_slice() {
+            [] => resolver::of_host(*ipv6),
+            some => some.to_vec(),
+        };
+        let served = egress.names().map(|names| Served {
+            slot,
+            netns: place.netns.clone(),
+            names: names.to_vec(),
+            audit: egress.audit,
+            dns: dns.clone(),
+            ipv6: *ipv6 != Ipv6::Off,
+        });
+        let names = match (&self.names, &served) {
+            (None, Some(_)) => return Err(names::Error::Absent { slot }.into()),
+            (names, _) => names.as_ref().filter(|_| served.is_some()),
+        };
+        let attached = told::attached(&place, told::resolvers(egress, *ipv6, &dns));
+        let (kept, egress) = (served.clone(), egress.clone());
         self.in_turn(slot, move |options| {
-            let dns = match options.dns.as_slice() {
-                [] => resolver::of_host(),
-                some => some.to_vec(),
-            };
-            build::attach(options, &place, &dns, uid)?;
-            let nic = Nic {
-                netns: place.netns,
-                tap: TAP.to_owned(),
-                mac: derive::mac_text(derive::mac_of(GUEST)),
-            };
-            let guest = Network {
-                address: format!("{GUEST}/{GUEST_NETWORK}"),
-                gateway: GATEWAY.to_string(),
-                dns: dns.iter().map(ToString::to_string).collect(),
-            };
-            Ok(Attached { nic, guest })
+            kept::write(options, slot, kept.as_ref())?;
+            let (place, dns, egress) = (&place, dns.as_slice(), &egress);
+            build::attach(Wanted { options, place, dns, owner: uid, egress })
+        })
+        .await?;
+        if let Some((names, served)) = names.zip(served) {
+            names.serve(served).await?;
+        }
+        Ok(attached)
+    }
+
+    async fn detach(&self, slot: Slot) -> Result<(), Error> {
+        if let Some(names) = &self.names {
+            names.forget(slot).await;
+        }
+        let veth = derive::veth_of(&self.options.prefix, slot);
+        let path = derive::netns_of(&self.options.prefix, slot);
+        self.in_turn(slot, move |options| {
+            build::detach(options, &veth, &path)?;
+            Ok(kept::write(options, slot, None)?)
         })
         .await
     }
 
-    async fn detach(&self, slot: Slot) -> Result<(), Error> {
-        let veth = derive::veth_of(&self.options.prefix, slot);
+    async fn refusals(&self, slot: Slot) -> Result<Refusals, Error> {
         let path = derive::netns_of(&self.options.prefix, slot);
-        self.in_turn(slot, move |options| build::detach(options, &veth, &path)).await
+        let mut found = self
+            .in_turn(slot, move |_| match netns::open(&path) {
+                // Gone, or only its name is there.
+                Err(_) => Ok(Refusals::default()),
+                Ok(namespace) => match netns::enter(namespace.as_fd()) {
+                    Err(_) => Ok(Refusals::default()),
+                    Ok(()) => refusals::read(&path.display().to_string()),
+                },
+            })
+            .await?;
+        if let Some(names) = &self.names {
+            let (asked, audit) = names.refused(slot).await;
+            let tally = if audit { &mut found.noted } else { &mut found.refused };
+            tally.names = asked;
+        }
+        Ok(found)
     }
 
     async fn attached(&self) -> Result<BTreeSet<Slot>, Error> {
         let options = self.options.clone();
         worker::run(move || {
-            let failed = |source| Error::Namespace {
-                verb: "list",
-                path: PathBuf::from(netns::NAMED),
-                source,
-            };
+            let failed =
+                |source| Error::Namespace { verb: "list", path: netns::NAMED.into(), source };
             let mut names = netns::names().map_err(failed)?;
             if worker::enter_uplink_if_there(&options)? {
                 names.extend(worker::drive(async { Links::here()?.names().await })?);

@@ -7,25 +7,31 @@ use crate::vmm::Nic;
 use flint_core::id::Slot;
 use flint_wire::Network;
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 
 mod build;
 mod check;
 mod cidr;
 pub mod derive;
+pub mod egress;
 pub mod error;
 mod host;
+pub mod names;
 mod netlink;
 mod nft;
+mod refusals;
 mod resolver;
 pub mod rules;
+mod told;
 mod worker;
 
 pub use check::Finding;
 pub use cidr::{BadCidr, Cidr};
+pub use egress::Egress;
 pub use error::Error;
 pub use host::HostNet;
+pub use refusals::{Refusals, Refused, Tally};
 
 /// The seam to a host's network.
 pub trait Net: Send + Sync + 'static {
@@ -33,7 +39,18 @@ pub trait Net: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Error`]; something may be left, which `detach` removes.
-    fn attach(&self, slot: Slot, uid: u32) -> impl Future<Output = Result<Attached, Error>> + Send;
+    fn attach(
+        &self,
+        slot: Slot,
+        uid: u32,
+        egress: &Egress,
+    ) -> impl Future<Output = Result<Attached, Error>> + Send;
+
+    /// What the slot's guest was refused since `attach`. A slot that is not there was refused nothing.
+    ///
+    /// # Errors
+    /// [`Error`] when it cannot be looked at.
+    fn refusals(&self, slot: Slot) -> impl Future<Output = Result<Refusals, Error>> + Send;
 
     /// Removes it. Unknown means already gone.
     ///
@@ -70,12 +87,17 @@ pub struct Options {
     pub prefix: String,
     /// Two addresses of it per slot join the slot to the uplink namespace.
     pub pool: Cidr,
+    /// What the next daemon must know of slots that live on; none is kept without it. Emptied by a reboot, as slots
+    /// are.
+    pub dir: Option<PathBuf>,
     /// The namespace that leads outside; `None` is the daemon's own.
     pub uplink_namespace: Option<PathBuf>,
     /// The interface that leads outside; `None` is that of the default route, looked up at each attach.
     pub uplink: Option<String>,
-    /// What guests write into `/etc/resolv.conf`; none takes the host's. IPv4, as guests have no IPv6 yet.
-    pub dns: Vec<Ipv4Addr>,
+    /// What guests ask for names; none takes the host's.
+    pub dns: Vec<IpAddr>,
+    /// Whether guests have IPv6.
+    pub ipv6: Ipv6,
     /// What guests may reach although it is denied: a GitHub Enterprise Server in a private network, say.
     pub allow: Vec<Cidr>,
     /// What guests may not reach. The host itself and other guests are never reached, whatever stands here.
@@ -90,25 +112,45 @@ impl Options {
         Options {
             prefix,
             pool,
+            dir: None,
             uplink_namespace: None,
             uplink: None,
             dns: Vec::new(),
+            ipv6: Ipv6::Off,
             allow: Vec::new(),
             deny: DENIED.to_vec(),
         }
     }
 }
 
-/// What no guest has business with: "this" network, private networks, carriers' NAT, loopback, link-local with the
-/// clouds' metadata services, multicast, reserved (RFC 6890).
-pub const DENIED: [Cidr; 9] = [
-    Cidr::of([0, 0, 0, 0], 8),
-    Cidr::of([10, 0, 0, 0], 8),
-    Cidr::of([100, 64, 0, 0], 10),
-    Cidr::of([127, 0, 0, 0], 8),
-    Cidr::of([169, 254, 0, 0], 16),
-    Cidr::of([172, 16, 0, 0], 12),
-    Cidr::of([192, 168, 0, 0], 16),
-    Cidr::of([224, 0, 0, 0], 4),
-    Cidr::of([240, 0, 0, 0], 4),
+/// Whether guests have IPv6, and under which addresses they are seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ipv6 {
+    /// They have none, as at GitHub.
+    Off,
+    /// Under the host's own address.
+    Nat,
+    /// Each slot under an address of this prefix, which is routed to the host.
+    Prefix(Cidr),
+}
+
+/// What no guest has business with. IPv4: "this" network, private networks, carriers' NAT, loopback, link-local with
+/// the clouds' metadata services, multicast, reserved (RFC 6890). IPv6: all but global unicast, which
+/// leaves out RFC 6052's translated IPv4; of that, Teredo and 6to4, which hide IPv4 addresses, and the old 6bone.
+pub const DENIED: [Cidr; 15] = [
+    Cidr::v4([0, 0, 0, 0], 8),
+    Cidr::v4([10, 0, 0, 0], 8),
+    Cidr::v4([100, 64, 0, 0], 10),
+    Cidr::v4([127, 0, 0, 0], 8),
+    Cidr::v4([169, 254, 0, 0], 16),
+    Cidr::v4([172, 16, 0, 0], 12),
+    Cidr::v4([192, 168, 0, 0], 16),
+    Cidr::v4([224, 0, 0, 0], 4),
+    Cidr::v4([240, 0, 0, 0], 4),
+    Cidr::v6(Ipv6Addr::UNSPECIFIED, 3),
+    Cidr::v6(Ipv6Addr::new(0x4000, 0, 0, 0, 0, 0, 0, 0), 2),
+    Cidr::v6(Ipv6Addr::new(0x8000, 0, 0, 0, 0, 0, 0, 0), 1),
+    Cidr::v6(Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 32),
+    Cidr::v6(Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16),
+    Cidr::v6(Ipv6Addr::new(0x3ffe, 0, 0, 0, 0, 0, 0, 0), 16),
 ];

@@ -10,7 +10,7 @@ use netlink_packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkMessage}
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage};
 use rtnetlink::{Handle, LinkUnspec, LinkVeth, RouteMessageBuilder};
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// One namespace's interfaces.
@@ -26,12 +26,21 @@ pub(super) struct Link {
     pub(super) mtu: u32,
 }
 
-/// An IPv4 route of the main table.
+/// A route of the main table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Route {
     pub(super) to: Cidr,
     pub(super) interface: u32,
+    /// Whether what is there is a neighbour.
+    pub(super) on_link: bool,
     metric: u32,
+}
+
+/// One of IPv4 and IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    V4,
+    V6,
 }
 
 /// One end of a veth pair.
@@ -57,8 +66,8 @@ impl Links {
     }
 
     /// The interface that the best default route leads through.
-    pub(super) async fn default_route(&self) -> Result<Option<Link>, Error> {
-        let routes = self.routes().await?;
+    pub(super) async fn default_route(&self, family: Family) -> Result<Option<Link>, Error> {
+        let routes = self.routes(family).await?;
         let defaults = routes.iter().filter(|route| route.to.length() == 0);
         match defaults.min_by_key(|route| route.metric) {
             Some(best) => self.of_index(best.interface).await,
@@ -83,12 +92,15 @@ impl Links {
         Ok(all.into_iter().map(|message| Link::from(message).name).collect())
     }
 
-    /// The IPv4 routes of the main table.
-    pub(super) async fn routes(&self) -> Result<Vec<Route>, Error> {
-        let all = RouteMessageBuilder::<Ipv4Addr>::new().build();
+    /// The routes of the main table.
+    pub(super) async fn routes(&self, family: Family) -> Result<Vec<Route>, Error> {
+        let all = match family {
+            Family::V4 => RouteMessageBuilder::<Ipv4Addr>::new().build(),
+            Family::V6 => RouteMessageBuilder::<Ipv6Addr>::new().build(),
+        };
         let all: Result<Vec<_>, _> = self.handle.route().get(all).execute().try_collect().await;
         let all = all.map_err(io_of).map_err(refused("list", "the routes"))?;
-        Ok(all.iter().filter_map(route_of).collect())
+        Ok(all.iter().filter_map(|message| route_of(message, family)).collect())
     }
 
     /// Removes an interface and all that hangs on it. An absent one is fine.
@@ -134,9 +146,19 @@ impl Links {
         let link = self.find(name).await?;
         let gone = || refused("give an address to", name)(ErrorKind::NotFound.into());
         let index = link.ok_or_else(gone)?.index;
-        let added = self.handle.address().add(index, IpAddr::V4(address), prefix).execute().await;
-        added.map_err(io_of).map_err(refused("give an address to", name))?;
+        self.address((name, index), IpAddr::V4(address), prefix).await?;
         Ok(index)
+    }
+
+    /// Gives an interface one more address.
+    pub(super) async fn address(
+        &self,
+        (name, index): (&str, u32),
+        address: IpAddr,
+        prefix: u8,
+    ) -> Result<(), Error> {
+        let added = self.handle.address().add(index, address, prefix).execute().await;
+        added.map_err(io_of).map_err(refused("give an address to", name))
     }
 
     /// Brings an interface up.
@@ -147,15 +169,29 @@ impl Links {
     }
 
     /// Says once and for all which MAC address a neighbour has.
-    pub(super) async fn pin(&self, index: u32, end: End<'_>) -> Result<(), Error> {
-        let neighbour = self.handle.neighbours().add(index, IpAddr::V4(end.address));
-        let added = neighbour.link_layer_address(&mac_of(end.address)).replace().execute().await;
-        added.map_err(io_of).map_err(refused("name the neighbour of", end.name))
+    pub(super) async fn pin(
+        &self,
+        (name, index): (&str, u32),
+        address: IpAddr,
+        mac: [u8; 6],
+    ) -> Result<(), Error> {
+        let neighbour = self.handle.neighbours().add(index, address);
+        let added = neighbour.link_layer_address(&mac).replace().execute().await;
+        added.map_err(io_of).map_err(refused("name the neighbour of", name))
     }
 
     /// Sends everything else to this gateway.
-    pub(super) async fn default_via(&self, gateway: Ipv4Addr) -> Result<(), Error> {
-        let route = RouteMessageBuilder::<Ipv4Addr>::new().gateway(gateway).build();
+    pub(super) async fn default_via(&self, gateway: IpAddr, interface: u32) -> Result<(), Error> {
+        let route = match gateway {
+            IpAddr::V4(gateway) => {
+                let route = RouteMessageBuilder::<Ipv4Addr>::new().gateway(gateway);
+                route.output_interface(interface).build()
+            }
+            IpAddr::V6(gateway) => {
+                let route = RouteMessageBuilder::<Ipv6Addr>::new().gateway(gateway);
+                route.output_interface(interface).build()
+            }
+        };
         let added = self.handle.route().add(route).execute().await;
         added.map_err(io_of).map_err(refused("add a default route through", UPLINK))
     }
@@ -175,23 +211,27 @@ impl From<LinkMessage> for Link {
     }
 }
 
-fn route_of(message: &RouteMessage) -> Option<Route> {
-    let mut destination = Ipv4Addr::UNSPECIFIED;
-    let (mut interface, mut metric) = (None, 0);
+fn route_of(message: &RouteMessage, family: Family) -> Option<Route> {
+    let mut destination = match family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    let (mut interface, mut metric, mut on_link) = (None, 0, true);
     for attribute in &message.attributes {
         match attribute {
-            RouteAttribute::Destination(RouteAddress::Inet(address)) => destination = *address,
+            RouteAttribute::Destination(RouteAddress::Inet(to)) => destination = IpAddr::V4(*to),
+            RouteAttribute::Destination(RouteAddress::Inet6(to)) => destination = IpAddr::V6(*to),
+            RouteAttribute::Gateway(_) | RouteAttribute::Via(_) => on_link = false,
             RouteAttribute::Oif(index) => interface = Some(*index),
             RouteAttribute::Priority(priority) => metric = *priority,
             _ => {}
         }
     }
-    let to = Cidr::of(destination.octets(), message.header.destination_prefix_length);
+    let to = Cidr::around(destination, message.header.destination_prefix_length);
     let main = message.header.table == RouteHeader::RT_TABLE_MAIN;
-    interface.filter(|_| main).map(|interface| Route { to, interface, metric })
+    interface.filter(|_| main).map(|interface| Route { to, interface, on_link, metric })
 }
 
-/// Whether two slots' veths of different prefixes would fight for addresses.
 impl Route {
     /// Whether this route takes packets away from `range`: it is as narrow, and leads elsewhere.
     pub(super) fn steals(&self, range: Cidr) -> bool {

@@ -3,63 +3,91 @@
 //! Two rings. A slot's own namespace lets its guest out and nothing in; the uplink namespace trusts no slot's
 //! namespace and says so again. An `accept` here never overrules another table's `drop`.
 
-use super::Cidr;
-use super::derive::{self, GUEST, TAP, UPLINK, mac_of, mac_text, table_of};
-use std::fmt::Display;
-use std::net::Ipv4Addr;
+use super::derive::{
+    self, GATEWAY, GATEWAY6, GUEST, GUEST6, TAP, UPLINK, mac_of, mac_text, table_of,
+};
+use super::egress::{Egress, To, Traffic};
+use super::{Cidr, Ipv6};
+use std::net::IpAddr;
 
-/// Where guests may go.
+/// Distinct ends of refused connections that are remembered; all are counted.
+pub(super) const REMEMBERED: usize = 256;
+
+/// Addresses of names that may be open at once.
+pub(super) const NAMED: usize = 8_192;
+
+/// What every guest of a host may and may not reach.
 #[derive(Clone, Copy, Debug)]
 pub struct Reach<'a> {
     /// Resolvers: port 53 only.
-    pub dns: &'a [Ipv4Addr],
+    pub dns: &'a [IpAddr],
     /// Reached although denied.
     pub allow: &'a [Cidr],
     /// Never reached.
     pub deny: &'a [Cidr],
+    /// Whether there is IPv6.
+    pub ipv6: Ipv6,
 }
 
 /// The ruleset of a slot's namespace: `table inet flint`, put in place before anything in it is up.
 #[must_use]
-pub fn slot(reach: &Reach<'_>) -> String {
-    let mac = mac_text(mac_of(GUEST));
-    let sets = sets(reach);
+pub fn slot(reach: &Reach<'_>, egress: &Egress) -> String {
+    let sets = slot_sets(reach, egress);
+    let from_guest = from_guest(reach.ipv6);
+    let neighbours = match reach.ipv6 {
+        Ipv6::Off => String::new(),
+        _ => format!("\t\tiifname \"{TAP}\" icmpv6 type nd-neighbor-solicit accept\n"),
+    };
+    let answers = neighbours.replace("iifname", "oifname").replace("solicit", "advert");
+    let (ask, asked) = names(egress);
+    let rate = rate(egress.limits);
+    let out = out(egress);
     format!(
         r#"table inet flint {{
+	counter flint_refused {{
+	}}
+
+	counter flint_noted {{
+	}}
+
 {sets}
 	# What comes from the guest is the guest's, or nothing. Before connection tracking: it costs no memory.
 	chain flint_prerouting {{
 		type filter hook prerouting priority raw; policy accept;
-		meta nfproto ipv6 drop
-		iifname "{TAP}" ether saddr != {mac} drop
-		iifname "{TAP}" ip saddr != {GUEST} drop
+		iifname "{TAP}" jump flint_from_guest
 	}}
+
+	chain flint_from_guest {{
+{from_guest}	}}
 
 	# Neither guest nor uplink talks to the namespace, and the VMM that lives in it talks to nobody.
 	chain flint_input {{
 		type filter hook input priority filter; policy drop;
-		ct state established,related accept
+{neighbours}{ask}		ct state established,related accept
 	}}
 
 	chain flint_output {{
 		type filter hook output priority filter; policy drop;
-		ct state established,related accept
+{answers}{asked}		ct state established,related accept
 	}}
 
 	chain flint_forward {{
 		type filter hook forward priority filter; policy drop;
 		tcp flags syn tcp option maxseg size set rt mtu
-		ct state established,related accept
+{rate}		ct state established,related accept
 		ct state invalid drop
 		iifname "{TAP}" oifname "{UPLINK}" jump flint_egress
 	}}
 
-	# A refusal is told: a job that may not go somewhere fails at once instead of waiting.
 	chain flint_egress {{
-		ip daddr @flint_dns meta l4proto {{ tcp, udp }} th dport 53 accept
-		ip daddr @flint_allow accept
-		ip daddr @flint_deny reject with icmp type admin-prohibited
-		accept
+{out}	}}
+
+	# A refusal is told: a job that may not go somewhere fails at once instead of waiting.
+	chain flint_refuse {{
+		counter name flint_refused
+		meta l4proto {{ tcp, udp }} update @flint_refused4 {{ ip daddr . meta l4proto . th dport counter }}
+		meta l4proto {{ tcp, udp }} update @flint_refused6 {{ ip6 daddr . meta l4proto . th dport counter }}
+		reject with icmpx type admin-prohibited
 	}}
 
 	chain flint_postrouting {{
@@ -71,13 +99,129 @@ pub fn slot(reach: &Reach<'_>) -> String {
     )
 }
 
+fn slot_sets(reach: &Reach<'_>, egress: &Egress) -> String {
+    let mut sets = reach_sets(reach);
+    sets += &pair("flint_deny", reach.deny);
+    if let To::Listed { ranges, .. } = &egress.to {
+        sets += &pair("flint_listed", ranges);
+        for (digit, kind) in FAMILIES {
+            sets += &format!(
+                "\tset flint_named{digit} {{\n\t\ttype {kind}\n\t\tsize {NAMED}\n\t\tflags timeout\n\t}}\n"
+            );
+        }
+    }
+    for (digit, kind) in FAMILIES {
+        for name in ["refused", "noted"] {
+            sets += &format!(
+                "\tset flint_{name}{digit} {{\n\t\ttype {kind} . inet_proto . inet_service\n\
+                 \t\tsize {REMEMBERED}\n\t\tflags dynamic\n\t}}\n"
+            );
+        }
+    }
+    sets
+}
+
+fn from_guest(ipv6: Ipv6) -> String {
+    let mac = mac_text(mac_of(GUEST));
+    // Options of IPv4 and headers of IPv6 that choose a packet's way, or that routers must look into.
+    let mut rules = format!(
+        "\t\tether saddr != {mac} drop\n\t\tip hdrlength > 5 drop\n\t\tip saddr {GUEST} accept\n"
+    );
+    if ipv6 != Ipv6::Off {
+        rules +=
+            "\t\texthdr hbh exists drop\n\t\texthdr rt exists drop\n\t\texthdr dst exists drop\n";
+        rules += &format!("\t\tip6 saddr {GUEST6} accept\n");
+        rules += "\t\tip6 saddr { ::, fe80::/64 } icmpv6 type nd-neighbor-solicit accept\n";
+    }
+    rules + "\t\tdrop\n"
+}
+
+/// What lets the guest ask our resolver, and our resolver ask the others. While no resolver listens, the kernel's "port
+/// unreachable" is held back: a guest that hears nothing asks again, after the daemon has come back.
+fn names(egress: &Egress) -> (String, String) {
+    if egress.names().is_none() {
+        return (String::new(), String::new());
+    }
+    let ask =
+        [("ip", GATEWAY.to_string()), ("ip6", GATEWAY6.to_string())].map(|(family, address)| {
+            format!("\t\tiifname \"{TAP}\" {family} daddr {address} udp dport 53 accept\n")
+        });
+    let mut asked = "\t\ticmp type destination-unreachable icmp code port-unreachable drop\n\
+                     \t\ticmpv6 type destination-unreachable icmpv6 code port-unreachable drop\n"
+        .to_owned();
+    for (family, digit) in [("ip", 4), ("ip6", 6)] {
+        asked += &format!(
+            "\t\toifname \"{UPLINK}\" {family} daddr @flint_dns{digit} udp dport 53 accept\n"
+        );
+    }
+    (ask.concat(), asked)
+}
+
+fn rate(limits: Traffic) -> String {
+    let Some(bytes) = limits.bytes_per_second else { return String::new() };
+    // An eighth of a second in one piece, and never less than a few full segments.
+    let burst = (bytes / 8).clamp(256 * 1024, 1 << 30);
+    let over = format!("limit rate over {bytes} bytes/second burst {burst} bytes drop");
+    format!("\t\tiifname \"{TAP}\" {over}\n\t\toifname \"{TAP}\" {over}\n")
+}
+
+fn out(egress: &Egress) -> String {
+    let Traffic { connections, new_per_second, .. } = egress.limits;
+    let burst = new_per_second.saturating_mul(2);
+    let mut rules = format!(
+        "\t\tct count over {connections} jump flint_refuse\n\
+         \t\tlimit rate over {new_per_second}/second burst {burst} packets jump flint_refuse\n"
+    );
+    let dns = "meta l4proto { tcp, udp } th dport";
+    match &egress.to {
+        To::Internet => {
+            rules += &both(&format!("@flint_dns {dns} 53 accept"));
+            rules += &both("@flint_allow accept");
+            rules += &both("@flint_deny jump flint_refuse");
+            rules += &format!("\t\t{dns} {{ 53, 853 }} jump flint_refuse\n\t\taccept\n");
+        }
+        To::Listed { .. } => {
+            rules += &both("@flint_listed accept");
+            // Nothing that is denied gets in there.
+            rules += &both("@flint_named accept");
+            rules += &both("@flint_deny jump flint_refuse");
+            rules += if egress.audit { NOTE } else { "\t\tjump flint_refuse\n" };
+        }
+    }
+    rules
+}
+
+/// As a refusal is noted, but let through.
+const NOTE: &str = "\t\tcounter name flint_noted\n\
+    \t\tmeta l4proto { tcp, udp } update @flint_noted4 { ip daddr . meta l4proto . th dport counter }\n\
+    \t\tmeta l4proto { tcp, udp } update @flint_noted6 { ip6 daddr . meta l4proto . th dport counter }\n\
+    \t\taccept\n";
+
+/// A rule about destinations for both families: the set's name gets its digit.
+fn both(rule: &str) -> String {
+    let (set, rest) = rule.split_once(' ').unwrap_or((rule, ""));
+    format!("\t\tip daddr {set}4 {rest}\n\t\tip6 daddr {set}6 {rest}\n")
+}
+
 /// The ruleset of the uplink namespace for all slots of one prefix. One transaction that replaces the prefix's own
 /// table and touches no other: applied again it changes nothing.
 #[must_use]
-pub fn uplink(prefix: &str, pool: Cidr, interface: &str, reach: &Reach<'_>) -> String {
+pub fn uplink(prefix: &str, pool: Cidr, interfaces: &[&str], reach: &Reach<'_>) -> String {
     let table = table_of(prefix);
-    let sets = sets(&Reach { deny: &[], ..*reach });
+    let sets = reach_sets(reach);
     let slots = derive_wildcard(prefix);
+    let (six, translated) = match reach.ipv6 {
+        Ipv6::Off => (format!("\t\tiifname \"{slots}\" meta nfproto ipv6 drop\n"), String::new()),
+        Ipv6::Nat => {
+            let pool = derive::POOL6;
+            (String::new(), format!("\t\tip6 saddr {pool} oifname != \"{slots}\" masquerade\n"))
+        }
+        Ipv6::Prefix(_) => (String::new(), String::new()),
+    };
+    let roads: Vec<_> = interfaces.iter().map(|name| format!("\"{name}\"")).collect();
+    let roads = roads.join(", ");
+    let dns = both("@flint_dns meta l4proto { tcp, udp } th dport 53 accept");
+    let allow = both("@flint_allow accept");
     format!(
         r#"add table inet {table}
 delete table inet {table}
@@ -85,8 +229,7 @@ table inet {table} {{
 {sets}
 	chain flint_prerouting {{
 		type filter hook prerouting priority raw; policy accept;
-		iifname "{slots}" meta nfproto ipv6 drop
-		iifname "{slots}" fib saddr . iif oif missing drop
+{six}		iifname "{slots}" fib saddr . iif oif missing drop
 	}}
 
 	# Guests reach no address of this host, whatever it is and whatever listens.
@@ -97,8 +240,7 @@ table inet {table} {{
 
 	chain flint_to_host {{
 		ct state established,related accept
-		ip daddr @flint_dns meta l4proto {{ tcp, udp }} th dport 53 accept
-		reject with icmp type admin-prohibited
+{dns}		reject with icmpx type admin-prohibited
 	}}
 
 	chain flint_forward {{
@@ -108,13 +250,11 @@ table inet {table} {{
 	}}
 
 	chain flint_from_slots {{
-		oifname "{slots}" reject with icmp type admin-prohibited
+		oifname "{slots}" reject with icmpx type admin-prohibited
 		ct state established,related accept
 		ct state invalid drop
-		oifname "{interface}" accept
-		ip daddr @flint_dns meta l4proto {{ tcp, udp }} th dport 53 accept
-		ip daddr @flint_allow accept
-		reject with icmp type admin-prohibited
+		oifname {{ {roads} }} accept
+{dns}{allow}		reject with icmpx type admin-prohibited
 	}}
 
 	chain flint_to_slots {{
@@ -125,7 +265,7 @@ table inet {table} {{
 	chain flint_postrouting {{
 		type nat hook postrouting priority srcnat; policy accept;
 		ip saddr {pool} oifname != "{slots}" masquerade
-	}}
+{translated}	}}
 }}
 "#
     )
@@ -136,6 +276,22 @@ table inet {table} {{
 pub fn no_uplink(prefix: &str) -> String {
     let table = table_of(prefix);
     format!("add table inet {table}\ndelete table inet {table}\n")
+}
+
+/// Opens addresses that a name has, each for so many seconds; one that is open already stays for the new time.
+#[must_use]
+pub fn open(addresses: &[(IpAddr, u64)]) -> String {
+    let one = |(address, seconds): &(IpAddr, u64)| {
+        let set = if address.is_ipv4() { "flint_named4" } else { "flint_named6" };
+        let (old, new) =
+            (format!("{{ {address} }}"), format!("{{ {address} timeout {seconds}s }}"));
+        // An element that is there keeps its time before Linux 6.12: it is taken out, for which it must be in.
+        format!(
+            "add element inet flint {set} {new}\ndelete element inet flint {set} {old}\n\
+             add element inet flint {set} {new}\n"
+        )
+    };
+    addresses.iter().map(one).collect()
 }
 
 /// Whether a name can stand between quotes as itself: nft reads `*` at the end as a wildcard.
@@ -150,48 +306,78 @@ fn derive_wildcard(prefix: &str) -> String {
     format!("{prefix}-*")
 }
 
-fn sets(reach: &Reach<'_>) -> String {
-    let dns = set("flint_dns", reach.dns);
-    let allow = set("flint_allow", reach.allow);
-    let deny = set("flint_deny", reach.deny);
-    format!("{dns}{allow}{deny}")
+const FAMILIES: [(char, &str); 2] = [('4', "ipv4_addr"), ('6', "ipv6_addr")];
+
+fn reach_sets(reach: &Reach<'_>) -> String {
+    let whole = |address: &IpAddr| Cidr::around(*address, if address.is_ipv4() { 32 } else { 128 });
+    let dns: Vec<_> = reach.dns.iter().map(whole).collect();
+    pair("flint_dns", &dns) + &pair("flint_allow", reach.allow)
 }
 
-/// A set without elements may not say so: `elements = {}` is a syntax error.
-fn set(name: &str, elements: &[impl Display]) -> String {
-    let elements: Vec<_> = elements.iter().map(ToString::to_string).collect();
-    let line = match elements.as_slice() {
-        [] => String::new(),
-        some => format!("\t\telements = {{ {} }}\n", some.join(", ")),
+/// A set for each family. One without elements may not say so: `elements = {}` is a syntax error.
+fn pair(name: &str, ranges: &[Cidr]) -> String {
+    let one = |(digit, kind)| {
+        let ours = ranges.iter().filter(|range| range.is_ipv6() == (digit == '6'));
+        let elements: Vec<_> = ours.map(ToString::to_string).collect();
+        let line = match elements.as_slice() {
+            [] => String::new(),
+            some => format!("\t\telements = {{ {} }}\n", some.join(", ")),
+        };
+        format!(
+            "\tset {name}{digit} {{\n\t\ttype {kind}\n\t\tflags interval\n\t\tauto-merge\n{line}\t}}\n"
+        )
     };
-    format!("\tset {name} {{\n\t\ttype ipv4_addr\n\t\tflags interval\n\t\tauto-merge\n{line}\t}}\n")
+    FAMILIES.map(one).concat()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::Options;
+    use crate::net::{DENIED, egress};
 
-    fn options() -> Options {
-        Options {
-            dns: vec![Ipv4Addr::new(192, 0, 2, 53)],
-            allow: vec!["10.1.2.3".parse().unwrap()],
-            ..Options::new("flint".to_owned(), "10.213.0.0/16".parse().unwrap())
-        }
+    const DNS: [IpAddr; 1] = [IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 53))];
+
+    fn with_reach<T>(ipv6: Ipv6, work: impl FnOnce(&Reach<'_>) -> T) -> T {
+        let allow = ["10.1.2.3".parse().unwrap()];
+        work(&Reach { dns: &DNS, allow: &allow, deny: &DENIED, ipv6 })
+    }
+
+    fn listed() -> Egress {
+        let names = vec!["*.acme.example".parse().unwrap()];
+        let to = To::Listed { ranges: vec!["192.0.2.0/24".parse().unwrap()], names };
+        let limits = Traffic { bytes_per_second: Some(12_500_000), ..egress::TRAFFIC };
+        Egress { to, audit: false, limits }
     }
 
     #[test]
     fn a_slots_ruleset() {
-        let options = options();
-        let Options { dns, allow, deny, .. } = &options;
-        insta::assert_snapshot!(slot(&Reach { dns, allow, deny }));
+        let text = with_reach(Ipv6::Off, |reach| slot(reach, &Egress::internet()));
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn a_slots_ruleset_with_ipv6_and_a_list() {
+        insta::assert_snapshot!(with_reach(Ipv6::Nat, |reach| slot(reach, &listed())));
+    }
+
+    #[test]
+    fn an_audit_differs_from_a_list_in_its_last_word_alone() {
+        let audit = Egress { audit: true, ..listed() };
+        let [held, noted] =
+            [&listed(), &audit].map(|egress| with_reach(Ipv6::Nat, |reach| slot(reach, egress)));
+        assert_eq!(held.replacen("\t\tjump flint_refuse\n\t}", &format!("{NOTE}\t}}"), 1), noted);
     }
 
     #[test]
     fn the_uplinks_ruleset() {
-        let options = options();
-        let Options { dns, allow, deny, .. } = &options;
-        insta::assert_snapshot!(uplink("flint", options.pool, "eth0", &Reach { dns, allow, deny }));
+        let pool = Cidr::v4([10, 213, 0, 0], 16);
+        let text = with_reach(Ipv6::Off, |reach| uplink("flint", pool, &["eth0"], reach));
+        insta::assert_snapshot!(text);
+        let six = with_reach(Ipv6::Nat, |reach| uplink("flint", pool, &["eth0", "he"], reach));
+        assert!(six.contains("ip6 saddr fd46:4c49:4e54:1::/64 oifname != \"flint-*\" masquerade"));
+        assert!(
+            six.contains(r#"oifname { "eth0", "he" } accept"#) && !six.contains("nfproto ipv6")
+        );
     }
 
     #[test]
@@ -202,7 +388,7 @@ mod tests {
 
     #[test]
     fn a_set_without_elements_does_not_mention_them() {
-        assert!(!set("flint_allow", &[] as &[Cidr]).contains("elements"));
+        assert!(!pair("flint_allow", &[]).contains("elements"));
     }
 
     #[test]

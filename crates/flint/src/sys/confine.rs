@@ -20,6 +20,23 @@ pub struct Limits {
     pub memory: u64,
 }
 
+/// Takes all but system calls from a process that has one thread, and says what could not be taken. `closed` is what
+/// became of [`close_others`], which must come before anything is opened.
+pub fn before_the_runtime(uid: u32, limits: Limits, closed: io::Result<()>) -> Vec<String> {
+    let mut lost = Vec::new();
+    let mut need = |what: &str, done: io::Result<()>| {
+        if let Err(error) = done {
+            lost.push(format!("{what} ({error})"));
+        }
+    };
+    need("a list of descriptors that are its own", closed);
+    need("a limit of memory and files", limit(limits));
+    need("namespaces and a root of its own", leave_namespaces().and_then(Apart::empty_root));
+    need("a user of its own without capabilities", become_nobody(uid));
+    need("a seal against more rights", seal());
+    lost
+}
+
 /// Closes every descriptor above standard error.
 ///
 /// # Errors

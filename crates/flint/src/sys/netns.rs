@@ -125,6 +125,14 @@ pub fn set(setting: &str, value: &str) -> io::Result<()> {
     fs::write(Path::new("/proc/sys/net").join(setting), value)
 }
 
+/// Reads such a setting, without the newline.
+///
+/// # Errors
+/// NotFound when this kernel has no such setting.
+pub fn get(setting: &str) -> io::Result<String> {
+    fs::read_to_string(Path::new("/proc/sys/net").join(setting)).map(|text| text.trim().to_owned())
+}
+
 /// The tables that the old `iptables` has loaded in the calling thread's namespace; none on a kernel without it.
 #[must_use]
 pub fn legacy_tables() -> Vec<String> {

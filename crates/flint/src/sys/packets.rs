@@ -1,10 +1,20 @@
 //! Bounded packets between two processes: a `SOCK_SEQPACKET` pair, where the kernel keeps one packet apart from the next.
 
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
-use std::io;
-use std::os::fd::OwnedFd;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, sockopt,
+};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+
+/// Descriptors that go with one packet, at most.
+pub const FILES_MAX: usize = 8;
+
+/// What they take beside it.
+const SPACE: usize = rustix::cmsg_space!(ScmRights(FILES_MAX));
 
 /// One end, in a runtime.
 #[derive(Debug)]
@@ -68,6 +78,64 @@ impl Packets {
         self.end.async_io(Interest::WRITABLE, send).await.map(drop)
     }
 
+    /// Sends one packet, and descriptors with it.
+    ///
+    /// # Errors
+    /// As [`Packets::send`]; InvalidInput also for more descriptors than [`FILES_MAX`].
+    pub async fn send_with(&self, packet: &[u8], files: &[BorrowedFd<'_>]) -> io::Result<()> {
+        if files.is_empty() {
+            return self.send(packet).await;
+        }
+        if packet.is_empty() || packet.len() > self.most || files.len() > FILES_MAX {
+            let text = format!("a packet of {} bytes and {} files", packet.len(), files.len());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        let send = |end: &OwnedFd| {
+            let mut space = [MaybeUninit::uninit(); SPACE];
+            let mut with = SendAncillaryBuffer::new(&mut space);
+            with.push(SendAncillaryMessage::ScmRights(files));
+            let sent = rustix::net::sendmsg(end, &[IoSlice::new(packet)], &mut with, flags);
+            sent.map_err(io::Error::from)
+        };
+        self.end.async_io(Interest::WRITABLE, send).await.map(drop)
+    }
+
+    /// The next packet, and the descriptors that came with it; `None` when the other end is closed.
+    ///
+    /// # Errors
+    /// As [`Packets::receive`].
+    pub async fn receive_with(&self) -> io::Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
+        let mut buffer = vec![0; self.most];
+        let flags = RecvFlags::TRUNC | RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+        let receive = |end: &OwnedFd| {
+            let mut space = [MaybeUninit::uninit(); SPACE];
+            let mut with = RecvAncillaryBuffer::new(&mut space);
+            let mut slices = [IoSliceMut::new(&mut buffer)];
+            let received = rustix::net::recvmsg(end, &mut slices, &mut with, flags)?;
+            let files = with.drain().filter_map(|message| match message {
+                RecvAncillaryMessage::ScmRights(files) => Some(files.collect::<Vec<_>>()),
+                _ => None,
+            });
+            Ok((received.bytes, files.flatten().collect::<Vec<_>>()))
+        };
+        let (length, files) = match self.end.async_io(Interest::READABLE, receive).await {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+            received => received?,
+        };
+        self.whole(length)?;
+        buffer.truncate(length);
+        Ok((length > 0).then_some((buffer, files)))
+    }
+
+    fn whole(&self, length: usize) -> io::Result<()> {
+        if length > self.most {
+            let text = format!("a packet of {length} bytes");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        Ok(())
+    }
+
     /// The next packet; `None` when the other end is closed.
     ///
     /// # Errors
@@ -83,10 +151,7 @@ impl Packets {
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
             received => received?,
         };
-        if length > self.most {
-            let text = format!("a packet of {length} bytes");
-            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-        }
+        self.whole(length)?;
         buffer.truncate(length);
         Ok((length > 0).then_some(buffer))
     }
@@ -95,6 +160,7 @@ impl Packets {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsFd;
 
     #[tokio::test]
     async fn packets_stay_apart_up_to_their_bound_and_an_end_is_seen() {
@@ -112,6 +178,29 @@ mod tests {
         drop(one);
         assert_eq!(other.receive().await.unwrap(), None);
         assert_eq!(other.send(b"a").await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[tokio::test]
+    async fn descriptors_come_with_their_packet_and_in_their_order() {
+        use std::io::{Read, Write};
+        let (one, other) = pair(64).unwrap();
+        let (one, other) = (Packets::new(one, 64).unwrap(), Packets::new(other, 64).unwrap());
+        let pipes = [rustix::pipe::pipe().unwrap(), rustix::pipe::pipe().unwrap()];
+        let files: Vec<_> = pipes.iter().map(|(_, write)| write.as_fd()).collect();
+        one.send(b"none").await.unwrap();
+        one.send_with(b"two", &files).await.unwrap();
+        assert_eq!(other.receive_with().await.unwrap().unwrap().1.len(), 0);
+        let (packet, files) = other.receive_with().await.unwrap().unwrap();
+        assert_eq!((packet.as_slice(), files.len()), (b"two".as_slice(), 2));
+        for (number, file) in (1..).zip(files) {
+            std::fs::File::from(file).write_all(&[number]).unwrap();
+        }
+        for (number, (read, write)) in (1..).zip(pipes) {
+            drop(write);
+            let mut got = Vec::new();
+            std::fs::File::from(read).read_to_end(&mut got).unwrap();
+            assert_eq!(got, [number]);
+        }
     }
 
     #[tokio::test]

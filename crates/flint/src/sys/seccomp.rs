@@ -1,4 +1,4 @@
-//! The list of system calls of a process that serves sockets it was given, and can do nothing else.
+//! The lists of system calls of processes that serve sockets they were given, and can do nothing else.
 
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
@@ -28,11 +28,32 @@ const CALLS: &[libc::c_long] = &[
 /// # Errors
 /// When this kernel has no seccomp filters, or no list for this architecture.
 pub fn serve_only() -> io::Result<()> {
-    let program = program().map_err(io::Error::other)?;
+    apply(Sockets::Connected)
+}
+
+/// As [`serve_only`], for sockets of datagrams: these answer whoever has asked, and more of them come over the link.
+///
+/// # Errors
+/// As there.
+pub fn resolve_only() -> io::Result<()> {
+    apply(Sockets::Datagrams)
+}
+
+/// What a process serves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sockets {
+    /// Listeners and their connections: nothing is sent to an address.
+    Connected,
+    /// Datagrams, which have one. Each socket is of a network that holds it to what it may reach.
+    Datagrams,
+}
+
+fn apply(sockets: Sockets) -> io::Result<()> {
+    let program = program(sockets).map_err(io::Error::other)?;
     seccompiler::apply_filter(&program).map_err(io::Error::other)
 }
 
-fn program() -> Result<BpfProgram, seccompiler::BackendError> {
+fn program(sockets: Sockets) -> Result<BpfProgram, seccompiler::BackendError> {
     let arch: TargetArch = std::env::consts::ARCH.try_into()?;
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
         CALLS.iter().map(|call| (*call, Vec::new())).collect();
@@ -50,7 +71,14 @@ fn program() -> Result<BpfProgram, seccompiler::BackendError> {
     let fast = u64::from(libc::MSG_FASTOPEN.cast_unsigned());
     let slow = SeccompCondition::new(3, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(fast), 0)?;
     let nowhere = SeccompCondition::new(4, SeccompCmpArgLen::Qword, SeccompCmpOp::Eq, 0)?;
-    rules.insert(libc::SYS_sendto, vec![SeccompRule::new(vec![slow, nowhere])?]);
+    let sent = match sockets {
+        Sockets::Connected => vec![slow, nowhere],
+        Sockets::Datagrams => vec![slow],
+    };
+    rules.insert(libc::SYS_sendto, vec![SeccompRule::new(sent)?]);
+    if sockets == Sockets::Datagrams {
+        rules.insert(libc::SYS_recvmsg, Vec::new());
+    }
     // The end of what we say, which leaves a listener as it is.
     let write = u64::from(libc::SHUT_WR.cast_unsigned());
     rules.insert(libc::SYS_shutdown, vec![only(1, SeccompCmpOp::Eq, write)?]);
@@ -69,8 +97,10 @@ mod tests {
 
     #[test]
     fn the_list_fits_into_a_filter_of_this_machine() {
-        let program = program().unwrap();
-        assert!((CALLS.len()..4096).contains(&program.len()));
+        for sockets in [Sockets::Connected, Sockets::Datagrams] {
+            let program = program(sockets).unwrap();
+            assert!((CALLS.len()..4096).contains(&program.len()));
+        }
     }
 
     #[test]

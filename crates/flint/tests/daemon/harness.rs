@@ -6,6 +6,7 @@ use flint::daemon::dispatch::{Dispatcher, Hands, Recipe};
 use flint::daemon::door::{Door, View, Window};
 use flint::host::{self, Host, Layout, Options};
 use flint::images::Source;
+use flint::net::Egress;
 use flint::store::{self, Change, History, Query, Sqlite, Store};
 use flint_core::audit::audit;
 use flint_core::event::Event;
@@ -259,7 +260,14 @@ impl Bench {
     pub(super) fn recipes(&self) -> BTreeMap<ProfileId, Recipe> {
         let source = Source { kernel: "/k/vmlinux".into(), image: "/i/rootfs.ext4".into() };
         let recipe = |(id, profile): (&ProfileId, &Profile)| {
-            (id.clone(), Recipe { profile: profile.clone(), source: source.clone() })
+            (
+                id.clone(),
+                Recipe {
+                    profile: profile.clone(),
+                    source: source.clone(),
+                    egress: Egress::internet(),
+                },
+            )
         };
         self.profiles.iter().map(recipe).collect()
     }

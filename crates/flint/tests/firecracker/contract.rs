@@ -1,6 +1,6 @@
 //! What Flint takes for granted about Firecracker and its jailer, checked against the programs that are here.
 
-use super::lab::{Lab, SLOT, VM, disk, engine, told, within};
+use super::lab::{EVERYWHERE, Lab, SLOT, VM, disk, engine, told, within};
 use super::leavings::group;
 use flint::net::Net;
 use flint::vmm::firecracker::ApiError;
@@ -210,7 +210,8 @@ async fn a_vmm_without_a_filter_runs_where_the_configuration_allows_it() {
 #[tokio::test]
 async fn a_tap_of_another_user_is_refused() {
     let lab = Lab::new("agent");
-    let nic = within("attaching", lab.net.attach(SLOT, lab.uid() + 1)).await.unwrap().nic;
+    let nic =
+        within("attaching", lab.net.attach(SLOT, lab.uid() + 1, &EVERYWHERE)).await.unwrap().nic;
     let refused = within("booting", lab.vmm.boot(Boot { nic: Some(nic), ..lab.boot() })).await;
     assert_tap_refused(refused, "not permitted");
     lab.destroy().await;

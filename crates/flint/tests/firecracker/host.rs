@@ -84,6 +84,7 @@ fn order(lab: &Lab) -> LaunchOrder {
         slot: SLOT,
         shape: Resources { vcpus: 1, memory: MiB(128), disk: MiB(64) },
         source: source(lab),
+        egress: flint::net::Egress::internet(),
         boot_timeout: Duration::from_secs(30),
         console: Console::Kept,
     }

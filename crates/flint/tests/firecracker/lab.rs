@@ -4,7 +4,7 @@
 use super::guest;
 use super::leavings::{Leavings, group};
 use super::talk::Talk;
-use flint::net::{self, Attached, HostNet, Net};
+use flint::net::{self, Attached, Egress, HostNet, Net};
 use flint::sys::netns;
 use flint::vmm::firecracker::{Action, Api, Filter, Firecracker, Jailer, Logger, Metrics, Options};
 use flint::vmm::jail::{self, Jail, Jails, Running};
@@ -28,6 +28,9 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 /// No user of any machine that runs tests.
 const UID_BASE: u32 = 710_000;
+
+/// No test here is about where a guest may go.
+pub(crate) static EVERYWHERE: Egress = Egress::internet();
 
 /// The one microVM that most tests need.
 pub(crate) const VM: VmId = VmId(42);
@@ -182,7 +185,7 @@ impl Lab {
 
     /// The slot's network, for the slot's user.
     pub(crate) async fn attach(&self) -> Attached {
-        within("attaching", self.net.attach(SLOT, self.uid())).await.unwrap()
+        within("attaching", self.net.attach(SLOT, self.uid(), &EVERYWHERE)).await.unwrap()
     }
 
     /// As whom [`VM`] runs.

@@ -1,7 +1,7 @@
 //! A guest that is frozen and thawed in other jails: what warm pools will stand on.
 
 use super::by_hand::{begin, configure, refusal};
-use super::lab::{Lab, SLOT, VM, within};
+use super::lab::{EVERYWHERE, Lab, SLOT, VM, within};
 use super::talk::Talk;
 use flint::net::Net;
 use flint::sys::process::Ended;
@@ -87,7 +87,7 @@ async fn three_clones_share_their_files_and_each_has_its_own_data_and_end() {
     for n in 1..=3_u16 {
         let (vm, slot) = (VmId(50 + u64::from(n)), Slot(SLOT.0 + n));
         let uid = lab.uid() + u32::from(n);
-        let nic = within("attaching", lab.net.attach(slot, uid)).await.unwrap().nic;
+        let nic = within("attaching", lab.net.attach(slot, uid, &EVERYWHERE)).await.unwrap().nic;
         let boot = Boot { nic: Some(nic), ..frozen.boot(&lab, vm, slot) };
         let (api, _) = lab.enter(&boot).await;
         // Before the clone's first instruction.

@@ -8,6 +8,7 @@ const ARP: u16 = 0x0806;
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
 const ICMP: u8 = 1;
+const ICMPV6: u8 = 58;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 
@@ -21,6 +22,14 @@ pub(super) enum Heard {
     Udp {
         from: SocketAddrV4,
         payload: Vec<u8>,
+    },
+    Udp6 {
+        from: (Ipv6Addr, u16),
+        payload: Vec<u8>,
+    },
+    /// As `Prohibited`.
+    Prohibited6 {
+        to: Ipv6Addr,
     },
     Tcp {
         from: SocketAddrV4,
@@ -91,6 +100,7 @@ pub(super) fn heard(frame: &[u8]) -> Heard {
             Heard::IsAt { address: address(&body[14..]), mac: body[8..14].try_into().unwrap() }
         }
         IPV4 => heard_ipv4(body),
+        IPV6 => heard_ipv6(body),
         _ => Heard::Other,
     }
 }
@@ -111,6 +121,24 @@ fn heard_ipv4(packet: &[u8]) -> Heard {
         ICMP if body[..2] == [3, 13] => Heard::Prohibited { to: address(&body[8 + 16..]) },
         _ => Heard::Other,
     }
+}
+
+fn heard_ipv6(packet: &[u8]) -> Heard {
+    let length = usize::from(u16::from_be_bytes([packet[4], packet[5]]));
+    let body = &packet[40..40 + length];
+    match packet[6] {
+        UDP => {
+            let from = (address6(&packet[8..]), u16::from_be_bytes([body[0], body[1]]));
+            Heard::Udp6 { from, payload: body[8..].to_vec() }
+        }
+        // Type 1, code 1; the refused packet's head follows.
+        ICMPV6 if body[..2] == [1, 1] => Heard::Prohibited6 { to: address6(&body[8 + 24..]) },
+        _ => Heard::Other,
+    }
+}
+
+fn address6(bytes: &[u8]) -> Ipv6Addr {
+    Ipv6Addr::from(<[u8; 16]>::try_from(&bytes[..16]).unwrap())
 }
 
 fn address(bytes: &[u8]) -> Ipv4Addr {
@@ -141,4 +169,53 @@ fn checksum(bytes: &[u8]) -> u16 {
         sum = (sum & 0xffff) + (sum >> 16);
     }
     !u16::try_from(sum).unwrap()
+}
+
+pub(super) const GUEST_MAC: Mac = [0x06, 0, 192, 168, 241, 2];
+
+pub(super) const ROUTER_ADVERTISEMENT: u8 = 134;
+pub(super) const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
+pub(super) const REDIRECT: u8 = 137;
+
+/// A message of neighbour discovery about an address that is a stranger's, as if it were the sender's; with a router's
+/// lifetime and a prefix, which a listener to advertisements would take.
+pub(super) fn icmp6(kind: u8, macs: [Mac; 2], from: Ipv6Addr, to: Ipv6Addr) -> Vec<u8> {
+    let stolen = Ipv6Addr::new(0x2a00, 0xbad, 0, 0, 0, 0, 0, 0);
+    let mut body = match kind {
+        ROUTER_ADVERTISEMENT => {
+            let head = [kind, 0, 0, 0, 64, 0, 0x07, 0x08, 0, 0, 0, 0, 0, 0, 0, 0];
+            let prefix = [3, 4, 64, 0xc0, 0, 0, 0xff, 0xff, 0, 0, 0xff, 0xff, 0, 0, 0, 0];
+            [&head[..], &prefix, &stolen.octets()].concat()
+        }
+        NEIGHBOUR_ADVERTISEMENT => {
+            let option = [&[2, 1][..], &macs[0]].concat();
+            [&[kind, 0, 0, 0, 0x60, 0, 0, 0][..], &to.octets(), &option].concat()
+        }
+        _ => [&[kind, 0, 0, 0, 0, 0, 0, 0][..], &from.octets(), &stolen.octets()].concat(),
+    };
+    let length = u32::try_from(body.len()).unwrap().to_be_bytes();
+    let pseudo = [&from.octets()[..], &to.octets(), &length, &[0, 0, 0, ICMPV6]].concat();
+    let sum = checksum(&[&pseudo[..], &body].concat());
+    body[2..4].copy_from_slice(&sum.to_be_bytes());
+    let head = [&[0x60, 0, 0, 0][..], &length[2..], &[ICMPV6, 255]].concat();
+    ethernet(macs[0], macs[1], IPV6, &[&head[..], &from.octets(), &to.octets(), &body].concat())
+}
+
+/// A datagram to port 7 behind an extension header: 0 hop-by-hop, 43 routing, 60 destination.
+pub(super) fn udp6_behind(
+    header: u8,
+    macs: [Mac; 2],
+    (from, to): (Ipv6Addr, Ipv6Addr),
+    payload: &[u8],
+) -> Vec<u8> {
+    let whole = udp6(macs, [(from, 4000), (to, 7)], payload);
+    let (head, body) = whole[14..].split_at(40);
+    // Eight bytes: what follows, no more words, and options of nothing but padding (a routing header of type 4).
+    let extension = match header {
+        43 => [UDP, 0, 4, 0, 0, 0, 0, 0],
+        _ => [UDP, 0, 1, 4, 0, 0, 0, 0],
+    };
+    let length = u16::try_from(body.len() + extension.len()).unwrap().to_be_bytes();
+    let head = [&head[..4], &length, &[header, 64], &head[8..]].concat();
+    ethernet(macs[0], macs[1], IPV6, &[&head[..], &extension, body].concat())
 }

@@ -7,7 +7,7 @@ use flint::sys::{netns, tap};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
 /// No test is fast or slow by this; it only ends one that would hang.
 const PATIENCE: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
@@ -36,6 +36,31 @@ impl Guest {
 
     pub(super) fn say(&self, to: SocketAddrV4, payload: &str) {
         self.say_as(self.mac, *self.address.ip(), to, payload);
+    }
+
+    /// As `say`, with what is no text.
+    pub(super) fn say_bytes(&self, to: SocketAddrV4, payload: &[u8]) {
+        self.send(&frames::udp(self.mac, self.gateway, [self.address, to], payload));
+    }
+
+    /// The same over IPv6, from port 4000 to port 7.
+    pub(super) fn say6(&self, from: Ipv6Addr, to: Ipv6Addr, payload: &str) {
+        let ends = [(from, 4000), (to, 7)];
+        self.send(&frames::udp6([self.mac, self.gateway], ends, payload.as_bytes()));
+    }
+
+    pub(super) fn hear_udp6(&self) -> (Ipv6Addr, String) {
+        self.hear(|heard| match heard {
+            Heard::Udp6 { from, payload } => Some((from.0, String::from_utf8(payload).unwrap())),
+            _ => None,
+        })
+    }
+
+    pub(super) fn hear_refusal6(&self) -> Ipv6Addr {
+        self.hear(|heard| match heard {
+            Heard::Prohibited6 { to } => Some(to),
+            _ => None,
+        })
     }
 
     /// As `say`, under another name.

@@ -19,7 +19,7 @@ fn a_guest_reaches_neither_private_ranges_nor_the_metadata_service() {
         assert_eq!(guest.hear_refusal(), private);
         server.heard_nothing();
     }
-    world.run_in_slot(0, "nft flush set inet flint flint_deny");
+    world.run_in_slot(0, "nft flush set inet flint flint_deny4");
     for private in PRIVATE {
         let server = world.internet.udp(private);
         guest.say(server.address, "control");
@@ -32,7 +32,7 @@ fn a_guest_does_not_reach_the_host() {
     let world = World::new();
     let guest = world.guest(0);
     // The veth's address is private, too; the slot's own refusal is not what is shown here.
-    world.run_in_slot(0, "nft flush set inet flint flint_deny");
+    world.run_in_slot(0, "nft flush set inet flint flint_deny4");
     let hosts = [UPLINK, Ipv4Addr::new(10, 213, 0, 0)].map(|address| world.uplink.udp(address));
     for host in &hosts {
         guest.say(host.address, "let me in");
@@ -54,7 +54,7 @@ fn a_guest_does_not_reach_another_slot_for_three_reasons() {
     guest.say(other.address, "its own slot refuses");
     assert_eq!(guest.hear_refusal(), *other.address.ip());
 
-    world.run_in_slot(0, "nft flush set inet flint flint_deny");
+    world.run_in_slot(0, "nft flush set inet flint flint_deny4");
     guest.say(other.address, "the uplink refuses");
     assert_eq!(guest.hear_refusal(), *other.address.ip());
 

@@ -2,10 +2,12 @@
 
 use super::guest::Guest;
 use super::world::{SERVER, World, neighbour_of};
-use flint::net::{Cidr, Error, Finding, HostNet, Net, Options};
+use flint::net::{Cidr, Egress, Error, Finding, HostNet, Net, Options};
 use flint::sys::netns;
 use flint_core::id::Slot;
 use std::fs;
+
+static EVERYWHERE: Egress = Egress::internet();
 
 fn slots(numbers: &[u16]) -> std::collections::BTreeSet<Slot> {
     numbers.iter().copied().map(Slot).collect()
@@ -157,10 +159,10 @@ fn a_foreign_table_is_left_alone() {
 #[test]
 fn two_prefixes_do_not_disturb_each_other() {
     let world = World::new();
-    let second = neighbour_of(&world, Cidr::of([10, 214, 0, 0], 16));
+    let second = neighbour_of(&world, Cidr::v4([10, 214, 0, 0], 16));
     let second = HostNet::new(second).unwrap();
     let guest = world.guest(0);
-    let theirs = world.wait(second.attach(Slot(0), 1)).unwrap();
+    let theirs = world.wait(second.attach(Slot(0), 1, &EVERYWHERE)).unwrap();
     reaches_the_internet(&world, &Guest::on(&theirs));
     assert_eq!(world.wait(second.attached()).unwrap(), slots(&[0]));
     world.wait(second.detach(Slot(0))).unwrap();
@@ -174,7 +176,7 @@ fn two_prefixes_with_one_pool_are_refused() {
     let world = World::new();
     world.attach(0);
     let second = HostNet::new(neighbour_of(&world, world.options.pool)).unwrap();
-    let refused = world.wait(second.attach(Slot(0), 1)).unwrap_err();
+    let refused = world.wait(second.attach(Slot(0), 1, &EVERYWHERE)).unwrap_err();
     assert!(matches!(&refused, Error::PoolTaken { .. }), "{refused}");
     assert!(refused.to_string().contains("10.213.0.0/31"), "{refused}");
     assert_eq!(world.wait(second.attached()).unwrap(), slots(&[]));
@@ -192,7 +194,7 @@ fn the_shared_table_stays_while_a_slot_is_attached() {
 fn many_slots_are_attached_at_once() {
     let world = World::new();
     let all: Vec<u16> = (0..8).collect();
-    let attach = |slot: &u16| world.net.attach(Slot(*slot), 1);
+    let attach = |slot: &u16| world.net.attach(Slot(*slot), 1, &EVERYWHERE);
     let done = world.wait(futures_util::future::join_all(all.iter().map(attach)));
     let guests: Vec<_> = done.into_iter().map(|attached| Guest::on(&attached.unwrap())).collect();
     assert_eq!(world.attached(), slots(&all));
@@ -205,7 +207,7 @@ fn orders_for_one_slot_take_turns() {
     // The first three are given up when they have just begun; what they do must not reach into the fourth.
     world.wait(async {
         for _ in 0..3 {
-            let attach = std::pin::pin!(world.net.attach(Slot(0), 1));
+            let attach = std::pin::pin!(world.net.attach(Slot(0), 1, &EVERYWHERE));
             assert!(futures_util::poll!(attach).is_pending());
         }
         world.net.detach(Slot(0)).await.unwrap();
@@ -253,7 +255,7 @@ fn the_check_finds_what_stands_in_the_way() {
     );
     let (table, chain) = ("ip filter".to_owned(), "FORWARD".to_owned());
     let pool = world.options.pool;
-    let route = Cidr::of([10, 213, 128, 0], 24);
+    let route = Cidr::v4([10, 213, 128, 0], 24);
     assert_eq!(
         world.wait(world.net.check()).unwrap(),
         [

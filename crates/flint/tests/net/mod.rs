@@ -1,7 +1,9 @@
 //! The stories, by theme, and their stage.
 
+mod egress;
 mod frames;
 mod guest;
+mod ipv6;
 mod isolation;
 mod lifecycle;
 mod reach;

@@ -50,7 +50,7 @@ fn a_guest_finds_its_gateway_at_a_fixed_mac() {
 #[test]
 fn a_guest_may_ask_the_configured_resolver_and_only_for_names() {
     let resolver = PRIVATE[0];
-    let world = World::with(|options| options.dns = vec![resolver]);
+    let world = World::with(|options| options.dns = vec![IpAddr::V4(resolver)]);
     let attached = world.attach(0);
     assert_eq!(attached.guest.dns, [resolver.to_string()]);
     let guest = super::guest::Guest::on(&attached);

@@ -2,12 +2,13 @@
 
 use super::guest::Guest;
 pub(super) use flint::error::chain;
-use flint::net::{Attached, Cidr, Error, HostNet, Net, Options};
+use flint::net::names::{self, Names};
+use flint::net::{Attached, Cidr, Egress, Error, HostNet, Net, Options};
 use flint::sys::netns;
 use flint_core::id::Slot;
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -28,11 +29,23 @@ pub(super) const PRIVATE: [Ipv4Addr; 5] = [
     Ipv4Addr::new(169, 254, 169, 254),
 ];
 
+/// The same for IPv6.
+pub(super) const UPLINK6: Ipv6Addr = Ipv6Addr::new(0x2a00, 0x51, 0, 0, 0, 0, 0, 2);
+pub(super) const SERVER6: Ipv6Addr = Ipv6Addr::new(0x2a00, 0x113, 0, 0, 0, 0, 0, 5);
+/// A machine beside the host, in the same neighbourhood.
+pub(super) const BESIDE6: Ipv6Addr = Ipv6Addr::new(0x2a00, 0x51, 0, 0, 0, 0, 0, 0x77);
+/// A private one.
+pub(super) const PRIVATE6: Ipv6Addr = Ipv6Addr::new(0xfd99, 0, 0, 0, 0, 0, 0, 1);
+/// What is routed to the host.
+pub(super) const PREFIX6: &str = "2a00:9::/64";
+
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 pub(super) struct World {
     pub(super) net: HostNet,
     pub(super) options: Options,
+    pub(super) egress: Egress,
+    pub(super) names: Option<Names>,
     pub(super) uplink: Namespace,
     pub(super) internet: Namespace,
     runtime: Runtime,
@@ -55,7 +68,9 @@ impl World {
              ip link add eth0 type veth peer name eth0 netns {}
              ip addr add {UPLINK}/24 dev eth0
              ip link set eth0 up
-             ip route add default via 198.51.100.1",
+             ip route add default via 198.51.100.1
+             ip addr add {UPLINK6}/64 dev eth0 nodad
+             ip -6 route add default via 2a00:51::1",
             peer.display()
         ));
         let mut all = PRIVATE.to_vec();
@@ -66,18 +81,59 @@ impl World {
              ip addr add 198.51.100.1/24 dev eth0
              ip link set eth0 up
              ip route add 10.213.0.0/16 via {UPLINK}
+             ip addr add 2a00:51::1/64 dev eth0 nodad
+             ip addr add {SERVER6}/128 dev lo
+             ip addr add {BESIDE6}/64 dev eth0 nodad
+             ip addr add {PRIVATE6}/128 dev lo
+             ip -6 route add {PREFIX6} via {UPLINK6}
+             sysctl -qw net.ipv6.conf.all.forwarding=1
              {}",
             addresses.collect::<String>()
         ));
         let mut options = Options {
             uplink_namespace: Some(uplink.path()),
-            dns: vec![SERVER],
+            dns: vec![IpAddr::V4(SERVER)],
             ..Options::new(prefix(), "10.213.0.0/16".parse().unwrap())
         };
         change(&mut options);
         let net = HostNet::new(options.clone()).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        World { net, options, uplink, internet, runtime }
+        let runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = { runtime }.worker_threads(1).enable_all().build().unwrap();
+        World { net, options, egress: Egress::internet(), names: None, uplink, internet, runtime }
+    }
+
+    /// A world with guests that may reach only what is listed, and what the next daemon is told in `dir`.
+    pub(super) fn listed(egress: Egress, dir: &Path, change: impl FnOnce(&mut Options)) -> Self {
+        let mut world = Self::with(|options| {
+            options.dir = Some(dir.to_owned());
+            change(options);
+        });
+        world.egress = egress;
+        world.restart();
+        world
+    }
+
+    /// As a daemon that has ended, and another one that starts.
+    pub(super) fn restart(&mut self) {
+        let options = names::Options {
+            program: env!("CARGO_BIN_EXE_flint").into(),
+            uid: 65_534,
+            confine: true,
+            directory: self.options.dir.clone().unwrap(),
+            allow: self.options.allow.clone(),
+            deny: self.options.deny.clone(),
+        };
+        let net = HostNet::new(self.options.clone()).unwrap();
+        let before = self.names.take().map(|names| names.pid());
+        self.net = HostNet::new(self.options.clone()).unwrap();
+        // The old process is gone when nobody tells its number any more.
+        if let Some(mut before) = before {
+            self.wait(async { while before.changed().await.is_ok() {} });
+        }
+        let names = self.runtime.block_on(async { Names::new(options) });
+        self.names = Some(names.clone());
+        let net = self.runtime.block_on(net.with_names(names));
+        self.net = net.unwrap_or_else(|error| panic!("{}", chain(&error)));
     }
 
     pub(super) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
@@ -85,12 +141,12 @@ impl World {
     }
 
     pub(super) fn attach(&self, slot: u16) -> Attached {
-        self.wait(self.net.attach(Slot(slot), 12_345))
+        self.wait(self.net.attach(Slot(slot), 12_345, &self.egress))
             .unwrap_or_else(|error| panic!("{}", chain(&error)))
     }
 
     pub(super) fn attach_fails(&self, slot: u16) -> Error {
-        self.wait(self.net.attach(Slot(slot), 12_345)).unwrap_err()
+        self.wait(self.net.attach(Slot(slot), 12_345, &self.egress)).unwrap_err()
     }
 
     pub(super) fn detach(&self, slot: u16) {
@@ -114,6 +170,11 @@ impl World {
     /// Runs a script in a slot's namespace.
     pub(super) fn run_in_slot(&self, slot: u16, script: &str) -> String {
         run(&self.slot_path(slot), script)
+    }
+
+    /// What a slot's guest was refused, as its log will have it.
+    pub(super) fn refusals(&self, slot: u16) -> Vec<String> {
+        self.wait(self.net.refusals(Slot(slot))).unwrap().lines()
     }
 
     /// A socket in a slot's namespace.
@@ -155,6 +216,12 @@ impl Namespace {
 
     pub(super) fn udp(&self, at: Ipv4Addr) -> Server {
         Server::at(&self.path(), at)
+    }
+
+    pub(super) fn udp6(&self, at: Ipv6Addr) -> UdpSocket {
+        let socket = netns::run_in(&self.path(), || UdpSocket::bind((at, 7))).unwrap().unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        socket
     }
 }
 

@@ -1,7 +1,7 @@
 //! A fake network: a set of slots.
 
 use super::outside::Outside;
-use flint::net::{Attached, Error, Net};
+use flint::net::{Attached, Egress, Error, Net, Refusals};
 use flint::vmm::Nic;
 use flint_core::id::Slot;
 use flint_wire::Network;
@@ -14,7 +14,7 @@ const EBUSY: i32 = 16;
 pub struct FakeNet(pub Outside);
 
 impl Net for FakeNet {
-    async fn attach(&self, slot: Slot, _uid: u32) -> Result<Attached, Error> {
+    async fn attach(&self, slot: Slot, _uid: u32, _: &Egress) -> Result<Attached, Error> {
         let mut state = self.0.lock();
         state.networks.insert(slot);
         if state.faults.net > 0 {
@@ -32,6 +32,7 @@ impl Net for FakeNet {
             address: "192.168.241.2/29".to_owned(),
             gateway: "192.168.241.1".to_owned(),
             dns: Vec::new(),
+            ipv6: None,
         };
         Ok(Attached { nic, guest })
     }
@@ -39,6 +40,10 @@ impl Net for FakeNet {
     async fn detach(&self, slot: Slot) -> Result<(), Error> {
         self.0.lock().networks.remove(&slot);
         Ok(())
+    }
+
+    async fn refusals(&self, _: Slot) -> Result<Refusals, Error> {
+        Ok(Refusals::default())
     }
 
     async fn attached(&self) -> Result<BTreeSet<Slot>, Error> {

@@ -1,0 +1,102 @@
+//! Where a profile's guests may go.
+
+use super::reader::{Found, Reader, Section};
+use super::{defaults, values};
+use crate::net::Egress;
+use crate::net::egress::{Entry, GITHUB, Name, To, Traffic};
+
+/// Entries of a list. A resolver compares each name that is asked for with all of them.
+const ENTRIES_MAX: usize = 256;
+
+/// A word of `egress`, or an entry of its list.
+#[derive(Clone)]
+enum Word {
+    Internet,
+    None,
+    Entry(Entry),
+}
+
+/// Reads `egress`, `egress_audit`, `bandwidth` and `connections`. `github` is the host of a GitHub that is not
+/// github.com.
+pub(super) fn read<'a>(
+    reader: &mut Reader<'a>,
+    section: Section<'a>,
+    github: Option<&str>,
+) -> Egress {
+    let words = reader.word_or_list(section, "egress", word, entry);
+    let audit = reader.switch(section, "egress_audit");
+    let limits = Traffic {
+        bytes_per_second: reader.text(section, "bandwidth", values::bandwidth).map(|f| f.value),
+        connections: reader
+            .number(section, "connections", 16..=65_536)
+            .map_or(defaults::EGRESS.limits.connections, |found| found.value),
+        ..defaults::EGRESS.limits
+    };
+    let to = words.map_or(defaults::EGRESS.to, |found| to(reader, found, github));
+    if let Some(found) = audit.as_ref().filter(|found| found.value && to == To::Internet) {
+        let message =
+            "`profile.egress_audit` has nothing to note: `egress` is `internet`".to_owned();
+        let help = "give `egress` the list that you want to try out".to_owned();
+        reader.error(found.origin.clone(), message, help);
+    }
+    Egress { to, audit: audit.is_some_and(|found| found.value), limits }
+}
+
+fn word(text: &str) -> Result<Word, String> {
+    match text {
+        "internet" => Ok(Word::Internet),
+        "none" => Ok(Word::None),
+        "github" => Ok(Word::Entry(Entry::Github)),
+        _ => Err("`internet`, `github`, `none`, or a list of names and networks".to_owned()),
+    }
+}
+
+fn entry(text: &str) -> Result<Word, String> {
+    if matches!(text, "internet" | "none") {
+        return Err(format!("a list with `{text}` in it: write `egress = \"{text}\"`"));
+    }
+    text.parse().map(Word::Entry).map_err(|bad| format!("a list of names and networks: {bad}"))
+}
+
+fn to(reader: &mut Reader<'_>, found: Found<Vec<Word>>, github: Option<&str>) -> To {
+    let Found { value: words, origin } = found;
+    let (mut ranges, mut names, mut runner) = (Vec::new(), Vec::new(), false);
+    let count = words.len();
+    for word in words {
+        match word {
+            Word::Internet => return To::Internet,
+            Word::None => {}
+            Word::Entry(Entry::Range(range)) => ranges.push(range),
+            Word::Entry(Entry::Name(name)) => names.push(name),
+            Word::Entry(Entry::Github) => {
+                runner = true;
+                names.extend(of_github(github));
+            }
+        }
+    }
+    if count > ENTRIES_MAX {
+        let message = format!("`profile.egress` has {count} entries; {ENTRIES_MAX} are the most");
+        reader.error(origin.clone(), message, None);
+    }
+    if !runner && !reaches_github(&names, github) {
+        let message =
+            "`profile.egress` leaves out GitHub, so a runner there never gets a job".to_owned();
+        let help =
+            "add `\"github\"` to the list; without it the profile is good for `flint run` alone"
+                .to_owned();
+        reader.warn(origin, message, help);
+    }
+    To::Listed { ranges, names }
+}
+
+fn of_github(other: Option<&str>) -> Vec<Name> {
+    let names = GITHUB.iter().copied().chain(other);
+    let below = other.map(|host| format!("*.{host}"));
+    let below = below.and_then(|name| name.parse().ok());
+    names.filter_map(|name| name.parse().ok()).chain(below).collect()
+}
+
+fn reaches_github(names: &[Name], other: Option<&str>) -> bool {
+    let host = other.unwrap_or("github.com");
+    names.iter().any(|name| name.covers(host))
+}
