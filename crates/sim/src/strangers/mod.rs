@@ -4,11 +4,13 @@
 
 mod guest;
 mod log;
+mod names;
 mod settings;
 mod webhook;
 
 pub use guest::guest;
 pub use log::log;
+pub use names::names;
 pub use settings::settings;
 pub use webhook::webhook;
 
@@ -16,5 +18,10 @@ pub use webhook::webhook;
 pub type Way = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const WAYS: [Way; 4] =
-    [("webhook", webhook), ("guest", guest), ("settings", settings), ("log", log)];
+pub const WAYS: [Way; 5] = [
+    ("webhook", webhook),
+    ("guest", guest),
+    ("settings", settings),
+    ("log", log),
+    ("names", names),
+];
