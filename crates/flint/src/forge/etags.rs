@@ -3,6 +3,7 @@
 use reqwest::header::HeaderValue;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 /// Some hundred repositories with a few runs each.
 const MOST: usize = 1_000;
@@ -24,7 +25,7 @@ pub(super) struct Etags {
 #[derive(Clone)]
 pub(super) struct Kept {
     pub(super) etag: HeaderValue,
-    pub(super) body: Arc<[u8]>,
+    pub(super) body: Arc<Zeroizing<Vec<u8>>>,
     pub(super) next: Option<String>,
 }
 
@@ -61,7 +62,7 @@ mod tests {
 
     fn kept(length: usize) -> Kept {
         let etag = HeaderValue::from_static("\"a\"");
-        Kept { etag, body: vec![0; length].into(), next: None }
+        Kept { etag, body: Arc::new(Zeroizing::new(vec![0; length])), next: None }
     }
 
     #[test]

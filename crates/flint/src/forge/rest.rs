@@ -15,6 +15,7 @@ use serde_json::Value;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use url::Url;
+use zeroize::Zeroizing;
 
 /// Pinned: a newer default of GitHub's must not change what is read here.
 const API_VERSION: &str = "2022-11-28";
@@ -57,6 +58,9 @@ pub(super) struct Call<'a> {
     pub(super) freshness: Freshness,
 }
 
+/// Room for an answer that does not say how long it is.
+const FIRST_ROOM: usize = 16 << 10;
+
 /// Where the body of an answer may come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Freshness {
@@ -70,7 +74,8 @@ pub(super) enum Freshness {
 #[derive(Debug)]
 pub(super) struct Reply {
     call: String,
-    body: Arc<[u8]>,
+    /// Overwritten when the last who has it lets go of it: it may hold a token.
+    body: Arc<Zeroizing<Vec<u8>>>,
     next: Option<String>,
 }
 
@@ -140,7 +145,7 @@ impl Rest {
                 Ok(Reply { call: name, body: kept.body, next: kept.next })
             }
             (None, _) if (200..300).contains(&status) => {
-                let (body, next) = (Arc::from(body), next_cursor(&headers));
+                let (body, next) = (Arc::new(body), next_cursor(&headers));
                 if let (Some(key), Some(etag)) = (key, headers.get(ETAG)) {
                     let kept =
                         Kept { etag: etag.clone(), body: Arc::clone(&body), next: next.clone() };
@@ -247,7 +252,7 @@ fn base_url(text: &str) -> Result<Url, Error> {
     Ok(url)
 }
 
-async fn read(mut response: Response, call: &str) -> Result<Vec<u8>, Error> {
+async fn read(mut response: Response, call: &str) -> Result<Zeroizing<Vec<u8>>, Error> {
     let too_long =
         || Error::Garbage { call: call.to_owned(), problem: "it is longer than 8 MiB".to_owned() };
     let told =
@@ -255,7 +260,7 @@ async fn read(mut response: Response, call: &str) -> Result<Vec<u8>, Error> {
     if told.is_some_and(|length| length > LONGEST_ANSWER) {
         return Err(too_long());
     }
-    let mut body = Vec::new();
+    let mut body = Zeroizing::new(Vec::with_capacity(told.unwrap_or(FIRST_ROOM)));
     let broken = |source: reqwest::Error| Error::NoAnswer {
         call: call.to_owned(),
         source: source.without_url(),
@@ -264,9 +269,19 @@ async fn read(mut response: Response, call: &str) -> Result<Vec<u8>, Error> {
         if body.len() + chunk.len() > LONGEST_ANSWER {
             return Err(too_long());
         }
-        body.extend_from_slice(&chunk);
+        append(&mut body, &chunk);
     }
     Ok(body)
+}
+
+/// A vector that grows leaves what it held where it was: this one is overwritten first.
+fn append(body: &mut Zeroizing<Vec<u8>>, chunk: &[u8]) {
+    if body.capacity() - body.len() < chunk.len() {
+        let mut larger = Vec::with_capacity((body.len() + chunk.len()) * 2);
+        larger.extend_from_slice(body);
+        *body = Zeroizing::new(larger);
+    }
+    body.extend_from_slice(chunk);
 }
 
 fn refusal(call: String, status: u16, said: String, skew: Option<i64>) -> Error {

@@ -11,6 +11,11 @@ pub(super) fn wrong(daemon: u32, port: u16) -> Vec<String> {
     if listening.len() != 1 {
         wrong.push(format!("{} sockets listen on port {port}", listening.len()));
     }
+    let limits = fs::read_to_string(proc(daemon).join("limits")).unwrap_or_default();
+    let core = limits.lines().find_map(|line| line.strip_prefix("Max core file size"));
+    if core.is_none_or(|core| core.split_whitespace().next() != Some("1")) {
+        wrong.push(format!("the root half {daemon} may leave a core dump"));
+    }
     if !sockets(daemon).is_disjoint(&listening) {
         wrong.push(format!("the root half {daemon} has the socket of port {port}"));
     }
