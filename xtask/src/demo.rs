@@ -1,4 +1,4 @@
-//! `cargo xtask demo` and `cargo xtask kill-matrix`: make what the made-up GitHub's jobs need, then run them.
+//! `cargo xtask demo`, `kill-matrix` and `escape`: make what the made-up GitHub's jobs need, then run them.
 
 use crate::cargo::{cargo, run};
 use crate::guest::{self, FilesystemArgs, KernelArgs};
@@ -28,6 +28,13 @@ pub(crate) fn kill_matrix(arguments: &[String]) -> Result<bool> {
     Ok(matrix.args(arguments).status()?.success())
 }
 
+/// Builds what is missing, and says whether the intruder got hold of nothing.
+pub(crate) fn escape(arguments: &[String]) -> Result<bool> {
+    prepare()?;
+    let mut escape = cargo(&["run", "--quiet", "--package", "flint-sim", "--bin", "escape", "--"]);
+    Ok(escape.args(arguments).status()?.success())
+}
+
 /// Programs, kernel and image; what is up to date stays as it is.
 pub(crate) fn prepare() -> Result<()> {
     run(&mut cargo(&["build", "--package", "flint", "--package", "flint-sim", "--bins"]))?;
@@ -40,17 +47,19 @@ fn guests() -> Result<()> {
     guest::filesystem(&FilesystemArgs::with_runner(Path::new(IMAGE), &runner))
 }
 
-/// A folder with the fake runner, or the one that the user put in its place.
+/// A folder with the fake runner and the intruder of `escape`, or the one that the user put in its place.
 fn runner() -> Result<PathBuf> {
     if let Some(folder) = std::env::var_os("FLINT_RUNNER_DIR") {
         return Ok(PathBuf::from(folder));
     }
-    let arguments = ["--package", "flint-sim", "--bin", "fake-runner", "--no-default-features"];
-    let profile = ["--profile", "agent"];
-    let program = guest::build_static(&[&arguments[..], &profile].concat(), "agent/fake-runner")?;
     let folder = PathBuf::from("build/demo/runner");
     fs::create_dir_all(folder.join("bin"))?;
-    let to = folder.join("bin/Runner.Listener");
-    fs::copy(&program, &to).with_context(|| format!("cannot write `{}`", to.display()))?;
+    let package = ["--package", "flint-sim", "--no-default-features", "--profile", "agent"];
+    for (name, place) in [("fake-runner", "Runner.Listener"), ("intruder", "intruder")] {
+        let arguments = [&package[..], &["--bin", name]].concat();
+        let program = guest::build_static(&arguments, &format!("agent/{name}"))?;
+        let to = folder.join("bin").join(place);
+        fs::copy(&program, &to).with_context(|| format!("cannot write `{}`", to.display()))?;
+    }
     Ok(folder)
 }

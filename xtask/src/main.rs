@@ -52,6 +52,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Try to break out of a microVM, to its neighbour, and to secrets. Needs root.
+    Escape {
+        /// For the program that tries: `--help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Run many lives of the core: `--from N --count N`, `--seed-trace N`, `--planted FAULT|all`.
     #[command(disable_help_flag = true)]
     Lives {
@@ -96,6 +102,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
         Command::Kernel(args) => guest::kernel(&args).map(|()| true),
         Command::Filesystem(args) => guest::filesystem(&args).map(|()| true),
         Command::KillMatrix { arguments } => demo::kill_matrix(&arguments),
+        Command::Escape { arguments } => demo::escape(&arguments),
         Command::Fuzz(args) => fuzz::fuzz(&args),
         Command::Lives { arguments } => lives::lives(&arguments),
         Command::Demo { prepare: true, .. } => demo::prepare().map(|()| true),

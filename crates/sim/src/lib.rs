@@ -1,11 +1,15 @@
-//! The made-up outside of Flint: a fake GitHub, a fake runner, fakes of the seams, lives of the core, the demo, the kills.
+//! The made-up outside of Flint: a fake GitHub, a fake runner, fakes of the seams, lives of the core, the demo, the kills,
+//! and an intruder.
 
 #[cfg(feature = "full")]
 pub mod demo;
 #[cfg(feature = "full")]
+pub mod escape;
+#[cfg(feature = "full")]
 pub mod fakes;
 #[cfg(feature = "full")]
 pub mod github;
+pub mod intruder;
 #[cfg(feature = "full")]
 pub mod kills;
 #[cfg(feature = "lives")]

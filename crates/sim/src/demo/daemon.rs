@@ -41,6 +41,24 @@ pub(crate) struct Daemon {
     socket: PathBuf,
 }
 
+/// What one start needs besides what every demo has.
+#[derive(Clone, Copy)]
+pub(crate) struct How<'a> {
+    /// The App's key.
+    pub(crate) pem: &'a str,
+    /// Where it is to die, for a program with kill points.
+    pub(crate) aim: Option<&'a str>,
+    /// Changes the configuration before it is written.
+    pub(crate) adjust: fn(&mut toml::Table),
+}
+
+impl<'a> How<'a> {
+    /// As it is.
+    pub(crate) fn plain(pem: &'a str) -> Self {
+        How { pem, aim: None, adjust: |_| {} }
+    }
+}
+
 /// How it is started, any number of times.
 struct Start {
     program: PathBuf,
@@ -69,8 +87,9 @@ impl Daemon {
         options: &Options,
         places: &Places,
         folder: &Path,
-        (pem, aim): (&str, Option<&str>),
+        how: How<'_>,
     ) -> Result<Daemon> {
+        let How { pem, aim, adjust } = how;
         // Jailed microVMs walk through it.
         fs::set_permissions(folder, fs::Permissions::from_mode(0o711))?;
         let (state, run) = (folder.join("state"), folder.join("run"));
@@ -78,7 +97,7 @@ impl Daemon {
         fs::write(&key, pem)?;
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600))?;
         let config = folder.join("flint.toml");
-        fs::write(&config, configuration(options, &state, &run, &key)?)?;
+        fs::write(&config, configuration(options, (&state, &run, &key), adjust)?)?;
         let (program, log) = (options.flint.clone(), folder.join("daemon.log"));
         let netns = format!("/run/netns/{}", places.host());
         let start = Start { program, netns, config, log };
@@ -184,7 +203,11 @@ impl Drop for Daemon {
     }
 }
 
-fn configuration(options: &Options, state: &Path, run: &Path, key: &Path) -> Result<String> {
+fn configuration(
+    options: &Options,
+    (state, run, key): (&Path, &Path, &Path),
+    adjust: fn(&mut toml::Table),
+) -> Result<String> {
     let profile = |name: &str, vcpus: i64, memory: &str| {
         toml::toml! {
             name = name
@@ -232,6 +255,7 @@ fn configuration(options: &Options, state: &Path, run: &Path, key: &Path) -> Res
         set("host", "firecracker", text(&firecracker));
         set("host", "jailer", text(&jailer));
     }
+    adjust(&mut config);
     Ok(toml::to_string(&config)?)
 }
 

@@ -1,6 +1,6 @@
 //! What the real program takes while it serves and has nothing to do.
 
-use super::daemon::Daemon;
+use super::daemon::{Daemon, How};
 use super::places::Places;
 use super::{Github, Options};
 use crate::github::generate_pem;
@@ -19,7 +19,7 @@ pub fn resident(options: &Options) -> Result<u64> {
     let places = Places::make(&options.name)?;
     let pem = generate_pem()?;
     let _github = Github::start(&places, pem.clone())?;
-    let mut daemon = Daemon::start(options, &places, folder.path(), (&pem, None))?;
+    let mut daemon = Daemon::start(options, &places, folder.path(), How::plain(&pem))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let resident = runtime.block_on(async {
         daemon.ready().await?;

@@ -1,8 +1,14 @@
 //! What of Flint is still on this machine: processes, namespaces, devices, mounts, files.
 
+use rustix::process::{Pid, Signal};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// For processes that were killed.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where to look, and for what.
 pub(crate) struct Search<'a> {
@@ -32,6 +38,27 @@ impl Search<'_> {
         let jails = names_in(&self.state_dir.join("jail/qemu"));
         found.extend(jails.into_iter().map(|name| format!("jail {name}")));
         found
+    }
+
+    /// Removes what a run that failed has left: its processes, then what they stood in.
+    pub(crate) fn remove(&self) {
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
+            let pids = self.pids();
+            if pids.is_empty() {
+                break;
+            }
+            for pid in pids.iter().filter_map(|pid| Pid::from_raw(pid.cast_signed())) {
+                // It may have ended by itself.
+                rustix::process::kill_process(pid, Signal::KILL).ok();
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        for name in names_in(Path::new("/run/netns")).iter().filter(|name| self.is_slot(name)) {
+            // What cannot be removed is told as a leftover.
+            Command::new("ip").args(["netns", "del", name]).output().ok();
+        }
+        self.groups().iter().for_each(|group| remove_groups(group));
     }
 
     fn is_slot(&self, name: &str) -> bool {
@@ -67,8 +94,12 @@ impl Search<'_> {
         ours.map(|name| format!("device {}", base(name))).collect()
     }
 
-    /// Groups and scopes of its microVMs, in any hierarchy. The slice above the scopes is systemd's, and stays.
     fn cgroups(&self) -> Vec<String> {
+        self.groups().iter().map(|group| format!("cgroup {}", group.display())).collect()
+    }
+
+    /// Groups and scopes of its microVMs, in any hierarchy. The slice above the scopes is systemd's, and stays.
+    fn groups(&self) -> Vec<PathBuf> {
         let root = Path::new("/sys/fs/cgroup");
         let below = names_in(root).into_iter().map(|hierarchy| root.join(hierarchy));
         let groups = below.chain([root.to_owned()]).flat_map(|hierarchy| {
@@ -77,8 +108,7 @@ impl Search<'_> {
             let scopes: Vec<_> = scopes.map(|scope| slice.join(scope)).collect();
             scopes.into_iter().chain([hierarchy.join(self.prefix)])
         });
-        let there = groups.filter(|group| group.is_dir());
-        there.map(|group| format!("cgroup {}", group.display())).collect()
+        groups.filter(|group| group.is_dir()).collect()
     }
 
     fn mounts(&self) -> Vec<String> {
@@ -87,6 +117,14 @@ impl Search<'_> {
         let inside = points.filter(|point| Path::new(point).starts_with(self.state_dir));
         inside.map(|point| format!("mount {point}")).collect()
     }
+}
+
+/// A group goes when those in it have gone.
+fn remove_groups(group: &Path) {
+    for name in names_in(group).iter().map(|name| group.join(name)).filter(|path| path.is_dir()) {
+        remove_groups(&name);
+    }
+    fs::remove_dir(group).ok();
 }
 
 fn command(pid: u32) -> String {

@@ -15,7 +15,7 @@ mod watch;
 
 use crate::github::{Config, FakeGithub, Webhook, generate_pem};
 use anyhow::{Context, Result, bail};
-use daemon::Daemon;
+use daemon::{Daemon, How};
 use flint::api::JobRow;
 use leftovers::Search;
 use places::{GITHUB, HOST, Places};
@@ -77,13 +77,16 @@ pub fn run(options: &Options, say: &(dyn Fn(&str) + Sync)) -> Result<Summary> {
     let pem = generate_pem()?;
     say("demo: a made-up GitHub in a network namespace of its own");
     let github = Github::start(&places, pem.clone())?;
-    let mut daemon = Daemon::start(options, &places, folder.path(), (&pem, None))?;
+    let mut daemon = Daemon::start(options, &places, folder.path(), How::plain(&pem))?;
     let outcome = jobs(&mut daemon, &github, say);
     let stopped = daemon.stop();
-    let seen = outcome.with_context(|| daemon.last_words())?;
-    stopped?;
     let state_dir = daemon.state_dir();
     let search = Search { prefix: &options.name, state_dir: &state_dir, uplink: places.host() };
+    if outcome.is_err() {
+        search.remove();
+    }
+    let seen = outcome.with_context(|| daemon.last_words())?;
+    stopped?;
     let leftovers = search.leftovers();
     let wrong = proof::wrong(&seen, &leftovers);
     let microvms = seen.microvms();

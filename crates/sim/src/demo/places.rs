@@ -54,6 +54,11 @@ impl Places {
         &self.host
     }
 
+    /// The name of the namespace that GitHub is in.
+    pub(crate) fn github(&self) -> &str {
+        &self.github
+    }
+
     /// The file of the namespace that GitHub is in.
     pub(crate) fn github_file(&self) -> std::path::PathBuf {
         std::path::Path::new("/run/netns").join(&self.github)

@@ -1,6 +1,6 @@
 //! A job of a public repository that GitHub gives to a runner which was started for another job.
 
-use super::daemon::Daemon;
+use super::daemon::{Daemon, How};
 use super::places::Places;
 use super::{Github, Options};
 use crate::github::{FakeGithub, JobView, generate_pem};
@@ -48,7 +48,7 @@ pub fn stranger(options: &Options) -> Result<Stranger> {
     let places = Places::make(&options.name)?;
     let pem = generate_pem()?;
     let github = Github::start(&places, pem.clone())?;
-    let mut daemon = Daemon::start(options, &places, folder.path(), (&pem, None))?;
+    let mut daemon = Daemon::start(options, &places, folder.path(), How::plain(&pem))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ran = runtime.block_on(async {
         let story = story(&mut daemon, &github.0);

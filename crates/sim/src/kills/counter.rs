@@ -1,6 +1,6 @@
 //! One job that counts, and a daemon that is killed again and again while it does.
 
-use crate::demo::daemon::Daemon;
+use crate::demo::daemon::{Daemon, How};
 use crate::demo::places::Places;
 use crate::demo::{Github, Options};
 use crate::github::{FakeGithub, generate_pem};
@@ -49,7 +49,7 @@ pub fn count(options: &Options, kill_at: &[u32]) -> Result<Counted> {
     let places = Places::make(&options.name)?;
     let pem = generate_pem()?;
     let github = Github::start(&places, pem.clone())?;
-    let mut daemon = Daemon::start(options, &places, folder.path(), (&pem, None))?;
+    let mut daemon = Daemon::start(options, &places, folder.path(), How::plain(&pem))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ran = runtime.block_on(async {
         let story = story(&mut daemon, &github.0, kill_at);

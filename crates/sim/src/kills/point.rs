@@ -2,7 +2,7 @@
 
 use super::Aim;
 use super::secrets::Secrets;
-use crate::demo::daemon::Daemon;
+use crate::demo::daemon::{Daemon, How};
 use crate::demo::leftovers::Search;
 use crate::demo::places::Places;
 use crate::demo::{Github, Options, SECRET};
@@ -76,7 +76,12 @@ pub(super) fn run(options: &Options, aim: &Aim, pem: &str) -> Result<Row> {
     let places = Places::make(&options.name)?;
     let github = Github::start(&places, pem.to_owned())?;
     let text = aim.text();
-    let daemon = Daemon::start(options, &places, folder.path(), (pem, Some(&text)))?;
+    let daemon = Daemon::start(
+        options,
+        &places,
+        folder.path(),
+        How { aim: Some(&text), ..How::plain(pem) },
+    )?;
     let state_dir = daemon.state_dir();
     let search = Search { prefix: &options.name, state_dir: &state_dir, uplink: places.host() };
     let row = Row { label: text, ..Row::default() };
