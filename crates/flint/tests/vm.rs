@@ -19,6 +19,7 @@ use flint_core::id::{HostId, Slot, VmId};
 use flint_core::units::{MiB, Resources, Timestamp};
 use flint_wire::Work;
 use std::collections::BTreeSet;
+use std::net::UdpSocket;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -33,6 +34,8 @@ struct Place {
     state: tempfile::TempDir,
     prefix: String,
     uplink: OwnedFd,
+    /// Changes what guests' networks are.
+    adjust: fn(&mut net::Options),
 }
 
 /// One daemon's host, and what it tells.
@@ -50,7 +53,7 @@ impl Place {
         let path = PathBuf::from(format!("/proc/self/fd/{}", uplink.as_raw_fd()));
         netns::run_in(&path, make_uplink).unwrap();
         let prefix = format!("t{name}{:x}", std::process::id() & 0xfff);
-        Place { state: tempfile::tempdir().unwrap(), prefix, uplink }
+        Place { state: tempfile::tempdir().unwrap(), prefix, uplink, adjust: |_| {} }
     }
 
     fn cgroup(&self) -> String {
@@ -73,11 +76,12 @@ impl Place {
     fn host(&self) -> (Host<Qemu, HostNet, LocalImages>, mpsc::Receiver<Told>) {
         let (layout, uid_base) = (Layout::new(self.state.path()), 61_000);
         let uplink = format!("/proc/{}/fd/{}", std::process::id(), self.uplink.as_raw_fd());
-        let net = net::Options {
+        let mut net = net::Options {
             uplink_namespace: Some(uplink.into()),
             dns: vec![[203, 0, 113, 5].into()],
             ..net::Options::new(self.prefix.clone(), "10.213.0.0/16".parse().unwrap())
         };
+        (self.adjust)(&mut net);
         let jails = Jails::new(jail::Options {
             dir: layout.jails(),
             logs: layout.logs(),
@@ -322,4 +326,72 @@ fn another_daemon_takes_a_running_guest_up_and_hears_what_it_missed() {
         assert!(log.contains(" out done\n"), "{log}");
         bench.leave_nothing(vm).await;
     });
+}
+
+/// The internet at the other end of the uplink, with a server in it.
+fn make_internet(uplink: &Path) -> (OwnedFd, [UdpSocket; 2]) {
+    let internet = netns::unnamed().unwrap();
+    let path = format!("/proc/{}/fd/{}", std::process::id(), internet.as_raw_fd());
+    let run = |namespace: &Path, script: String| {
+        let ran = netns::run_in(namespace, || Command::new("sh").args(["-ec", &script]).status());
+        assert!(ran.unwrap().unwrap().success(), "{script}");
+    };
+    run(
+        uplink,
+        format!(
+            "ip link set eth1 netns {path}
+             ip addr add 2a00:51::2/64 dev eth0 nodad
+             ip -6 route add default via 2a00:51::1"
+        ),
+    );
+    run(
+        Path::new(&path),
+        "ip link set lo up
+         ip link set eth1 up
+         ip addr add 198.51.100.1/24 dev eth1
+         ip addr add 2a00:51::1/64 dev eth1 nodad
+         ip addr add 203.0.113.7/32 dev lo
+         ip addr add 2a00:113::7/128 dev lo"
+            .to_owned(),
+    );
+    let servers = ["203.0.113.7:7", "[2a00:113::7]:7"];
+    let bind = || servers.map(|address| UdpSocket::bind(address).unwrap());
+    (internet, netns::run_in(Path::new(&path), bind).unwrap())
+}
+
+#[tokio::test]
+async fn a_guest_of_the_bridge_talks_and_is_answered_under_its_own_address() {
+    let mut place = Place::new("brid");
+    place.adjust = |net| {
+        let address = [10, 0, 0, 1].into();
+        net.bridge = Some(net::Bridge { name: "br-flint".into(), address, length: 24 });
+        net.ipv6 = net::Ipv6::Prefix("2a00:51::/64".parse().unwrap());
+    };
+    let uplink = format!("/proc/{}/fd/{}", std::process::id(), place.uplink.as_raw_fd());
+    let (_internet, servers) = make_internet(Path::new(&uplink));
+    let mut bench = Bench::at(place);
+    let vm = VmId(6);
+    bench.launch(vm).await;
+    assert!(matches!(bench.fact().await, GuestEvent::Ready { .. }));
+    let talk =
+        |to: &str| format!("exec 3<>/dev/udp/{to}/7; echo hello >&3; head -n 1 <&3; exec 3>&-");
+    let script = format!("{}; {}; ip -6 route", talk("203.0.113.7"), talk("2a00:113::7"));
+    let argv = ["bash", "-c", &script].map(str::to_owned).to_vec();
+    bench.host.arm(vm, Work::Command { argv }).await.unwrap();
+    let answered = tokio::task::spawn_blocking(move || {
+        servers.map(|server| {
+            server.set_read_timeout(Some(PATIENCE)).unwrap();
+            let mut bytes = [0; 64];
+            let (length, from) = server.recv_from(&mut bytes).expect("the guest speaks");
+            assert_eq!(&bytes[..length], b"hello\n");
+            server.send_to(b"answered\n", from).unwrap();
+            from.ip().to_string()
+        })
+    });
+    assert_eq!(answered.await.unwrap(), ["198.51.100.2", "2a00:51::1:0:2:1"]);
+    assert_eq!(bench.fact().await, GuestEvent::RunnerExited { code: 0 });
+    assert_eq!(bench.exit().await, GuestEnd::ShutDown);
+    let log = String::from_utf8(bench.host.kept_log(vm, 10_000)).unwrap();
+    assert_eq!(log.matches(" out answered\n").count(), 2, "{log}");
+    bench.leave_nothing(vm).await;
 }

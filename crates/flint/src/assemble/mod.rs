@@ -2,6 +2,7 @@
 //!
 //! [`serve`] is the daemon, [`run`] one microVM by hand. Nothing is decided here.
 
+mod bridge;
 mod by_hand;
 mod engine;
 pub mod error;
@@ -12,10 +13,13 @@ mod host;
 mod options;
 mod serve;
 
+pub use bridge::{BridgeState, bridge, lower_bridge, raise_bridge};
 pub use by_hand::{ByHand, run};
 pub use error::Error;
 pub use github::{ask_github, github_key};
 pub use serve::serve;
 
 pub use crate::front::half::main as half;
+// Before anything secret is read.
 pub use crate::net::names::half::main as names;
+pub use crate::sys::confine::keep_memory;

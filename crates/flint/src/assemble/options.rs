@@ -48,6 +48,7 @@ pub(super) fn net(config: &Config) -> net::Options {
         uplink: host.uplink.clone(),
         dns: host.dns.clone(),
         ipv6: host.ipv6,
+        bridge: host.bridge.clone(),
         allow: host.allow.clone(),
         ..net::Options::new(host.netns_prefix.clone(), host.address_pool)
     }

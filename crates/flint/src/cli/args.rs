@@ -38,6 +38,48 @@ pub(super) struct Cli {
     pub(super) command: Option<Command>,
 }
 
+/// What to do with the bridge.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bridge {
+    Up,
+    Down,
+    Show,
+}
+
+/// What to do with the network.
+#[derive(Subcommand)]
+pub(super) enum Network {
+    /// Make the bridge, or what of it is missing; `serve` does it by itself when the first microVM starts
+    Up {
+        /// The configuration's flags.
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Remove it, when no microVM is there
+    Down {
+        /// The configuration's flags.
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// What there is of it
+    Show {
+        /// The configuration's flags.
+        #[command(flatten)]
+        flags: Flags,
+    },
+}
+
+impl Network {
+    /// What to do, and with which flags.
+    pub(super) fn parts(self) -> (Bridge, Flags) {
+        match self {
+            Network::Up { flags } => (Bridge::Up, flags),
+            Network::Down { flags } => (Bridge::Down, flags),
+            Network::Show { flags } => (Bridge::Show, flags),
+        }
+    }
+}
+
 /// What to do.
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -98,6 +140,13 @@ pub(super) enum Command {
         /// What of them.
         #[command(subcommand)]
         what: Files,
+    },
+    /// The bridge of classic mode, `host.bridge`; without one each microVM has a network of its own, and nothing is to be
+    /// set up
+    Network {
+        /// What to do with it.
+        #[command(subcommand)]
+        what: Network,
     },
     /// Write the facts that the daemon took in to a file, for `flint replay`; names get stand-ins
     Export {

@@ -11,6 +11,7 @@ pub mod error;
 mod export;
 mod files;
 mod journal;
+mod network;
 mod output;
 mod replay;
 mod run;
@@ -79,6 +80,11 @@ fn carry_out(cli: Cli) -> Result<Exit, Problem> {
         Command::Replay { events, from, to, at } => {
             replay::run(out, &events, replay::Part { from, to, at })
         }
+        Command::Network { what } => {
+            let (what, flags) = what.parts();
+            let config = load(&gather(flags.or(top), config)?, Purpose::Local)?;
+            network::network(out, &config, what)
+        }
         Command::Front { uid } => Ok(front(uid)),
         Command::Names { uid } => Ok(names(uid)),
         Command::Version => version(out),
@@ -114,6 +120,9 @@ fn without_command(
 
 fn serve(config: Option<PathBuf>, flags: Flags) -> Result<Exit, Problem> {
     journal::start("info");
+    if let Err(error) = assemble::keep_memory() {
+        tracing::warn!(%error, "a crash may leave secrets in a core dump");
+    }
     let config = load(&gather(flags, config)?, Purpose::Serve)?;
     let ended = block_on(assemble::serve(config))?;
     ended.map(|()| Exit::Ok).map_err(from_daemon)

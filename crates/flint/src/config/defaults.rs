@@ -3,6 +3,7 @@
 use crate::net::{Egress, Ipv6};
 use flint_core::profile::Timeouts;
 use flint_core::units::MiB;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -41,6 +42,9 @@ pub const UID_BASE: u32 = 123;
 
 /// The original Flint's gid, from its manual.
 pub const GID_BASE: u32 = 100;
+
+/// The original Flint's, for a bridge without another.
+pub const BRIDGE_ADDRESS: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 0, 0, 1), 24);
 
 /// More than memory lets run on most hosts; slots only number namespaces, uids and addresses.
 pub const SLOTS: u16 = 64;

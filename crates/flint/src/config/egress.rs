@@ -1,9 +1,9 @@
 //! Where a profile's guests may go.
 
 use super::reader::{Found, Reader, Section};
-use super::{defaults, values};
-use crate::net::Egress;
+use super::{HostOptions, defaults, values};
 use crate::net::egress::{Entry, GITHUB, Name, To, Traffic};
+use crate::net::{Cidr, Egress, Ipv6};
 
 /// Entries of a list. A resolver compares each name that is asked for with all of them.
 const ENTRIES_MAX: usize = 256;
@@ -16,11 +16,12 @@ enum Word {
     Entry(Entry),
 }
 
-/// Reads `egress`, `egress_audit`, `bandwidth` and `connections`. `github` is the host of a GitHub that is not
+/// Reads `egress`, `egress_audit`, `bandwidth`, `connections` and `inbound`. `github` is the host of a GitHub that is not
 /// github.com.
 pub(super) fn read<'a>(
     reader: &mut Reader<'a>,
     section: Section<'a>,
+    host: &HostOptions,
     github: Option<&str>,
 ) -> Egress {
     let words = reader.word_or_list(section, "egress", word, entry);
@@ -39,7 +40,24 @@ pub(super) fn read<'a>(
         let help = "give `egress` the list that you want to try out".to_owned();
         reader.error(found.origin.clone(), message, help);
     }
-    Egress { to, audit: audit.is_some_and(|found| found.value), limits }
+    let inbound = inbound(reader, section, host);
+    Egress { to, audit: audit.is_some_and(|found| found.value), limits, inbound }
+}
+
+/// Who may begin connections to guests that have an address of their own.
+fn inbound<'a>(reader: &mut Reader<'a>, section: Section<'a>, host: &HostOptions) -> Vec<Cidr> {
+    let range = |text: &str| match values::network(text)? {
+        range if range.is_ipv6() => Ok(range),
+        _ => Err("a network of IPv6: over IPv4 guests have no address of their own".to_owned()),
+    };
+    let Some(found) = reader.list(section, "inbound", range) else { return Vec::new() };
+    let public = host.bridge.is_some() && matches!(host.ipv6, Ipv6::Prefix(_));
+    if !public && !found.value.is_empty() {
+        let message = "`profile.inbound` opens nothing: guests have no public address".to_owned();
+        let help = "give them one with `host.bridge`, and your /64 in `host.ipv6`".to_owned();
+        reader.error(found.origin, message, help);
+    }
+    found.value
 }
 
 fn word(text: &str) -> Result<Word, String> {

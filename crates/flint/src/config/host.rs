@@ -1,9 +1,9 @@
 //! The machine: directories, programs, what may be handed out, and the way to the network.
 
-use super::reader::{Reader, Section};
+use super::reader::{Found, Reader, Section};
 use super::values;
 use super::{HostOptions, Machine, VmmChoice, defaults};
-use crate::net::Cidr;
+use crate::net::{Bridge, Cidr, Ipv6};
 use flint_core::units::{MiB, Resources};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,8 @@ pub(super) fn read<'a>(
 ) -> HostOptions {
     let state_dir = path(reader, section, "state_dir", defaults::STATE_DIR);
     let slots = reader.number(section, "slots", 1..=4096).map_or(defaults::SLOTS, |f| f.value);
+    let ipv6 = reader.text(section, "ipv6", values::ipv6);
+    let bridge = bridge(reader, section, slots, ipv6.as_ref());
     HostOptions {
         run_dir: path(reader, section, "run_dir", defaults::RUN_DIR),
         vmm: reader.text(section, "vmm", vmm).map_or(VmmChoice::Auto, |f| f.value),
@@ -39,7 +41,8 @@ pub(super) fn read<'a>(
         uplink: reader.word(section, "uplink").map(|f| f.value),
         address_pool: address_pool(reader, section, slots),
         dns: dns(reader, section),
-        ipv6: reader.text(section, "ipv6", values::ipv6).map_or(defaults::IPV6, |f| f.value),
+        ipv6: ipv6.map_or(defaults::IPV6, |found| found.value),
+        bridge,
         allow: reader.list(section, "allow", values::network).map(|f| f.value).unwrap_or_default(),
         drain_timeout: reader
             .text(section, "drain_timeout", values::duration)
@@ -127,6 +130,54 @@ fn address_pool<'a>(reader: &mut Reader<'a>, section: Section<'a>, slots: u16) -
     };
     reader.error(found.origin, format!("`host.address_pool` is not {wrong}"), None);
     default
+}
+
+/// Classic mode, if a bridge is named.
+fn bridge<'a>(
+    reader: &mut Reader<'a>,
+    section: Section<'a>,
+    slots: u16,
+    ipv6: Option<&Found<Ipv6>>,
+) -> Option<Bridge> {
+    let name = reader.text(section, "bridge", values::interface);
+    let address = reader.text(section, "bridge_address", values::address_in_network);
+    let Some(name) = name else {
+        if let Some(found) = address {
+            let message = "`host.bridge_address` is without a bridge".to_owned();
+            reader.error(found.origin, message, "name one in `host.bridge`".to_owned());
+        }
+        return None;
+    };
+    if let Some(found) = ipv6.filter(|found| !suits_bridge(found.value)) {
+        let message = "with a bridge, `host.ipv6` is `off` or your public /64".to_owned();
+        let help =
+            "guests have addresses `PREFIX:1::2:N` of it, for which the host answers".to_owned();
+        reader.error(found.origin.clone(), message, help);
+    }
+    let (ip, length) = address.as_ref().map_or(defaults::BRIDGE_ADDRESS, |found| found.value);
+    let bridge = Bridge { name: name.value, address: ip, length };
+    let guests: Cidr = GUEST_NETWORK.parse().expect("the guests' network is a network");
+    let wrong = if bridge.network().overlaps(guests) {
+        Some(format!("beside {GUEST_NETWORK}, which is inside every guest"))
+    } else {
+        // Its own number, the bridge's address, the broadcast address.
+        let room = (1_u64 << (32 - length)).saturating_sub(3);
+        (room < u64::from(slots)).then(|| format!("large enough for {slots} slots"))
+    };
+    if let Some(wrong) = wrong {
+        let origin = address.map_or(name.origin, |found| found.origin);
+        let help = "`host.slots` says how many there are".to_owned();
+        reader.error(origin, format!("`host.bridge_address` is in no network {wrong}"), help);
+    }
+    Some(bridge)
+}
+
+fn suits_bridge(ipv6: Ipv6) -> bool {
+    match ipv6 {
+        Ipv6::Off => true,
+        Ipv6::Nat => false,
+        Ipv6::Prefix(prefix) => prefix.length() == 64,
+    }
 }
 
 fn dns<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> Vec<IpAddr> {

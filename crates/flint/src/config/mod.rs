@@ -29,7 +29,7 @@ pub use keys::{KEYS, Key};
 pub use report::{Problem, Report, Severity};
 pub use source::{File, Sources};
 
-use crate::net::{Cidr, Egress, Ipv6};
+use crate::net::{Bridge, Cidr, Egress, Ipv6};
 use flint_core::id::ProfileId;
 use flint_core::limits::Limits;
 use flint_core::profile::Profile;
@@ -145,6 +145,8 @@ pub struct HostOptions {
     pub dns: Vec<IpAddr>,
     /// Whether guests have IPv6.
     pub ipv6: Ipv6,
+    /// Classic mode: the bridge that slots are ports of.
+    pub bridge: Option<Bridge>,
     /// Private networks that guests may reach all the same.
     pub allow: Vec<Cidr>,
     /// How long the end of the daemon waits for running jobs.

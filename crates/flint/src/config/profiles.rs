@@ -105,7 +105,7 @@ fn read_one<'a>(
             },
             timeouts: timeouts(reader, section),
         },
-        egress: egress::read(reader, section, github),
+        egress: egress::read(reader, section, host, github),
         image: image.map_or_else(|| defaults::image(&host.state_dir), |found| found.value),
         kernel: kernel.map_or_else(|| defaults::kernel(&host.state_dir), |found| found.value),
     }

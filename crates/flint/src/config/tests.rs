@@ -440,6 +440,60 @@ fn egress_is_a_word_or_a_list() {
 }
 
 #[test]
+fn a_bridge_has_the_originals_address_and_profiles_may_open_theirs() {
+    let config = good(
+        &given(
+            r#"
+        [host]
+        bridge = "br-flint"
+        ipv6 = "2001:db8:1:2::/64"
+        [[profile]]
+        name = "open"
+        inbound = ["2001:db8:77::/48"]
+        "#,
+        )
+        .sources,
+    );
+    let bridge = config.host.bridge.as_ref().unwrap();
+    assert_eq!((bridge.name.as_str(), bridge.length), ("br-flint", 24));
+    assert_eq!(bridge.address.to_string(), "10.0.0.1");
+    assert_eq!(profile(&config, "open").egress.inbound, ["2001:db8:77::/48".parse().unwrap()]);
+    let other = "[host]\nbridge = \"b\"\nbridge_address = \"172.20.0.9/16\"\nslots = 4096\n";
+    let other = good(&given(other).sources).host.bridge.unwrap();
+    assert_eq!(other.network().to_string(), "172.20.0.0/16");
+}
+
+#[test]
+fn what_a_bridge_cannot_be_is_said_at_its_key() {
+    let wrong = bad(&given(
+        r#"
+        [host]
+        bridge = "br flint"
+        bridge_address = "10.0.0.0/24"
+        [[profile]]
+        name = "a"
+        inbound = ["2001:db8::/32", "10.0.0.0/8"]
+        "#,
+    )
+    .sources);
+    let more = bad(&given(
+        r#"
+        [host]
+        bridge = "br-flint"
+        bridge_address = "10.0.0.1/27"
+        ipv6 = "2001:db8:1::/56"
+        [[profile]]
+        name = "a"
+        "#,
+    )
+    .sources);
+    let alone = bad(&given("[host]\nbridge_address = \"10.0.0.1/24\"\n").sources);
+    let public = "[[profile]]\nname = \"a\"\ninbound = [\"2001:db8::/32\"]\n";
+    let closed = bad(&given(public).sources);
+    insta::assert_snapshot!([wrong, more, alone, closed].join("\n"));
+}
+
+#[test]
 fn what_an_egress_cannot_be_is_said_at_its_entry() {
     let wrong = bad(&given(
         r#"

@@ -2,7 +2,7 @@
 
 use crate::net::{BadCidr, Cidr, DENIED, Ipv6};
 use flint_core::units::MiB;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 /// A network, `10.1.0.0/16`; never a lone address, which is as likely a slip.
@@ -15,6 +15,31 @@ pub(super) fn network(text: &str) -> Result<Cidr, String> {
         Some(meant) => format!("a network: did you mean `{meant}`?"),
         None => wanted(),
     })
+}
+
+/// The name of an interface, as the kernel and nft take it.
+pub(super) fn interface(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let letter = text.starts_with(|c: char| c.is_ascii_alphabetic());
+    if text.len() <= 15 && letter && text.chars().all(plain) {
+        return Ok(text.to_owned());
+    }
+    Err("1 to 15 of a-z, A-Z, 0-9 and `._-`, a letter first, such as `br-flint`".to_owned())
+}
+
+/// `10.0.0.1/24`: an address in its network.
+pub(super) fn address_in_network(text: &str) -> Result<(Ipv4Addr, u8), String> {
+    let wanted = || "an IPv4 address with its network's prefix, 8 to 30, such as `10.0.0.1/24`";
+    let (address, length) = text.split_once('/').ok_or_else(|| wanted().to_owned())?;
+    let address: Ipv4Addr = address.parse().map_err(|_| wanted().to_owned())?;
+    let length: u8 = length.parse().map_err(|_| wanted().to_owned())?;
+    let host = u32::MAX.checked_shr(length.into()).unwrap_or(0);
+    let own = address.to_bits() & host;
+    // The network's own number and its broadcast address are no interface's.
+    if (8..=30).contains(&length) && own != 0 && own != host {
+        return Ok((address, length));
+    }
+    Err(wanted().to_owned())
 }
 
 /// `off`, `nat`, or a prefix that is routed to this host.

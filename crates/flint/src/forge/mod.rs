@@ -4,6 +4,7 @@
 //! come in through room `front`, which reads them with [`payload`].
 
 pub mod app_auth;
+mod body;
 pub mod error;
 mod etags;
 mod github;

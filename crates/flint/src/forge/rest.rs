@@ -1,16 +1,14 @@
 //! Sends one REST call to GitHub and says plainly what came of it. It retries nothing.
 
-use super::Error;
 use super::etags::{Etags, Kept};
 use super::limits::{Gate, Seen};
+use super::{Error, body};
 use crate::text;
 use flint_core::ask::{Budget, Quota};
 use flint_core::units::Timestamp;
 use flint_wire::Secret;
-use reqwest::header::{
-    ACCEPT, CONTENT_LENGTH, DATE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH, LINK,
-};
-use reqwest::{Method, Response};
+use reqwest::Method;
+use reqwest::header::{ACCEPT, DATE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH, LINK};
 use serde_json::Value;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -23,8 +21,6 @@ const USER_AGENT: &str = concat!("flint/", env!("CARGO_PKG_VERSION"));
 /// A generate-jitconfig takes about half a second; GitHub itself gives up after ten.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A page of 100 runners is about 100 kB.
-const LONGEST_ANSWER: usize = 8 * 1024 * 1024;
 /// GitHub's cursors have about 20 characters.
 const LONGEST_CURSOR: usize = 256;
 const NOT_MODIFIED: u16 = 304;
@@ -57,9 +53,6 @@ pub(super) struct Call<'a> {
     pub(super) bearer: Bearer<'a>,
     pub(super) freshness: Freshness,
 }
-
-/// Room for an answer that does not say how long it is.
-const FIRST_ROOM: usize = 16 << 10;
 
 /// Where the body of an answer may come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +127,7 @@ impl Rest {
         };
         let response = request.send().await.map_err(no_answer)?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = read(response, &name).await?;
+        let body = body::read(response, &name).await?;
         let said = if status < 300 { String::new() } else { message(&body) };
         let now = now();
         let seen = Seen { status, headers: &headers, said: &said };
@@ -250,38 +243,6 @@ fn base_url(text: &str) -> Result<Url, Error> {
         return Err(bad("it holds more than scheme, host, port and path"));
     }
     Ok(url)
-}
-
-async fn read(mut response: Response, call: &str) -> Result<Zeroizing<Vec<u8>>, Error> {
-    let too_long =
-        || Error::Garbage { call: call.to_owned(), problem: "it is longer than 8 MiB".to_owned() };
-    let told =
-        response.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
-    if told.is_some_and(|length| length > LONGEST_ANSWER) {
-        return Err(too_long());
-    }
-    let mut body = Zeroizing::new(Vec::with_capacity(told.unwrap_or(FIRST_ROOM)));
-    let broken = |source: reqwest::Error| Error::NoAnswer {
-        call: call.to_owned(),
-        source: source.without_url(),
-    };
-    while let Some(chunk) = response.chunk().await.map_err(broken)? {
-        if body.len() + chunk.len() > LONGEST_ANSWER {
-            return Err(too_long());
-        }
-        append(&mut body, &chunk);
-    }
-    Ok(body)
-}
-
-/// A vector that grows leaves what it held where it was: this one is overwritten first.
-fn append(body: &mut Zeroizing<Vec<u8>>, chunk: &[u8]) {
-    if body.capacity() - body.len() < chunk.len() {
-        let mut larger = Vec::with_capacity((body.len() + chunk.len()) * 2);
-        larger.extend_from_slice(body);
-        *body = Zeroizing::new(larger);
-    }
-    body.extend_from_slice(chunk);
 }
 
 fn refusal(call: String, status: u16, said: String, skew: Option<i64>) -> Error {

@@ -2,14 +2,16 @@
 //!
 //! The thread that runs this changes its namespace; it must be one of [`super::worker`]'s.
 
+use super::bridge::{self, Bridge};
 use super::derive::{
-    GATEWAY, GATEWAY6, GUEST, GUEST_NETWORK, GUEST_NETWORK6, GUEST6, Place, TAP, UPLINK,
-    VETH_NETWORK, VETH_NETWORK6, mac_of,
+    self, GATEWAY, GATEWAY6, GATEWAY6_LINK, GUEST, GUEST_NETWORK, GUEST_NETWORK6, Place, TAP,
+    UPLINK, mac_of,
 };
 use super::netlink::{End, Family, Link, Links};
 use super::rules::{self, Reach};
 use super::{Cidr, Egress, Error, Ipv6, Options, nft, worker};
 use crate::sys::{netns, tap};
+use flint_core::id::Slot;
 use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -51,12 +53,14 @@ pub(super) fn attach(wanted: Wanted<'_>) -> Result<(), Error> {
         refuse_stolen(&outside, place).await?;
         let deny = roads.denied(options);
         let reach = Reach { dns, allow: &options.allow, deny: &deny, ipv6: options.ipv6 };
-        let ring = rules::uplink(&options.prefix, options.pool, &roads.names(), &reach);
+        let (prefix, pool) = (options.prefix.as_str(), options.pool);
+        let slots = rules::Slots { prefix, pool, bridge: options.bridge.as_ref() };
+        let ring = rules::uplink(&slots, &roads.names(), &reach);
         let outer_ring = nft::load("the uplink", &ring)?;
-        remove(&outside, place).await?;
+        remove(options, &outside, &roads, place).await?;
         enter_slot(place)?;
         set_all(&slot_settings(options.ipv6))?;
-        let ring = rules::slot(&reach, egress);
+        let ring = rules::slot(&reach, egress, place.public);
         let inner_ring = nft::load(&place.netns.display().to_string(), &ring)?;
         let inside = Links::here()?;
         let mtu = roads.mtu();
@@ -70,18 +74,29 @@ pub(super) fn attach(wanted: Wanted<'_>) -> Result<(), Error> {
         if options.ipv6 != Ipv6::Off {
             set_all(&[("ipv6/conf/all/forwarding".to_owned(), "1")])?;
         }
-        open_uplink(&outside, &uplink, place, &roads).await?;
+        open_uplink(options, (&outside, &uplink), place, &roads).await?;
         // Last, because the end that comes up second can send at once; the kernel wakes the other in its own time.
         open_slot(&inside, place).await
     })
 }
 
 /// Removes what is there of the slot's network. Call it on a thread of its own.
-pub(super) fn detach(options: &Options, veth: &str, path: &Path) -> Result<(), Error> {
+pub(super) fn detach(options: &Options, slot: Slot) -> Result<(), Error> {
+    let veth = derive::veth_of(&options.prefix, slot);
     if worker::enter_uplink_if_there(options)? {
-        worker::drive(async { Links::here()?.delete(veth).await })?;
+        worker::drive(async {
+            let outside = Links::here()?;
+            outside.delete(&veth).await?;
+            let Some(bridge) = &options.bridge else { return Ok(()) };
+            nft::load("the bridge", &rules::no_port(&veth))?.finish()?;
+            // A slot beyond a pool that has become smaller was never answered for under this one.
+            match (bridge::road(options, &outside).await?, options.place(slot)) {
+                (Some(road), Ok(place)) => close_bridge(bridge, &outside, &road, &place).await,
+                _ => Ok(()),
+            }
+        })?;
     }
-    forget(path)
+    forget(&derive::netns_of(&options.prefix, slot))
 }
 
 impl Roads {
@@ -158,9 +173,40 @@ async fn refuse_stolen(outside: &Links, place: &Place) -> Result<(), Error> {
 }
 
 /// The veth first: the kernel takes a namespace apart in its own time, and the name would stay taken meanwhile.
-async fn remove(outside: &Links, place: &Place) -> Result<(), Error> {
+async fn remove(
+    options: &Options,
+    outside: &Links,
+    roads: &Roads,
+    place: &Place,
+) -> Result<(), Error> {
     outside.delete(&place.veth).await?;
+    if let (Some(bridge), Some(road)) = (&options.bridge, &roads.v6) {
+        close_bridge(bridge, outside, road, place).await?;
+    }
     forget(&place.netns)
+}
+
+/// The host answers for the slot's guest no more, and forgets who it was.
+async fn close_bridge(
+    bridge: &Bridge,
+    outside: &Links,
+    road: &Link,
+    place: &Place,
+) -> Result<(), Error> {
+    let link = outside.find(&bridge.name).await?;
+    let six = place.six.map(|(_, inner)| inner);
+    for address in six.into_iter().chain(place.public).map(IpAddr::V6) {
+        if let Some(link) = &link {
+            outside.unpin((&link.name, link.index), address).await?;
+        }
+    }
+    if let Some(link) = &link {
+        outside.unpin((&link.name, link.index), IpAddr::V4(place.inner)).await?;
+    }
+    match place.public {
+        Some(public) => outside.unproxy(road, public).await,
+        None => Ok(()),
+    }
 }
 
 fn forget(path: &Path) -> Result<(), Error> {
@@ -196,23 +242,31 @@ async fn add_tap(inside: &Links, place: &Place, owner: u32, mtu: u32) -> Result<
     tap::create(TAP, owner).map_err(failed)?;
     inside.up("lo").await?;
     inside.shape(TAP, mac_of(GATEWAY), mtu).await?;
-    let index = inside.raise(End { name: TAP, address: GATEWAY }, GUEST_NETWORK).await?;
+    let end = End { name: TAP, address: GATEWAY, mac: mac_of(GATEWAY) };
+    let index = inside.raise(end, GUEST_NETWORK).await?;
     let tap = (TAP, index);
     // A guest that was restored elsewhere has not said who it is: nothing is needed to answer it.
     inside.pin(tap, IpAddr::V4(GUEST), mac_of(GUEST)).await?;
     if place.six.is_some() {
         inside.address(tap, IpAddr::V6(GATEWAY6), GUEST_NETWORK6).await?;
-        inside.pin(tap, IpAddr::V6(GUEST6), mac_of(GUEST)).await?;
+        inside.pin(tap, IpAddr::V6(place.guest6()), mac_of(GUEST)).await?;
+    }
+    if let Some(public) = place.public {
+        inside.address(tap, IpAddr::V6(GATEWAY6_LINK), GUEST_NETWORK6).await?;
+        inside.route_to(public, index).await?;
     }
     Ok(())
 }
 
 /// Opens the slot's end.
 async fn open_slot(inside: &Links, place: &Place) -> Result<(), Error> {
-    let index = inside.raise(inner_end(place), VETH_NETWORK).await?;
+    let index = inside.raise(inner_end(place), place.lengths.0).await?;
+    let veth = (UPLINK, index);
+    if place.on_bridge() {
+        inside.pin(veth, IpAddr::V4(place.outer), mac_of(place.outer)).await?;
+    }
     if let Some((outer, inner)) = place.six {
-        let veth = (UPLINK, index);
-        inside.address(veth, IpAddr::V6(inner), VETH_NETWORK6).await?;
+        inside.address(veth, IpAddr::V6(inner), place.lengths.1).await?;
         // Both ends know each other, so neither needs to hear the other's word for it.
         inside.pin(veth, IpAddr::V6(outer), mac_of(place.outer)).await?;
         inside.default_via(IpAddr::V6(outer), index).await?;
@@ -222,12 +276,16 @@ async fn open_slot(inside: &Links, place: &Place) -> Result<(), Error> {
 
 /// Opens the uplink's end. The thread is back in the uplink's namespace afterwards.
 async fn open_uplink(
-    outside: &Links,
-    uplink: &OwnedFd,
+    options: &Options,
+    (outside, uplink): (&Links, &OwnedFd),
     place: &Place,
     roads: &Roads,
 ) -> Result<(), Error> {
     netns::enter(uplink.as_fd()).map_err(|source| Error::Thread { source })?;
+    if let Some(bridge) = &options.bridge {
+        let link = bridge::raise(options, bridge, outside, roads).await?;
+        return open_bridge(&link, outside, place, roads).await;
+    }
     let veth = &place.veth;
     let no_ipv6 = if place.six.is_some() { "0" } else { "1" };
     set_all(&[
@@ -239,16 +297,48 @@ async fn open_uplink(
         (format!("ipv4/conf/{veth}/forwarding"), "1"),
         (format!("ipv4/conf/{}/forwarding", roads.v4.name), "1"),
     ])?;
-    let index = outside.raise(outer_end(place), VETH_NETWORK).await?;
+    let index = outside.raise(outer_end(place), place.lengths.0).await?;
     let Some((outer, inner)) = place.six else { return Ok(()) };
-    outside.address((veth, index), IpAddr::V6(outer), VETH_NETWORK6).await?;
+    outside.address((veth, index), IpAddr::V6(outer), place.lengths.1).await?;
     outside.pin((veth, index), IpAddr::V6(inner), mac_of(place.inner)).await?;
     forward_ipv6(veth, roads.v6.as_ref())
 }
 
+/// Makes the uplink's end a port of the bridge, and says who is behind it.
+async fn open_bridge(
+    bridge: &Link,
+    outside: &Links,
+    place: &Place,
+    roads: &Roads,
+) -> Result<(), Error> {
+    let veth = &place.veth;
+    let guards = nft::load("the bridge", &rules::port(place))?;
+    set_all(&[(format!("ipv6/conf/{veth}/disable_ipv6"), "1")])?;
+    let gone = || Error::Link {
+        change: "find",
+        interface: veth.clone(),
+        source: ErrorKind::NotFound.into(),
+    };
+    let index = outside.find(veth).await?.ok_or_else(gone)?.index;
+    outside.join((veth, index), bridge.index).await?;
+    let on = (bridge.name.as_str(), bridge.index);
+    let mac = mac_of(place.inner);
+    outside.pin(on, IpAddr::V4(place.inner), mac).await?;
+    let six = place.six.map(|(_, inner)| inner);
+    for address in six.into_iter().chain(place.public) {
+        outside.pin(on, IpAddr::V6(address), mac).await?;
+    }
+    if let (Some(road), Some(public)) = (&roads.v6, place.public) {
+        outside.proxy(road, public).await?;
+    }
+    // Before it is up, nothing passes it.
+    guards.finish()?;
+    outside.up(veth).await
+}
+
 /// Linux has a switch for each interface since 6.17, and before that one for all. A router takes no advertisements
 /// unless it is told to; the host must not lose its own way by it.
-fn forward_ipv6(veth: &str, road: Option<&Link>) -> Result<(), Error> {
+pub(super) fn forward_ipv6(veth: &str, road: Option<&Link>) -> Result<(), Error> {
     let names = std::iter::once(veth).chain(road.map(|link| link.name.as_str()));
     for name in names {
         let setting = format!("ipv6/conf/{name}/force_forwarding");
@@ -263,24 +353,38 @@ fn forward_ipv6(veth: &str, road: Option<&Link>) -> Result<(), Error> {
 
 fn forward_all_ipv6(road: Option<&Link>) -> Result<(), Error> {
     if let Some(road) = road {
-        let setting = format!("ipv6/conf/{}/accept_ra", road.name);
-        let failed = |source| Error::Setting { setting: setting.clone(), source };
-        if netns::get(&setting).map_err(failed)? == "1" {
-            netns::set(&setting, "2").map_err(failed)?;
-        }
+        keep_advertisements(road)?;
     }
     set_all(&[("ipv6/conf/all/forwarding".to_owned(), "1")])
 }
 
+/// Makes the uplink a router's interface: only such a one answers for others (`ndisc_recv_ns` of Linux).
+pub(super) fn route_ipv6(road: &Link) -> Result<(), Error> {
+    keep_advertisements(road)?;
+    set_all(&[
+        (format!("ipv6/conf/{}/forwarding", road.name), "1"),
+        (format!("ipv6/conf/{}/proxy_ndp", road.name), "1"),
+    ])
+}
+
+fn keep_advertisements(road: &Link) -> Result<(), Error> {
+    let setting = format!("ipv6/conf/{}/accept_ra", road.name);
+    let failed = |source| Error::Setting { setting: setting.clone(), source };
+    match netns::get(&setting).map_err(failed)?.as_str() {
+        "1" => netns::set(&setting, "2").map_err(failed),
+        _ => Ok(()),
+    }
+}
+
 fn inner_end(place: &Place) -> End<'_> {
-    End { name: UPLINK, address: place.inner }
+    End { name: UPLINK, address: place.inner, mac: mac_of(place.inner) }
 }
 
 fn outer_end(place: &Place) -> End<'_> {
-    End { name: &place.veth, address: place.outer }
+    End { name: &place.veth, address: place.outer, mac: place.outer_mac }
 }
 
-fn set_all(settings: &[(String, &str)]) -> Result<(), Error> {
+pub(super) fn set_all(settings: &[(String, &str)]) -> Result<(), Error> {
     for (setting, value) in settings {
         match netns::set(setting, value) {
             // A kernel without IPv6 needs it not switched off.

@@ -1,7 +1,8 @@
 //! What of this host stands in the way of guests' networks, for `flint doctor`. Looks, and changes nothing.
 
-use super::netlink::{Family, Links};
-use super::{Cidr, Error, Options, build, derive, nft, resolver, worker};
+use super::bridge::{self, Bridge};
+use super::netlink::{Family, Links, Route};
+use super::{Cidr, Error, Ipv6, Options, build, derive, nft, resolver, worker};
 use crate::sys::netns;
 use serde_json::Value;
 use std::fmt;
@@ -35,6 +36,20 @@ pub enum Finding {
     },
     /// Guests will have no resolver.
     NoResolver,
+    /// The bridge of classic mode is somebody else's.
+    ForeignBridge {
+        /// As configured.
+        name: String,
+        /// What would make it Flint's.
+        mark: String,
+    },
+    /// The prefix is not that of the uplink's neighbourhood, where the host answers for guests.
+    PrefixElsewhere {
+        /// As configured.
+        prefix: Cidr,
+        /// The uplink.
+        interface: String,
+    },
 }
 
 impl Finding {
@@ -53,6 +68,12 @@ impl Finding {
             }
             Finding::PoolInUse { .. } => "choose a pool that nothing else uses".to_owned(),
             Finding::NoResolver => "name resolvers that guests can reach in the configuration".to_owned(),
+            Finding::ForeignBridge { name, mark } => {
+                format!("name another bridge, or give it to Flint: `ip link set {name} alias \"{mark}\"`")
+            }
+            Finding::PrefixElsewhere { prefix, .. } => format!(
+                "have your provider route `{prefix}` to this host, or name the prefix of the uplink's own address"
+            ),
         }
     }
 }
@@ -72,6 +93,15 @@ impl fmt::Display for Finding {
             }
             Finding::PoolInUse { pool, route, interface } => {
                 write!(f, "the pool `{pool}` overlaps the route to `{route}` of `{interface}`")
+            }
+            Finding::ForeignBridge { name, .. } => {
+                write!(f, "the bridge `{name}` was made by somebody else, and is not touched")
+            }
+            Finding::PrefixElsewhere { prefix, interface } => {
+                write!(
+                    f,
+                    "`{prefix}` is not on the link of `{interface}`: who is there asks for no guest"
+                )
             }
             Finding::NoResolver => {
                 write!(
@@ -94,6 +124,9 @@ pub(super) fn look(options: &Options) -> Result<Vec<Finding>, Error> {
         {
             findings.insert(0, Finding::NoUplink { because: error.to_string() });
         }
+        if let Some(bridge) = &options.bridge {
+            findings.extend(at_bridge(options, bridge, &outside).await?);
+        }
         Ok(findings)
     })?;
     let chains = nft::ask("the uplink", &["-j", "list", "chains"])?;
@@ -107,14 +140,42 @@ pub(super) fn look(options: &Options) -> Result<Vec<Finding>, Error> {
     Ok(findings)
 }
 
+async fn at_bridge(
+    options: &Options,
+    bridge: &Bridge,
+    outside: &Links,
+) -> Result<Vec<Finding>, Error> {
+    let state = bridge::look(options, bridge, outside).await?;
+    let name = bridge.name.clone();
+    let mark = bridge::mark(&options.prefix);
+    let foreign = state.there && !state.ours;
+    let mut findings: Vec<_> =
+        foreign.then_some(Finding::ForeignBridge { name, mark }).into_iter().collect();
+    let (Ipv6::Prefix(prefix), Some(interface)) = (options.ipv6, state.uplink) else {
+        return Ok(findings);
+    };
+    let Some(link) = outside.find(&interface).await? else { return Ok(findings) };
+    let routes = outside.routes(Family::V6).await?;
+    let near = |route: &Route| {
+        let here = route.on_link && route.interface == link.index && route.to.length() > 0;
+        here && route.to.contains(prefix.first())
+    };
+    if !routes.iter().any(near) {
+        findings.push(Finding::PrefixElsewhere { prefix, interface });
+    }
+    Ok(findings)
+}
+
 async fn overlaps(options: &Options, outside: &Links) -> Result<Vec<Finding>, Error> {
-    let pool = options.pool;
+    let pool = options.bridge.as_ref().map_or(options.pool, Bridge::network);
+    let own = options.bridge.as_ref().map(|bridge| bridge.name.as_str());
     let routes = outside.routes(Family::V4).await?;
     let mut findings = Vec::new();
     for route in routes.iter().filter(|r| r.to.length() > 0 && r.to.overlaps(pool)) {
         let link = outside.of_index(route.interface).await?;
         let interface = link.map(|link| link.name).unwrap_or_default();
-        if derive::slot_of(&options.prefix, &interface).is_none() {
+        let ours = derive::slot_of(&options.prefix, &interface).is_some();
+        if !ours && own != Some(interface.as_str()) {
             findings.push(Finding::PoolInUse { pool, route: route.to, interface });
         }
     }

@@ -1,6 +1,6 @@
 //! From a slot's number to every name and address it has. Pure: undo needs only the number.
 
-use super::{Cidr, Error, Ipv6};
+use super::{Bridge, Cidr, Error, Ipv6};
 use crate::sys::netns;
 use flint_core::id::Slot;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -20,6 +20,10 @@ pub const GUEST_NETWORK: u8 = 29;
 pub const VETH_NETWORK: u8 = 31;
 /// The same for IPv6: RFC 6164.
 pub const VETH_NETWORK6: u8 = 127;
+/// The same of a bridge: what the original Flint uses.
+pub const BRIDGE_NETWORK6: u8 = 80;
+/// The gateway of a guest with an address of its own: on every link, whatever else is there.
+pub const GATEWAY6_LINK: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 /// Flint's own unique local addresses (RFC 4193): the letters of its name. A guest prefers IPv4 to them wherever there
 /// are both (RFC 6724 §2.1).
 const OURS6: Ipv6Addr = Ipv6Addr::new(0xfd46, 0x4c49, 0x4e54, 0, 0, 0, 0, 0);
@@ -49,6 +53,12 @@ pub struct Place {
     pub inner: Ipv4Addr,
     /// The same for IPv6, outer and inner, where guests have it.
     pub six: Option<(Ipv6Addr, Ipv6Addr)>,
+    /// The prefixes of the network that both ends are in, IPv4 and IPv6.
+    pub lengths: (u8, u8),
+    /// The MAC address of the uplink's end. The one behind the outer addresses is [`mac_of`] them: a bridge's own.
+    pub outer_mac: [u8; 6],
+    /// The guest's own address, under which the world knows it.
+    pub public: Option<Ipv6Addr>,
 }
 
 impl Place {
@@ -71,13 +81,64 @@ impl Place {
         };
         let six = from.map(|(pool, number)| pair6(pool, number).ok_or_else(|| beyond(pool)));
         let (netns, veth) = (netns_of(prefix, slot), veth_of(prefix, slot));
-        Ok(Place { netns, veth, outer, inner, six: six.transpose()? })
+        let (lengths, outer_mac) = ((VETH_NETWORK, VETH_NETWORK6), mac_of(outer));
+        let six = six.transpose()?;
+        Ok(Place { netns, veth, outer, inner, six, lengths, outer_mac, public: None })
     }
 
-    /// The two addresses of its veth pair.
+    /// Where a slot is whose veth is a port of a bridge.
+    ///
+    /// # Errors
+    /// [`Error::SlotBeyondPool`].
+    pub fn on(bridge: &Bridge, prefix: &str, ipv6: Ipv6, slot: Slot) -> Result<Self, Error> {
+        let pool = bridge.network();
+        let beyond = || Error::SlotBeyondPool { slot, pool };
+        let IpAddr::V4(first) = pool.first() else { return Err(beyond()) };
+        // The network's own number is nobody's, and the bridge may have any of the others.
+        let skipped = |at: u32| u32::from(bridge.address.to_bits() <= first.to_bits() + at + 1);
+        let at = u32::from(slot.0);
+        let inner = first.to_bits().checked_add(at + 1 + skipped(at)).map(Ipv4Addr::from_bits);
+        let last = first.to_bits() | (u32::MAX >> pool.length());
+        let inner = inner.filter(|inner| inner.to_bits() < last).ok_or_else(beyond)?;
+        let six = bridge.network6(ipv6).map(|network| {
+            let of = |number: u128| match network.first() {
+                IpAddr::V6(first) => Ipv6Addr::from_bits(first.to_bits() | number),
+                IpAddr::V4(_) => Ipv6Addr::UNSPECIFIED,
+            };
+            // `prefix:1::2` is the bridge; the slots' own are `prefix:1::1:0` on, the guests' `prefix:1::2:0` on.
+            (of(2), of(1 << 16 | u128::from(slot.0)), of(2 << 16 | u128::from(slot.0)))
+        });
+        Ok(Place {
+            netns: netns_of(prefix, slot),
+            veth: veth_of(prefix, slot),
+            outer: bridge.address,
+            inner,
+            six: six.map(|(outer, inner, _)| (outer, inner)),
+            lengths: (pool.length(), BRIDGE_NETWORK6),
+            outer_mac: port_mac_of(inner),
+            public: six.map(|(_, _, public)| public),
+        })
+    }
+
+    /// The addresses that nobody else on the host may have a way to.
     #[must_use]
     pub fn range(&self) -> Cidr {
+        if self.on_bridge() {
+            return Cidr::v4(self.inner.octets(), 32);
+        }
         Cidr::v4(self.outer.octets(), VETH_NETWORK)
+    }
+
+    /// Whether its uplink's end is a port of a bridge.
+    #[must_use]
+    pub fn on_bridge(&self) -> bool {
+        self.outer_mac != mac_of(self.outer)
+    }
+
+    /// The guest's IPv6 address.
+    #[must_use]
+    pub fn guest6(&self) -> Ipv6Addr {
+        self.public.unwrap_or(GUEST6)
     }
 }
 
@@ -144,6 +205,12 @@ pub fn check_prefix(prefix: &str) -> Result<(), Error> {
     if good { Ok(()) } else { Err(Error::Prefix { prefix: prefix.to_owned() }) }
 }
 
+/// The MAC address of a bridge's port, behind which is the one of the slot with this address.
+fn port_mac_of(address: Ipv4Addr) -> [u8; 6] {
+    let [a, b, c, d] = address.octets();
+    [0x06, 0x01, a, b, c, d]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,6 +256,27 @@ mod tests {
         assert_eq!(six(prefix, 0).unwrap(), pair("2001:db8:0:9::2", "2001:db8:0:9::3"));
         assert_eq!(six(Ipv6::Off, 3).unwrap(), None);
         assert!(six(Ipv6::Prefix("2001:db8::/126".parse().unwrap()), 1).is_err());
+    }
+
+    #[test]
+    fn slots_of_a_bridge_share_its_networks_and_their_guests_have_addresses_of_their_own() {
+        let bridge = Bridge { name: "br-flint".into(), address: [10, 0, 0, 1].into(), length: 24 };
+        let ipv6 = Ipv6::Prefix("2001:db8:0:9::/64".parse().unwrap());
+        let place = |slot| Place::on(&bridge, "flint", ipv6, Slot(slot));
+        let (first, next) = (place(0).unwrap(), place(1).unwrap());
+        assert_eq!(first.inner, Ipv4Addr::new(10, 0, 0, 2));
+        assert_eq!(next.inner, Ipv4Addr::new(10, 0, 0, 3));
+        assert_eq!(first.outer, bridge.address);
+        let six = |text: &str| text.parse::<Ipv6Addr>().unwrap();
+        assert_eq!(first.six, Some((six("2001:db8:0:9:1::2"), six("2001:db8:0:9:1::1:0"))));
+        assert_eq!(next.guest6(), six("2001:db8:0:9:1::2:1"));
+        assert_eq!(next.range(), Cidr::v4([10, 0, 0, 3], 32));
+        assert_eq!(place(252).unwrap().inner, Ipv4Addr::new(10, 0, 0, 254));
+        assert!(place(253).is_err(), "the broadcast address is no slot's");
+        // A bridge in the middle is stepped over.
+        let middle = Bridge { address: [10, 0, 0, 3].into(), ..bridge };
+        let inner = |slot| Place::on(&middle, "flint", Ipv6::Off, Slot(slot)).unwrap().inner;
+        assert_eq!([0, 1, 2].map(inner).map(|ip| ip.octets()[3]), [1, 2, 4]);
     }
 
     #[test]

@@ -14,6 +14,9 @@ pub struct Egress {
     pub audit: bool,
     /// How much at once.
     pub limits: Traffic,
+    /// Who may begin connections to a guest that has an address of its own.
+    #[serde(default)]
+    pub inbound: Vec<Cidr>,
 }
 
 /// Where guests may go. Never to the host, to other guests, or to a range that is denied to all.
@@ -64,7 +67,7 @@ impl Egress {
     /// Everywhere outside, with the limits that everybody has.
     #[must_use]
     pub const fn internet() -> Self {
-        Egress { to: To::Internet, audit: false, limits: TRAFFIC }
+        Egress { to: To::Internet, audit: false, limits: TRAFFIC, inbound: Vec::new() }
     }
 
     /// The names for which a resolver of ours must stand between the guest and the others.

@@ -1,6 +1,6 @@
 //! What can go wrong with a slot's network.
 
-use super::{Cidr, names};
+use super::{Cidr, bridge, names};
 use flint_core::id::Slot;
 use std::io;
 use std::path::PathBuf;
@@ -33,14 +33,6 @@ pub enum Error {
         /// That route.
         route: Cidr,
     },
-    /// The configured uplink namespace cannot be entered.
-    #[error("cannot enter the uplink's network namespace `{path}`")]
-    UplinkNamespace {
-        /// Its file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
     /// No way out.
     #[error("cannot find the uplink: no default route in its network namespace")]
     NoDefaultRoute,
@@ -50,10 +42,18 @@ pub enum Error {
         /// As configured, or as the default route has it.
         name: String,
     },
-    /// The slot's namespace.
+    /// The bridge of classic mode.
+    #[error("cannot use the bridge `{name}`")]
+    Bridge {
+        /// As configured.
+        name: String,
+        /// Why.
+        source: bridge::Error,
+    },
+    /// The slot's namespace, or the uplink's.
     #[error("cannot {verb} the network namespace `{path}`")]
     Namespace {
-        /// `make`, `remove` or `list`.
+        /// `make`, `remove`, `list`, or `enter` the uplink's.
         verb: &'static str,
         /// Its file.
         path: PathBuf,
@@ -146,6 +146,7 @@ impl Error {
                 "name the uplink interface in the configuration, or give the host a default route",
             ),
             Error::Uplink { .. } => Some("`ip link` lists the interfaces that are there"),
+            Error::Bridge { source, .. } => Some(source.help()),
             Error::NftMissing { .. } => Some("install nftables: `apt install nftables`"),
             Error::Tap { .. } => Some("`modprobe tun` makes /dev/net/tun, if it is missing"),
             _ => None,

@@ -1,7 +1,8 @@
 //! The network of this host's slots: the real [`Net`].
 
+use super::bridge::{self, Bridge};
 use super::build::Wanted;
-use super::derive::{self, Place};
+use super::derive;
 use super::names::{self, Names, Served, kept};
 use super::netlink::Links;
 use super::{
@@ -34,7 +35,13 @@ impl HostNet {
     /// [`Error::Prefix`], [`Error::SlotBeyondPool`] when not even the first slot fits, [`Error::Uplink`].
     pub fn new(options: Options) -> Result<Self, Error> {
         derive::check_prefix(&options.prefix)?;
-        Place::of(&options.prefix, options.pool, options.ipv6, Slot(0))?;
+        options.place(Slot(0))?;
+        if let Some(bridge) = &options.bridge {
+            let public = matches!(options.ipv6, Ipv6::Prefix(prefix) if prefix.length() == 64);
+            if !rules::is_plain(&bridge.name) || (options.ipv6 != Ipv6::Off && !public) {
+                return Err(bridge.refused(bridge::Error::Options));
+            }
+        }
         match options.uplink.as_ref().filter(|name| !rules::is_plain(name)) {
             Some(name) => Err(Error::Uplink { name: name.clone() }),
             None => {
@@ -77,6 +84,57 @@ impl HostNet {
         Ok(true)
     }
 
+    /// Makes the bridge of classic mode, or what of it is missing; says whether there is one to make.
+    ///
+    /// # Errors
+    /// [`Error::Bridge`], and whatever the kernel has against it.
+    pub async fn raise_bridge(&self) -> Result<bool, Error> {
+        let options = self.options.clone();
+        worker::run(move || match &options.bridge {
+            Some(bridge) => bridge::up(&options, bridge).map(|()| true),
+            None => Ok(false),
+        })
+        .await
+    }
+
+    /// Removes the bridge of classic mode; says whether there was one.
+    ///
+    /// # Errors
+    /// [`Error::Bridge`], and whatever the kernel has against it.
+    pub async fn lower_bridge(&self) -> Result<bool, Error> {
+        self.at_bridge(|options, bridge| {
+            worker::drive(async { bridge::lower(options, bridge, &Links::here()?).await })
+        })
+        .await
+        .map(|lowered| lowered.unwrap_or(false))
+    }
+
+    /// What there is of the bridge; `None` without classic mode, or without a namespace to look into.
+    ///
+    /// # Errors
+    /// [`Error`] when it cannot be looked at.
+    pub async fn bridge(&self) -> Result<Option<bridge::State>, Error> {
+        self.at_bridge(|options, bridge| {
+            worker::drive(async { bridge::look(options, bridge, &Links::here()?).await })
+        })
+        .await
+    }
+
+    /// Runs `work` in the uplink's namespace, if there is a bridge to work on.
+    async fn at_bridge<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Options, &Bridge) -> Result<T, Error> + Send + 'static,
+    ) -> Result<Option<T>, Error> {
+        let options = self.options.clone();
+        worker::run(move || match &options.bridge {
+            Some(bridge) if worker::enter_uplink_if_there(&options)? => {
+                work(&options, bridge).map(Some)
+            }
+            _ => Ok(None),
+        })
+        .await
+    }
+
     /// What of this host stands in guests' way, for `flint doctor`.
     ///
     /// # Errors
@@ -110,8 +168,8 @@ impl HostNet {
 
 impl Net for HostNet {
     async fn attach(&self, slot: Slot, uid: u32, egress: &Egress) -> Result<Attached, Error> {
-        let Options { prefix, pool, ipv6, .. } = &*self.options;
-        let place = Place::of(prefix, *pool, *ipv6, slot)?;
+        let Options { ipv6, .. } = &*self.options;
+        let place = self.options.place(slot)?;
         let dns = match self.options.dns.as_slice() {
             [] => resolver::of_host(*ipv6),
             some => some.to_vec(),
@@ -146,10 +204,8 @@ impl Net for HostNet {
         if let Some(names) = &self.names {
             names.forget(slot).await;
         }
-        let veth = derive::veth_of(&self.options.prefix, slot);
-        let path = derive::netns_of(&self.options.prefix, slot);
         self.in_turn(slot, move |options| {
-            build::detach(options, &veth, &path)?;
+            build::detach(options, slot)?;
             Ok(kept::write(options, slot, None)?)
         })
         .await

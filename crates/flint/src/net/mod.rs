@@ -4,12 +4,14 @@
 //! (`rules`); everything that changes a namespace runs on a thread of its own (`worker`).
 
 use crate::vmm::Nic;
+use derive::Place;
 use flint_core::id::Slot;
 use flint_wire::Network;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 
+pub mod bridge;
 mod build;
 mod check;
 mod cidr;
@@ -26,6 +28,7 @@ pub mod rules;
 mod told;
 mod worker;
 
+pub use bridge::Bridge;
 pub use check::Finding;
 pub use cidr::{BadCidr, Cidr};
 pub use egress::Egress;
@@ -98,6 +101,8 @@ pub struct Options {
     pub dns: Vec<IpAddr>,
     /// Whether guests have IPv6.
     pub ipv6: Ipv6,
+    /// Classic mode: slots are ports of this bridge, and its networks take the pool's place.
+    pub bridge: Option<Bridge>,
     /// What guests may reach although it is denied: a GitHub Enterprise Server in a private network, say.
     pub allow: Vec<Cidr>,
     /// What guests may not reach. The host itself and other guests are never reached, whatever stands here.
@@ -117,8 +122,19 @@ impl Options {
             uplink: None,
             dns: Vec::new(),
             ipv6: Ipv6::Off,
+            bridge: None,
             allow: Vec::new(),
             deny: DENIED.to_vec(),
+        }
+    }
+}
+
+impl Options {
+    /// Where a slot is.
+    fn place(&self, slot: Slot) -> Result<Place, Error> {
+        match &self.bridge {
+            None => Place::of(&self.prefix, self.pool, self.ipv6, slot),
+            Some(bridge) => Place::on(bridge, &self.prefix, self.ipv6, slot),
         }
     }
 }

@@ -3,12 +3,17 @@
 //! A netlink socket belongs to the namespace in which its thread was when it was opened, for ever. So one thread
 //! can hold the uplink's [`Links`] while it works inside of a slot.
 
-use super::derive::{UPLINK, VETH_NETWORK, mac_of};
+use super::derive::{UPLINK, VETH_NETWORK};
 use super::{Cidr, Error};
 use futures_util::TryStreamExt;
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::address::AddressAttribute;
 use netlink_packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkMessage};
+use netlink_packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
+};
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage};
-use rtnetlink::{Handle, LinkUnspec, LinkVeth, RouteMessageBuilder};
+use rtnetlink::{Handle, LinkBridge, LinkBridgePort, LinkUnspec, LinkVeth, RouteMessageBuilder};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -24,6 +29,10 @@ pub(super) struct Link {
     pub(super) index: u32,
     pub(super) name: String,
     pub(super) mtu: u32,
+    /// What somebody wrote beside it.
+    pub(super) alias: String,
+    /// The bridge that it is a port of.
+    controller: Option<u32>,
 }
 
 /// A route of the main table.
@@ -47,6 +56,7 @@ pub(super) enum Family {
 pub(super) struct End<'a> {
     pub(super) name: &'a str,
     pub(super) address: Ipv4Addr,
+    pub(super) mac: [u8; 6],
 }
 
 impl Links {
@@ -119,13 +129,13 @@ impl Links {
         mtu: u32,
     ) -> Result<(), Error> {
         let peer = LinkUnspec::new_with_name(other.name)
-            .address(mac_of(other.address).to_vec())
+            .address(other.mac.to_vec())
             .mtu(mtu)
             .setns_by_fd(other_namespace.as_raw_fd())
             .build();
         let pair = LinkVeth::new(this.name, other.name)
             .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
-            .address(mac_of(this.address).to_vec())
+            .address(this.mac.to_vec())
             .mtu(mtu)
             .build();
         let added = self.handle.link().add(pair).execute().await;
@@ -141,7 +151,7 @@ impl Links {
 
     /// Brings an interface up and gives it an address; returns its index.
     pub(super) async fn raise(&self, end: End<'_>, prefix: u8) -> Result<u32, Error> {
-        let End { name, address } = end;
+        let End { name, address, .. } = end;
         self.up(name).await?;
         let link = self.find(name).await?;
         let gone = || refused("give an address to", name)(ErrorKind::NotFound.into());
@@ -150,14 +160,14 @@ impl Links {
         Ok(index)
     }
 
-    /// Gives an interface one more address.
+    /// Gives an interface one more address, if it has not got it.
     pub(super) async fn address(
         &self,
         (name, index): (&str, u32),
         address: IpAddr,
         prefix: u8,
     ) -> Result<(), Error> {
-        let added = self.handle.address().add(index, address, prefix).execute().await;
+        let added = self.handle.address().add(index, address, prefix).replace().execute().await;
         added.map_err(io_of).map_err(refused("give an address to", name))
     }
 
@@ -180,6 +190,129 @@ impl Links {
         added.map_err(io_of).map_err(refused("name the neighbour of", name))
     }
 
+    /// Makes a bridge with this mark beside its name.
+    pub(super) async fn add_bridge(
+        &self,
+        name: &str,
+        mark: &str,
+        mac: [u8; 6],
+    ) -> Result<Link, Error> {
+        let bridge = LinkBridge::new(name).address(mac.to_vec()).alias(mark).build();
+        let added = self.handle.link().add(bridge).execute().await;
+        added.map_err(io_of).map_err(refused("make the bridge", name))?;
+        // The kernel takes an alias for an interface that is there, and not while it makes one.
+        let marked = LinkUnspec::new_with_name(name).alias(mark).build();
+        let set = self.handle.link().set(marked).execute().await;
+        set.map_err(io_of).map_err(refused("mark", name))?;
+        let gone = || refused("find", name)(ErrorKind::NotFound.into());
+        self.find(name).await?.ok_or_else(gone)
+    }
+
+    /// Makes an interface a port of a bridge that speaks with none of the other ports.
+    pub(super) async fn join(&self, (name, index): (&str, u32), bridge: u32) -> Result<(), Error> {
+        let joined = LinkUnspec::new_with_index(index).controller(bridge).build();
+        let set = self.handle.link().set(joined).execute().await;
+        set.map_err(io_of).map_err(refused("make a port of", name))?;
+        let apart = LinkBridgePort::new(index).isolated(true).build();
+        let set = self.handle.link().set_port(apart).execute().await;
+        set.map_err(io_of).map_err(refused("set apart the port", name))
+    }
+
+    /// The names of a bridge's ports.
+    pub(super) async fn ports(&self, bridge: u32) -> Result<Vec<String>, Error> {
+        let all: Result<Vec<_>, _> = self.handle.link().get().execute().try_collect().await;
+        let all = all.map_err(io_of).map_err(refused("list", "all interfaces"))?;
+        let links = all.into_iter().map(Link::from);
+        Ok(links.filter(|l| l.controller == Some(bridge)).map(|link| link.name).collect())
+    }
+
+    /// An interface's addresses.
+    pub(super) async fn addresses(&self, index: u32) -> Result<Vec<IpAddr>, Error> {
+        let get = self.handle.address().get().set_link_index_filter(index).execute();
+        let all: Result<Vec<_>, _> = get.try_collect().await;
+        let all =
+            all.map_err(io_of).map_err(refused("list the addresses of", &index.to_string()))?;
+        let attributes = all.into_iter().flat_map(|message| message.attributes);
+        let address = |attribute| match attribute {
+            AddressAttribute::Address(address) => Some(address),
+            _ => None,
+        };
+        Ok(attributes.filter_map(address).collect())
+    }
+
+    /// Leads what is for this address to an interface.
+    pub(super) async fn route_to(&self, address: Ipv6Addr, interface: u32) -> Result<(), Error> {
+        let route = RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(address, 128);
+        let route = route.output_interface(interface).build();
+        let added = self.handle.route().add(route).replace().execute().await;
+        added.map_err(io_of).map_err(refused("add a route for", &address.to_string()))
+    }
+
+    /// Answers on this interface for an address that is behind the host (proxied NDP).
+    pub(super) async fn proxy(&self, road: &Link, address: Ipv6Addr) -> Result<(), Error> {
+        let proxy = self.handle.neighbours().add(road.index, IpAddr::V6(address));
+        let proxy = proxy.flags(NeighbourFlags::Proxy).state(NeighbourState::None);
+        let added = proxy.replace().execute().await;
+        added.map_err(io_of).map_err(refused("answer for a guest on", &road.name))
+    }
+
+    /// Answers for it no more. An address that it did not answer for is fine.
+    pub(super) async fn unproxy(&self, road: &Link, address: Ipv6Addr) -> Result<(), Error> {
+        self.forget(road.index, IpAddr::V6(address), NeighbourFlags::Proxy)
+            .await
+            .map_err(refused("answer no more for a guest on", &road.name))
+    }
+
+    /// The addresses that it answers for on an interface.
+    pub(super) async fn proxied(&self, road: &Link) -> Result<Vec<Ipv6Addr>, Error> {
+        let get = self
+            .handle
+            .neighbours()
+            .get()
+            .proxies()
+            .set_address_family(AddressFamily::Inet6)
+            .execute();
+        let all: Result<Vec<_>, _> = get.try_collect().await;
+        let all =
+            all.map_err(io_of).map_err(refused("list what is answered for on", &road.name))?;
+        let ours = all.into_iter().filter(|message| message.header.ifindex == road.index);
+        let address = |attribute| match attribute {
+            NeighbourAttribute::Destination(NeighbourAddress::Inet6(address)) => Some(address),
+            _ => None,
+        };
+        Ok(ours.flat_map(|message| message.attributes).filter_map(address).collect())
+    }
+
+    /// Forgets which MAC address a neighbour has. One that was not known is fine.
+    pub(super) async fn unpin(
+        &self,
+        (name, index): (&str, u32),
+        address: IpAddr,
+    ) -> Result<(), Error> {
+        self.forget(index, address, NeighbourFlags::empty())
+            .await
+            .map_err(refused("forget the neighbour of", name))
+    }
+
+    async fn forget(&self, index: u32, address: IpAddr, flags: NeighbourFlags) -> io::Result<()> {
+        let mut message = NeighbourMessage::default();
+        message.header.family = match address {
+            IpAddr::V4(_) => AddressFamily::Inet,
+            IpAddr::V6(_) => AddressFamily::Inet6,
+        };
+        message.header.ifindex = index;
+        message.header.flags = flags;
+        let address = match address {
+            IpAddr::V4(address) => NeighbourAddress::Inet(address),
+            IpAddr::V6(address) => NeighbourAddress::Inet6(address),
+        };
+        message.attributes.push(NeighbourAttribute::Destination(address));
+        match self.handle.neighbours().del(message).execute().await.map_err(io_of) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            deleted => deleted,
+        }
+    }
+
     /// Sends everything else to this gateway.
     pub(super) async fn default_via(&self, gateway: IpAddr, interface: u32) -> Result<(), Error> {
         let route = match gateway {
@@ -199,11 +332,14 @@ impl Links {
 
 impl From<LinkMessage> for Link {
     fn from(message: LinkMessage) -> Self {
-        let mut link = Link { index: message.header.index, name: String::new(), mtu: 1500 };
+        let (name, alias, controller) = (String::new(), String::new(), None);
+        let mut link = Link { index: message.header.index, name, mtu: 1500, alias, controller };
         for attribute in message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => link.name = name,
                 LinkAttribute::Mtu(mtu) => link.mtu = mtu,
+                LinkAttribute::IfAlias(alias) => link.alias = alias,
+                LinkAttribute::Controller(index) => link.controller = Some(index),
                 _ => {}
             }
         }

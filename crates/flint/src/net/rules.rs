@@ -4,11 +4,11 @@
 //! namespace and says so again. An `accept` here never overrules another table's `drop`.
 
 use super::derive::{
-    self, GATEWAY, GATEWAY6, GUEST, GUEST6, TAP, UPLINK, mac_of, mac_text, table_of,
+    self, GATEWAY, GATEWAY6, GUEST, GUEST6, Place, TAP, UPLINK, mac_of, mac_text, table_of,
 };
 use super::egress::{Egress, To, Traffic};
-use super::{Cidr, Ipv6};
-use std::net::IpAddr;
+use super::{Bridge, Cidr, Ipv6};
+use std::net::{IpAddr, Ipv6Addr};
 
 /// Distinct ends of refused connections that are remembered; all are counted.
 pub(super) const REMEMBERED: usize = 256;
@@ -29,11 +29,12 @@ pub struct Reach<'a> {
     pub ipv6: Ipv6,
 }
 
-/// The ruleset of a slot's namespace: `table inet flint`, put in place before anything in it is up.
+/// The ruleset of a slot's namespace: `table inet flint`, put in place before anything in it is up. `public` is the
+/// guest's own address, where it has one.
 #[must_use]
-pub fn slot(reach: &Reach<'_>, egress: &Egress) -> String {
+pub fn slot(reach: &Reach<'_>, egress: &Egress, public: Option<Ipv6Addr>) -> String {
     let sets = slot_sets(reach, egress);
-    let from_guest = from_guest(reach.ipv6);
+    let from_guest = from_guest(reach.ipv6, public.unwrap_or(GUEST6));
     let neighbours = match reach.ipv6 {
         Ipv6::Off => String::new(),
         _ => format!("\t\tiifname \"{TAP}\" icmpv6 type nd-neighbor-solicit accept\n"),
@@ -42,6 +43,9 @@ pub fn slot(reach: &Reach<'_>, egress: &Egress) -> String {
     let (ask, asked) = names(egress);
     let rate = rate(egress.limits);
     let out = out(egress);
+    // Who has an address of its own is seen under it, and found under it by those who may.
+    let translated = if public.is_some() { "meta nfproto ipv4 " } else { "" };
+    let inbound = inbound(egress, public);
     format!(
         r#"table inet flint {{
 	counter flint_refused {{
@@ -77,7 +81,7 @@ pub fn slot(reach: &Reach<'_>, egress: &Egress) -> String {
 {rate}		ct state established,related accept
 		ct state invalid drop
 		iifname "{TAP}" oifname "{UPLINK}" jump flint_egress
-	}}
+{inbound}	}}
 
 	chain flint_egress {{
 {out}	}}
@@ -92,7 +96,7 @@ pub fn slot(reach: &Reach<'_>, egress: &Egress) -> String {
 
 	chain flint_postrouting {{
 		type nat hook postrouting priority srcnat; policy accept;
-		oifname "{UPLINK}" masquerade
+		{translated}oifname "{UPLINK}" masquerade
 	}}
 }}
 "#
@@ -102,6 +106,9 @@ pub fn slot(reach: &Reach<'_>, egress: &Egress) -> String {
 fn slot_sets(reach: &Reach<'_>, egress: &Egress) -> String {
     let mut sets = reach_sets(reach);
     sets += &pair("flint_deny", reach.deny);
+    if !egress.inbound.is_empty() {
+        sets += &pair("flint_inbound", &egress.inbound);
+    }
     if let To::Listed { ranges, .. } = &egress.to {
         sets += &pair("flint_listed", ranges);
         for (digit, kind) in FAMILIES {
@@ -121,7 +128,7 @@ fn slot_sets(reach: &Reach<'_>, egress: &Egress) -> String {
     sets
 }
 
-fn from_guest(ipv6: Ipv6) -> String {
+fn from_guest(ipv6: Ipv6, guest6: Ipv6Addr) -> String {
     let mac = mac_text(mac_of(GUEST));
     // Options of IPv4 and headers of IPv6 that choose a packet's way, or that routers must look into.
     let mut rules = format!(
@@ -130,7 +137,7 @@ fn from_guest(ipv6: Ipv6) -> String {
     if ipv6 != Ipv6::Off {
         rules +=
             "\t\texthdr hbh exists drop\n\t\texthdr rt exists drop\n\t\texthdr dst exists drop\n";
-        rules += &format!("\t\tip6 saddr {GUEST6} accept\n");
+        rules += &format!("\t\tip6 saddr {guest6} accept\n");
         rules += "\t\tip6 saddr { ::, fe80::/64 } icmpv6 type nd-neighbor-solicit accept\n";
     }
     rules + "\t\tdrop\n"
@@ -155,6 +162,12 @@ fn names(egress: &Egress) -> (String, String) {
         );
     }
     (ask.concat(), asked)
+}
+
+fn inbound(egress: &Egress, public: Option<Ipv6Addr>) -> String {
+    let Some(public) = public.filter(|_| !egress.inbound.is_empty()) else { return String::new() };
+    let road = format!("iifname \"{UPLINK}\" oifname \"{TAP}\"");
+    format!("\t\t{road} ip6 daddr {public} ip6 saddr @flint_inbound6 accept\n")
 }
 
 fn rate(limits: Traffic) -> String {
@@ -203,13 +216,74 @@ fn both(rule: &str) -> String {
     format!("\t\tip daddr {set}4 {rest}\n\t\tip6 daddr {set}6 {rest}\n")
 }
 
+/// Behind what the slots are, seen from the uplink's namespace.
+#[derive(Clone, Copy, Debug)]
+pub struct Slots<'a> {
+    /// Starts their interfaces' names, and names the table.
+    pub prefix: &'a str,
+    /// Their IPv4 addresses.
+    pub pool: Cidr,
+    /// The bridge that they are ports of.
+    pub bridge: Option<&'a Bridge>,
+}
+
+impl Slots<'_> {
+    /// What `iifname` and `oifname` say of their packets: a bridge's, not its ports'.
+    fn interface(&self) -> String {
+        self.bridge.map_or_else(|| derive_wildcard(self.prefix), |bridge| bridge.name.clone())
+    }
+
+    fn pool(&self) -> Cidr {
+        self.bridge.map_or(self.pool, Bridge::network)
+    }
+}
+
+/// What a port of the bridge may say: the slot's own words, behind which is its guest.
+#[must_use]
+pub fn port(place: &Place) -> String {
+    let (table, veth, inner) = (port_table(&place.veth), &place.veth, place.inner);
+    let mac = mac_text(mac_of(inner));
+    let mut six = String::new();
+    if let (Some((_, inner6)), Some(public)) = (place.six, place.public) {
+        six = format!(
+            "\t\tiifname \"{veth}\" ip6 saddr {{ {inner6}, {public} }} accept\n\
+             \t\tiifname \"{veth}\" ip6 saddr fe80::/64 icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept\n"
+        );
+    }
+    format!(
+        r#"add table bridge {table}
+delete table bridge {table}
+table bridge {table} {{
+	chain flint_port {{
+		type filter hook prerouting priority filter; policy accept;
+		iifname "{veth}" ether saddr != {mac} drop
+		iifname "{veth}" ether type arp arp saddr ip {inner} accept
+		iifname "{veth}" ip saddr {inner} accept
+{six}		iifname "{veth}" drop
+	}}
+}}
+"#
+    )
+}
+
+/// Removes a port's table, if it is there.
+#[must_use]
+pub fn no_port(veth: &str) -> String {
+    let table = port_table(veth);
+    format!("add table bridge {table}\ndelete table bridge {table}\n")
+}
+
+fn port_table(veth: &str) -> String {
+    format!("flint_{}", veth.replace('-', "_"))
+}
+
 /// The ruleset of the uplink namespace for all slots of one prefix. One transaction that replaces the prefix's own
 /// table and touches no other: applied again it changes nothing.
 #[must_use]
-pub fn uplink(prefix: &str, pool: Cidr, interfaces: &[&str], reach: &Reach<'_>) -> String {
-    let table = table_of(prefix);
+pub fn uplink(inside: &Slots<'_>, interfaces: &[&str], reach: &Reach<'_>) -> String {
+    let table = table_of(inside.prefix);
     let sets = reach_sets(reach);
-    let slots = derive_wildcard(prefix);
+    let (slots, pool) = (inside.interface(), inside.pool());
     let (six, translated) = match reach.ipv6 {
         Ipv6::Off => (format!("\t\tiifname \"{slots}\" meta nfproto ipv6 drop\n"), String::new()),
         Ipv6::Nat => {
@@ -222,6 +296,11 @@ pub fn uplink(prefix: &str, pool: Cidr, interfaces: &[&str], reach: &Reach<'_>) 
     let roads = roads.join(", ");
     let dns = both("@flint_dns meta l4proto { tcp, udp } th dport 53 accept");
     let allow = both("@flint_allow accept");
+    // Whom a guest's own address is open for is the slot's to say.
+    let public = inside.bridge.and_then(|bridge| bridge.network6(reach.ipv6));
+    let inbound = public.map_or_else(String::new, |network| {
+        format!("\t\tiifname {{ {roads} }} ip6 daddr {network} accept\n")
+    });
     format!(
         r#"add table inet {table}
 delete table inet {table}
@@ -259,7 +338,7 @@ table inet {table} {{
 
 	chain flint_to_slots {{
 		ct state established,related accept
-		drop
+{inbound}		drop
 	}}
 
 	chain flint_postrouting {{
@@ -346,38 +425,54 @@ mod tests {
         let names = vec!["*.acme.example".parse().unwrap()];
         let to = To::Listed { ranges: vec!["192.0.2.0/24".parse().unwrap()], names };
         let limits = Traffic { bytes_per_second: Some(12_500_000), ..egress::TRAFFIC };
-        Egress { to, audit: false, limits }
+        Egress { to, limits, ..Egress::internet() }
     }
 
     #[test]
     fn a_slots_ruleset() {
-        let text = with_reach(Ipv6::Off, |reach| slot(reach, &Egress::internet()));
+        let text = with_reach(Ipv6::Off, |reach| slot(reach, &Egress::internet(), None));
         insta::assert_snapshot!(text);
     }
 
     #[test]
     fn a_slots_ruleset_with_ipv6_and_a_list() {
-        insta::assert_snapshot!(with_reach(Ipv6::Nat, |reach| slot(reach, &listed())));
+        insta::assert_snapshot!(with_reach(Ipv6::Nat, |reach| slot(reach, &listed(), None)));
     }
 
     #[test]
     fn an_audit_differs_from_a_list_in_its_last_word_alone() {
         let audit = Egress { audit: true, ..listed() };
-        let [held, noted] =
-            [&listed(), &audit].map(|egress| with_reach(Ipv6::Nat, |reach| slot(reach, egress)));
+        let [held, noted] = [&listed(), &audit]
+            .map(|egress| with_reach(Ipv6::Nat, |reach| slot(reach, egress, None)));
         assert_eq!(held.replacen("\t\tjump flint_refuse\n\t}", &format!("{NOTE}\t}}"), 1), noted);
     }
 
     #[test]
     fn the_uplinks_ruleset() {
         let pool = Cidr::v4([10, 213, 0, 0], 16);
-        let text = with_reach(Ipv6::Off, |reach| uplink("flint", pool, &["eth0"], reach));
+        let slots = Slots { prefix: "flint", pool, bridge: None };
+        let text = with_reach(Ipv6::Off, |reach| uplink(&slots, &["eth0"], reach));
         insta::assert_snapshot!(text);
-        let six = with_reach(Ipv6::Nat, |reach| uplink("flint", pool, &["eth0", "he"], reach));
+        let six = with_reach(Ipv6::Nat, |reach| uplink(&slots, &["eth0", "he"], reach));
         assert!(six.contains("ip6 saddr fd46:4c49:4e54:1::/64 oifname != \"flint-*\" masquerade"));
         assert!(
             six.contains(r#"oifname { "eth0", "he" } accept"#) && !six.contains("nfproto ipv6")
         );
+    }
+
+    #[test]
+    fn the_rulesets_of_classic_mode() {
+        let bridge = Bridge { name: "br-flint".into(), address: [10, 0, 0, 1].into(), length: 24 };
+        let ipv6 = Ipv6::Prefix("2001:db8:0:9::/64".parse().unwrap());
+        let pool = Cidr::v4([10, 213, 0, 0], 16);
+        let slots = Slots { prefix: "flint", pool, bridge: Some(&bridge) };
+        let place = Place::on(&bridge, "flint", ipv6, flint_core::id::Slot(3)).unwrap();
+        let inbound = vec!["2001:db8:77::/48".parse().unwrap()];
+        let egress = Egress { inbound, ..Egress::internet() };
+        insta::assert_snapshot!(with_reach(ipv6, |reach| {
+            let rings = [uplink(&slots, &["eth0"], reach), slot(reach, &egress, place.public)];
+            [&rings[..], &[port(&place)]].concat().join("\n")
+        }));
     }
 
     #[test]

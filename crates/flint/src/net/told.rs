@@ -1,7 +1,8 @@
 //! What a guest and its VMM are told of its network.
 
 use super::derive::{
-    self, GATEWAY, GATEWAY6, GUEST, GUEST_NETWORK, GUEST_NETWORK6, GUEST6, Place, TAP,
+    self, GATEWAY, GATEWAY6, GATEWAY6_LINK, GUEST, GUEST_NETWORK, GUEST_NETWORK6, GUEST6, Place,
+    TAP,
 };
 use super::egress::To;
 use super::{Attached, Egress, Ipv6};
@@ -26,9 +27,13 @@ pub(super) fn attached(place: &Place, dns: Vec<IpAddr>) -> Attached {
         tap: TAP.to_owned(),
         mac: derive::mac_text(derive::mac_of(GUEST)),
     };
-    let six = place.six.map(|_| Network6 {
-        address: format!("{GUEST6}/{GUEST_NETWORK6}"),
-        gateway: GATEWAY6.to_string(),
+    let six = place.six.map(|_| match place.public {
+        None => Network6 {
+            address: format!("{GUEST6}/{GUEST_NETWORK6}"),
+            gateway: GATEWAY6.to_string(),
+        },
+        // Nobody else is on its link: not even others of its network.
+        Some(own) => Network6 { address: format!("{own}/128"), gateway: GATEWAY6_LINK.to_string() },
     });
     let guest = Network {
         address: format!("{GUEST}/{GUEST_NETWORK}"),

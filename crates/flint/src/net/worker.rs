@@ -33,7 +33,7 @@ pub(super) fn enter_uplink(options: &Options) -> Result<OwnedFd, Error> {
         None => netns::current().map_err(|source| Error::Thread { source }),
         Some(path) => netns::open(path)
             .and_then(|namespace| netns::enter(namespace.as_fd()).map(|()| namespace))
-            .map_err(|source| Error::UplinkNamespace { path: path.clone(), source }),
+            .map_err(|source| Error::Namespace { verb: "enter", path: path.clone(), source }),
     }
 }
 
@@ -43,7 +43,9 @@ pub(super) fn enter_uplink_if_there(options: &Options) -> Result<bool, Error> {
     // InvalidInput: the name was left without its namespace.
     const GONE: [ErrorKind; 2] = [ErrorKind::NotFound, ErrorKind::InvalidInput];
     match enter_uplink(options) {
-        Err(Error::UplinkNamespace { source, .. }) if GONE.contains(&source.kind()) => Ok(false),
+        Err(Error::Namespace { verb: "enter", source, .. }) if GONE.contains(&source.kind()) => {
+            Ok(false)
+        }
         entered => entered.map(|_| true),
     }
 }

@@ -20,7 +20,7 @@ const OTHER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 9);
 fn list(ranges: &[&str], names: &[&str]) -> Egress {
     let ranges = ranges.iter().map(|range| range.parse().unwrap()).collect();
     let names = names.iter().map(|name| name.parse().unwrap()).collect();
-    Egress { to: To::Listed { ranges, names }, audit: false, limits: TRAFFIC }
+    Egress { to: To::Listed { ranges, names }, limits: TRAFFIC, ..Egress::internet() }
 }
 
 fn world(egress: Egress, dir: &Path) -> World {

@@ -229,7 +229,7 @@ fn without_a_way_out_the_error_says_so() {
     let nowhere = std::path::PathBuf::from("/run/netns/no-such-uplink");
     let world = World::with(|options| options.uplink_namespace = Some(nowhere.clone()));
     assert!(
-        matches!(world.attach_fails(0), Error::UplinkNamespace { path, .. } if path == nowhere)
+        matches!(world.attach_fails(0), Error::Namespace { verb: "enter", path, .. } if path == nowhere)
     );
 }
 

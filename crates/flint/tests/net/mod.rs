@@ -1,5 +1,6 @@
 //! The stories, by theme, and their stage.
 
+mod classic;
 mod egress;
 mod frames;
 mod guest;
