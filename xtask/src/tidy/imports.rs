@@ -265,7 +265,9 @@ mod tests {
         let net = ("crates/flint/src/net/tap.rs", "fn f() { unsafe { libc::ioctl(1, 2) }; }");
         let sys = ("crates/flint/src/sys/tap.rs", "use libc::ioctl; use std::fs;");
         let agent = ("crates/agent/src/main.rs", "use libc::c_int;");
-        let wanted = ["crates/flint/src/net/tap.rs:1: only `flint/sys`, `agent` may use `libc`"];
+        let wanted = [
+            "crates/flint/src/net/tap.rs:1: only `flint/sys`, `agent`, `sim/intruder` may use `libc`",
+        ];
         assert_eq!(told(fences, &[net, sys, agent]), wanted);
         let doctor =
             ("crates/flint/src/cli/doctor/files.rs", "use std::process::{Command, Stdio};");
