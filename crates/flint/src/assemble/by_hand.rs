@@ -40,7 +40,7 @@ pub async fn run(
     directory(&config.host.state_dir)?;
     // The lock of the state directory: a daemon's slots and ids are not ours to use.
     let store = Sqlite::open(&config.host.state_dir).map_err(|source| Error::Store { source })?;
-    let Assembled { host, mut told, jails, .. } = assemble(&config).await?;
+    let Assembled { host, mut told, jails, alone: _alone, .. } = assemble(&config).await?;
     let order = order(&config, &by_hand.profile)?;
     let (vm, slot) = (order.vm, order.slot);
     let work = async {

@@ -73,13 +73,11 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
-    /// An address of a kind that guests do not have.
-    #[error("cannot use `{value}` in `{key}`: guests have no IPv6 yet")]
-    Ipv6 {
-        /// The key of the configuration.
-        key: &'static str,
-        /// Its value.
-        value: String,
+    /// Another process has the slots of this prefix.
+    #[error("another Flint on this host names its slots after `{prefix}`")]
+    PrefixTaken {
+        /// As configured.
+        prefix: String,
     },
     /// A profile that is not configured.
     #[error("no profile is called `{profile}`")]
@@ -114,7 +112,11 @@ impl Error {
             Error::NoGithub => {
                 Some("set `--organization` or `--repository`, and the App".to_owned())
             }
-            Error::Ipv6 { .. } => Some("name IPv4 addresses there".to_owned()),
+            Error::PrefixTaken { .. } => Some(
+                "end it first, or give this one a prefix, a state and a run directory of its own: `--netns-prefix`, \
+                 `--state-dir`, `--run-dir`"
+                    .to_owned(),
+            ),
             Error::NoProfile { .. } => Some("`flint status` lists the profiles".to_owned()),
             Error::Signals { .. } | Error::Broken => None,
         }

@@ -6,6 +6,7 @@ use crate::host::{Host, Layout, Told};
 use crate::images::{self, Images, LocalImages, Source};
 use crate::net::HostNet;
 use crate::net::names::Names;
+use crate::sys::alone::{self, Alone};
 use crate::vmm::choose::{Canary, Chosen, choose};
 use crate::vmm::jail::Jails;
 use crate::vmm::{AnyVmm, Boot, Console};
@@ -34,6 +35,8 @@ pub(super) struct Assembled {
     pub(super) jails: Arc<Jails>,
     /// The VMM, and why that one.
     pub(super) vmm: String,
+    /// Keeps another Flint from its slots while it is held.
+    pub(super) alone: Alone,
 }
 
 /// Looks at every kernel and image first: a daemon that cannot start a single microVM should not start.
@@ -41,6 +44,7 @@ pub(super) struct Assembled {
 /// # Errors
 /// [`Error`], naming the thing, the cause and the fix.
 pub(super) async fn assemble(config: &Config) -> Result<Assembled, Error> {
+    let alone = alone(&config.host.netns_prefix)?;
     let layout = Layout::new(&config.host.state_dir);
     for path in [layout.jails(), layout.logs(), layout.scratch()] {
         directory(&path)?;
@@ -65,7 +69,13 @@ pub(super) async fn assemble(config: &Config) -> Result<Assembled, Error> {
     tracing::info!(vmm = %why, "chosen");
     let (tell, told) = mpsc::channel(FACTS);
     let host = Arc::new(Host::new(options::host(config), vmm, net, images, tell));
-    Ok(Assembled { host, told, jails, vmm: why })
+    Ok(Assembled { host, told, jails, vmm: why, alone })
+}
+
+/// Two with the same prefix would take each other's slots for strays, and destroy them.
+fn alone(prefix: &str) -> Result<Alone, Error> {
+    let prefix_taken = || Error::PrefixTaken { prefix: prefix.to_owned() };
+    alone::take(&format!("flint/{prefix}")).ok_or_else(prefix_taken)
 }
 
 async fn look(images: &LocalImages, id: &ProfileId, profile: &ProfileOptions) -> Result<(), Error> {

@@ -34,7 +34,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let world = Arc::clone(&ends.window.borrow().world);
     let forge = GitHub::new(&github, &world.instance).map_err(|source| Error::Forge { source })?;
     let listener = front::listen(&config)?;
-    let Assembled { host, told, jails, vmm } = assemble(&config).await?;
+    let Assembled { host, told, jails, vmm, alone: _alone } = assemble(&config).await?;
     let keeper = front::start(&config, &github, listener).await?;
     let (socket, path) = api_socket(&config.host.run_dir)?;
     let logs = Arc::clone(&host) as Arc<dyn Logs>;

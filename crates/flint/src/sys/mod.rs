@@ -5,6 +5,7 @@
 )]
 
 pub mod again;
+pub mod alone;
 pub mod bounded;
 pub mod cgroup;
 pub mod clock;

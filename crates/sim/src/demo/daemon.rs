@@ -104,6 +104,20 @@ impl Daemon {
         Ok(Daemon { child: start.run(aim)?, start, state, socket: run.join(SOCKET) })
     }
 
+    /// What a second one says that has everything of its own but the prefix.
+    pub(crate) fn second(&self) -> Result<String> {
+        let other = self.state.with_file_name("second");
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net={}", self.start.netns)).arg(&self.start.program);
+        command.args(["run", "--profile", "small", "--config"]).arg(&self.start.config);
+        command.arg("--state-dir").arg(&other).arg("--run-dir").arg(other.join("run"));
+        let ended = command.args(["--", "true"]).output()?;
+        if ended.status.success() {
+            bail!("a second Flint with the same prefix runs beside the first");
+        }
+        Ok(String::from_utf8_lossy(&ended.stderr).into_owned())
+    }
+
     /// Ends it as a crash does, and returns when it has ended.
     pub(crate) fn kill(&mut self) -> Result<()> {
         self.child.kill()?;

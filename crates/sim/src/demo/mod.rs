@@ -118,6 +118,10 @@ fn jobs(daemon: &mut Daemon, github: &Github, say: &(dyn Fn(&str) + Sync)) -> Re
         if !wrong.is_empty() {
             bail!("the two halves are not apart: {}", wrong.join("; "));
         }
+        let second = daemon.second()?;
+        if !second.contains("another Flint on this host names its slots after") {
+            bail!("a second Flint with the same prefix is not refused for that: {second}");
+        }
         say("demo: what faces the network is nobody, without rights, files or network");
         let ids = github.0.queue(WORKFLOW)?;
         say(&format!("demo: {} jobs are queued, as signed webhooks", ids.len()));
