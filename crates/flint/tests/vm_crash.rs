@@ -5,23 +5,11 @@
 
 use flint_sim::demo::Options;
 use flint_sim::kills::count;
-use std::path::{Path, PathBuf};
-
-fn given(variable: &str, built: &str) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    std::env::var_os(variable).map_or_else(|| root.join(built), PathBuf::from)
-}
 
 #[test]
 fn a_counter_that_outlives_three_kills_of_the_daemon_is_complete_in_its_log() {
-    let options = Options {
-        flint: env!("CARGO_BIN_EXE_flint").into(),
-        kernel: given("FLINT_TEST_KERNEL", "build/kernel/linux/vmlinux"),
-        image: given("FLINT_TEST_IMAGE", "build/demo/rootfs.ext4"),
-        vmm: "qemu".to_owned(),
-        scratch: env!("CARGO_TARGET_TMPDIR").into(),
-        name: "flcount".to_owned(),
-    };
+    let (flint, scratch) = (env!("CARGO_BIN_EXE_flint"), env!("CARGO_TARGET_TMPDIR"));
+    let options = Options::of_a_test(flint, scratch, "flcount");
     let counted = count(&options, &[40, 90, 140]).unwrap_or_else(|error| panic!("{error:#}"));
     assert_eq!(counted.job.state, "success");
     assert_eq!(

@@ -4,25 +4,13 @@
 //! `FLINT_TEST_KERNEL` and `FLINT_TEST_IMAGE`.
 
 use flint_sim::demo::{Options, run};
-use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-
-fn given(variable: &str, built: &str) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    std::env::var_os(variable).map_or_else(|| root.join(built), PathBuf::from)
-}
 
 #[test]
 fn three_jobs_run_in_three_microvms_and_nothing_is_left() {
     let lines = Mutex::new(Vec::new());
-    let options = Options {
-        flint: env!("CARGO_BIN_EXE_flint").into(),
-        kernel: given("FLINT_TEST_KERNEL", "build/kernel/linux/vmlinux"),
-        image: given("FLINT_TEST_IMAGE", "build/demo/rootfs.ext4"),
-        vmm: "qemu".to_owned(),
-        scratch: env!("CARGO_TARGET_TMPDIR").into(),
-        name: "fltest".to_owned(),
-    };
+    let (flint, scratch) = (env!("CARGO_BIN_EXE_flint"), env!("CARGO_TARGET_TMPDIR"));
+    let options = Options::of_a_test(flint, scratch, "fltest");
     let say = |line: &str| lines.lock().expect("nothing panics with it").push(line.to_owned());
     let seen = run(&options, &say).unwrap();
     let log = lines.into_inner().expect("nothing panics with it").join("\n");

@@ -5,24 +5,12 @@
 
 use flint_sim::demo::Options;
 use flint_sim::escape::{Part, run};
-use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-
-fn given(variable: &str, built: &str) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    std::env::var_os(variable).map_or_else(|| root.join(built), PathBuf::from)
-}
 
 #[test]
 fn nothing_that_an_intruder_tries_in_the_network_reaches_anybody() {
-    let options = Options {
-        flint: env!("CARGO_BIN_EXE_flint").into(),
-        kernel: given("FLINT_TEST_KERNEL", "build/kernel/linux/vmlinux"),
-        image: given("FLINT_TEST_IMAGE", "build/demo/rootfs.ext4"),
-        vmm: "qemu".to_owned(),
-        scratch: env!("CARGO_TARGET_TMPDIR").into(),
-        name: "flescape".to_owned(),
-    };
+    let (flint, scratch) = (env!("CARGO_BIN_EXE_flint"), env!("CARGO_TARGET_TMPDIR"));
+    let options = Options::of_a_test(flint, scratch, "flescape");
     let lines = Mutex::new(Vec::new());
     let say = |line: &str| lines.lock().expect("nobody panics in it").push(line.to_owned());
     let summary = run(&options, Part::Network, &say).unwrap_or_else(|error| panic!("{error:#}"));

@@ -35,6 +35,9 @@ pub enum Error {
         /// What is written beside ours.
         mark: String,
     },
+    /// It was made, and somebody took it away again.
+    #[error("somebody has removed it")]
+    Gone,
     /// It has ports.
     #[error("it is in use by {}", ports.join(", "))]
     InUse {
@@ -55,6 +58,7 @@ impl Error {
                 "name another in `host.bridge`, remove it with `ip link del`, or give it to Flint: `ip link set NAME \
                  alias \"flint PREFIX\"`, with the value of `host.netns_prefix`"
             }
+            Error::Gone => "`flint network up` makes it, and so does the next microVM",
             Error::InUse { .. } => "end the microVMs first: `flint drain`",
         }
     }
@@ -114,20 +118,44 @@ pub(super) fn mark(prefix: &str) -> String {
     format!("flint {prefix}")
 }
 
-/// Makes the bridge, or what of it is missing. Runs in the uplink's namespace.
-pub(super) async fn raise(
+/// The bridge, if it is there and nobody else's.
+async fn find(
+    options: &Options,
+    bridge: &Bridge,
+    outside: &Links,
+) -> Result<Option<Link>, error::Error> {
+    let mark = mark(&options.prefix);
+    match outside.find(&bridge.name).await? {
+        Some(link) if link.alias != mark => {
+            Err(bridge.refused(Error::Foreign { alias: link.alias, mark }))
+        }
+        found => Ok(found),
+    }
+}
+
+/// The bridge, which was made before.
+pub(super) async fn ours(
+    options: &Options,
+    bridge: &Bridge,
+    outside: &Links,
+) -> Result<Link, error::Error> {
+    find(options, bridge, outside).await?.ok_or_else(|| bridge.refused(Error::Gone))
+}
+
+/// Makes the bridge, or what of it is missing. Runs in the uplink's namespace; by one thread at a time, because a bridge
+/// that is being made has no mark yet.
+async fn raise(
     options: &Options,
     bridge: &Bridge,
     outside: &Links,
     roads: &Roads,
-) -> Result<Link, error::Error> {
-    let mark = mark(&options.prefix);
-    let link = match outside.find(&bridge.name).await? {
-        Some(link) if link.alias == mark => link,
-        Some(link) => {
-            return Err(bridge.refused(Error::Foreign { alias: link.alias, mark }));
+) -> Result<(), error::Error> {
+    let link = match find(options, bridge, outside).await? {
+        Some(link) => link,
+        None => {
+            let mac = mac_of(bridge.address);
+            outside.add_bridge(&bridge.name, &mark(&options.prefix), mac).await?
         }
-        None => outside.add_bridge(&bridge.name, &mark, mac_of(bridge.address)).await?,
     };
     let name = bridge.name.as_str();
     build::set_all(&settings(bridge, options.ipv6, roads))?;
@@ -141,7 +169,7 @@ pub(super) async fn raise(
             outside.proxy(road, address).await?;
         }
     }
-    Ok(link)
+    Ok(())
 }
 
 fn settings(bridge: &Bridge, ipv6: Ipv6, roads: &Roads) -> Vec<(String, &'static str)> {
@@ -163,16 +191,11 @@ pub(super) async fn lower(
     outside: &Links,
 ) -> Result<bool, error::Error> {
     let state = look(options, bridge, outside).await?;
-    let mark = mark(&options.prefix);
-    match outside.find(&bridge.name).await? {
-        None => {}
-        Some(link) if link.alias != mark => {
-            return Err(bridge.refused(Error::Foreign { alias: link.alias, mark }));
-        }
-        Some(_) if !state.ports.is_empty() => {
+    if find(options, bridge, outside).await?.is_some() {
+        if !state.ports.is_empty() {
             return Err(bridge.refused(Error::InUse { ports: state.ports }));
         }
-        Some(_) => outside.delete(&bridge.name).await?,
+        outside.delete(&bridge.name).await?;
     }
     if let Some(road) = road(options, outside).await? {
         for address in &state.proxied {
@@ -219,7 +242,7 @@ pub(super) fn up(options: &Options, bridge: &Bridge) -> Result<(), error::Error>
     worker::drive(async {
         let outside = Links::here()?;
         let roads = Roads::find(options, &outside).await?;
-        raise(options, bridge, &outside, &roads).await.map(drop)
+        raise(options, bridge, &outside, &roads).await
     })
 }
 

@@ -89,10 +89,11 @@ pub(super) fn detach(options: &Options, slot: Slot) -> Result<(), Error> {
             outside.delete(&veth).await?;
             let Some(bridge) = &options.bridge else { return Ok(()) };
             nft::load("the bridge", &rules::no_port(&veth))?.finish()?;
-            // A slot beyond a pool that has become smaller was never answered for under this one.
-            match (bridge::road(options, &outside).await?, options.place(slot)) {
-                (Some(road), Ok(place)) => close_bridge(bridge, &outside, &road, &place).await,
-                _ => Ok(()),
+            let road = bridge::road(options, &outside).await?;
+            match options.place(slot) {
+                Ok(place) => close_bridge(bridge, &outside, road.as_ref(), &place).await,
+                // Beyond a pool that has become smaller: nobody was told of it under this one.
+                Err(_) => Ok(()),
             }
         })?;
     }
@@ -180,8 +181,8 @@ async fn remove(
     place: &Place,
 ) -> Result<(), Error> {
     outside.delete(&place.veth).await?;
-    if let (Some(bridge), Some(road)) = (&options.bridge, &roads.v6) {
-        close_bridge(bridge, outside, road, place).await?;
+    if let Some(bridge) = &options.bridge {
+        close_bridge(bridge, outside, roads.v6.as_ref(), place).await?;
     }
     forget(&place.netns)
 }
@@ -190,23 +191,25 @@ async fn remove(
 async fn close_bridge(
     bridge: &Bridge,
     outside: &Links,
-    road: &Link,
+    road: Option<&Link>,
     place: &Place,
 ) -> Result<(), Error> {
-    let link = outside.find(&bridge.name).await?;
-    let six = place.six.map(|(_, inner)| inner);
-    for address in six.into_iter().chain(place.public).map(IpAddr::V6) {
-        if let Some(link) = &link {
+    if let Some(link) = outside.find(&bridge.name).await? {
+        for address in behind(place) {
             outside.unpin((&link.name, link.index), address).await?;
         }
     }
-    if let Some(link) = &link {
-        outside.unpin((&link.name, link.index), IpAddr::V4(place.inner)).await?;
+    match (road, place.public) {
+        (Some(road), Some(public)) => outside.unproxy(road, public).await,
+        _ => Ok(()),
     }
-    match place.public {
-        Some(public) => outside.unproxy(road, public).await,
-        None => Ok(()),
-    }
+}
+
+/// The addresses that are behind the slot's end.
+fn behind(place: &Place) -> impl Iterator<Item = IpAddr> {
+    let six = place.six.map(|(_, inner)| inner);
+    std::iter::once(IpAddr::V4(place.inner))
+        .chain(six.into_iter().chain(place.public).map(IpAddr::V6))
 }
 
 fn forget(path: &Path) -> Result<(), Error> {
@@ -262,7 +265,7 @@ async fn add_tap(inside: &Links, place: &Place, owner: u32, mtu: u32) -> Result<
 async fn open_slot(inside: &Links, place: &Place) -> Result<(), Error> {
     let index = inside.raise(inner_end(place), place.lengths.0).await?;
     let veth = (UPLINK, index);
-    if place.on_bridge() {
+    if place.port {
         inside.pin(veth, IpAddr::V4(place.outer), mac_of(place.outer)).await?;
     }
     if let Some((outer, inner)) = place.six {
@@ -283,7 +286,7 @@ async fn open_uplink(
 ) -> Result<(), Error> {
     netns::enter(uplink.as_fd()).map_err(|source| Error::Thread { source })?;
     if let Some(bridge) = &options.bridge {
-        let link = bridge::raise(options, bridge, outside, roads).await?;
+        let link = bridge::ours(options, bridge, outside).await?;
         return open_bridge(&link, outside, place, roads).await;
     }
     let veth = &place.veth;
@@ -323,10 +326,8 @@ async fn open_bridge(
     outside.join((veth, index), bridge.index).await?;
     let on = (bridge.name.as_str(), bridge.index);
     let mac = mac_of(place.inner);
-    outside.pin(on, IpAddr::V4(place.inner), mac).await?;
-    let six = place.six.map(|(_, inner)| inner);
-    for address in six.into_iter().chain(place.public) {
-        outside.pin(on, IpAddr::V6(address), mac).await?;
+    for address in behind(place) {
+        outside.pin(on, address, mac).await?;
     }
     if let (Some(road), Some(public)) = (&roads.v6, place.public) {
         outside.proxy(road, public).await?;
@@ -381,7 +382,7 @@ fn inner_end(place: &Place) -> End<'_> {
 }
 
 fn outer_end(place: &Place) -> End<'_> {
-    End { name: &place.veth, address: place.outer, mac: place.outer_mac }
+    End { name: &place.veth, address: place.outer, mac: place.outer_mac() }
 }
 
 pub(super) fn set_all(settings: &[(String, &str)]) -> Result<(), Error> {

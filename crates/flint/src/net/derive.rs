@@ -55,8 +55,8 @@ pub struct Place {
     pub six: Option<(Ipv6Addr, Ipv6Addr)>,
     /// The prefixes of the network that both ends are in, IPv4 and IPv6.
     pub lengths: (u8, u8),
-    /// The MAC address of the uplink's end. The one behind the outer addresses is [`mac_of`] them: a bridge's own.
-    pub outer_mac: [u8; 6],
+    /// Whether the uplink's end is a port of a bridge, which has the outer addresses.
+    pub port: bool,
     /// The guest's own address, under which the world knows it.
     pub public: Option<Ipv6Addr>,
 }
@@ -81,9 +81,8 @@ impl Place {
         };
         let six = from.map(|(pool, number)| pair6(pool, number).ok_or_else(|| beyond(pool)));
         let (netns, veth) = (netns_of(prefix, slot), veth_of(prefix, slot));
-        let (lengths, outer_mac) = ((VETH_NETWORK, VETH_NETWORK6), mac_of(outer));
-        let six = six.transpose()?;
-        Ok(Place { netns, veth, outer, inner, six, lengths, outer_mac, public: None })
+        let (lengths, six) = ((VETH_NETWORK, VETH_NETWORK6), six.transpose()?);
+        Ok(Place { netns, veth, outer, inner, six, lengths, port: false, public: None })
     }
 
     /// Where a slot is whose veth is a port of a bridge.
@@ -115,7 +114,7 @@ impl Place {
             inner,
             six: six.map(|(outer, inner, _)| (outer, inner)),
             lengths: (pool.length(), BRIDGE_NETWORK6),
-            outer_mac: port_mac_of(inner),
+            port: true,
             public: six.map(|(_, _, public)| public),
         })
     }
@@ -123,16 +122,16 @@ impl Place {
     /// The addresses that nobody else on the host may have a way to.
     #[must_use]
     pub fn range(&self) -> Cidr {
-        if self.on_bridge() {
+        if self.port {
             return Cidr::v4(self.inner.octets(), 32);
         }
         Cidr::v4(self.outer.octets(), VETH_NETWORK)
     }
 
-    /// Whether its uplink's end is a port of a bridge.
+    /// The MAC address of the uplink's end. The one behind the outer addresses is [`mac_of`] them: a bridge's own.
     #[must_use]
-    pub fn on_bridge(&self) -> bool {
-        self.outer_mac != mac_of(self.outer)
+    pub fn outer_mac(&self) -> [u8; 6] {
+        if self.port { port_mac_of(self.inner) } else { mac_of(self.outer) }
     }
 
     /// The guest's IPv6 address.

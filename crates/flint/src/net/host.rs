@@ -24,6 +24,8 @@ pub struct HostNet {
     options: Arc<Options>,
     /// One piece of work per slot at a time. An order that was given up may still run on its thread.
     turns: Mutex<BTreeMap<Slot, Arc<Turn>>>,
+    /// One looks for the bridge, and makes it, at a time.
+    bridge_turn: Turn,
     /// For guests that may reach only certain names.
     names: Option<Names>,
 }
@@ -46,7 +48,7 @@ impl HostNet {
             Some(name) => Err(Error::Uplink { name: name.clone() }),
             None => {
                 let (options, turns) = (Arc::new(options), Mutex::default());
-                Ok(HostNet { options, turns, names: None })
+                Ok(HostNet { options, turns, bridge_turn: Turn::default(), names: None })
             }
         }
     }
@@ -89,12 +91,11 @@ impl HostNet {
     /// # Errors
     /// [`Error::Bridge`], and whatever the kernel has against it.
     pub async fn raise_bridge(&self) -> Result<bool, Error> {
-        let options = self.options.clone();
-        worker::run(move || match &options.bridge {
-            Some(bridge) => bridge::up(&options, bridge).map(|()| true),
-            None => Ok(false),
-        })
-        .await
+        let _turn = self.bridge_turn.lock().await;
+        let (options, Some(bridge)) = (self.options.clone(), self.options.bridge.clone()) else {
+            return Ok(false);
+        };
+        worker::run(move || bridge::up(&options, &bridge)).await.map(|()| true)
     }
 
     /// Removes the bridge of classic mode; says whether there was one.
@@ -186,6 +187,7 @@ impl Net for HostNet {
             (None, Some(_)) => return Err(names::Error::Absent { slot }.into()),
             (names, _) => names.as_ref().filter(|_| served.is_some()),
         };
+        self.raise_bridge().await?;
         let attached = told::attached(&place, told::resolvers(egress, *ipv6, &dns));
         let (kept, egress) = (served.clone(), egress.clone());
         self.in_turn(slot, move |options| {

@@ -2,7 +2,7 @@
 
 use super::guest::Guest;
 use super::world::{BESIDE6, SERVER, SERVER6, UPLINK, World, chain};
-use flint::net::{Attached, Bridge, Cidr, Error, Ipv6, bridge};
+use flint::net::{Attached, Bridge, Cidr, Error, Finding, Ipv6, Net, bridge};
 use flint_core::id::Slot;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
@@ -145,6 +145,39 @@ fn nothing_of_a_slot_stays_at_the_bridge_and_nothing_of_the_bridge_on_the_host()
     assert!(!world.wait(world.net.lower_bridge()).unwrap(), "once more there is nothing to do");
     assert_eq!(world.uplink.run("ip -6 neigh show proxy; ip -o link | grep br- || true"), "");
     assert_eq!(world.wait(world.net.bridge()).unwrap().unwrap().to_string().lines().count(), 2);
+}
+
+#[test]
+fn slots_that_come_at_once_find_one_bridge_and_leave_nothing_there() {
+    // Without IPv6, as well.
+    let world = World::with(|options| options.bridge = Some(classic()));
+    let attach = |slot| world.net.attach(Slot(slot), 12_345, &world.egress);
+    let (one, two) = world.wait(async { tokio::join!(attach(1), attach(2)) });
+    assert!(one.is_ok() && two.is_ok(), "{one:?} {two:?}");
+    let ports = world.wait(world.net.bridge()).unwrap().unwrap().ports;
+    assert_eq!(ports.len(), 2, "{ports:?}");
+    world.detach(1);
+    world.detach(2);
+    assert_eq!(world.uplink.run("ip neigh show nud permanent"), "");
+}
+
+#[test]
+fn what_stands_in_a_bridges_way_is_found() {
+    let elsewhere = Ipv6::Prefix("2a00:9::/64".parse().unwrap());
+    let world = World::with(|options| {
+        options.bridge = Some(classic());
+        options.ipv6 = elsewhere;
+    });
+    world.uplink.run("ip link add br-flint type bridge");
+    let found = world.wait(world.net.check()).unwrap();
+    let kinds = |finding: &Finding| match finding {
+        Finding::ForeignBridge { .. } => 1,
+        Finding::PrefixElsewhere { interface, .. } if interface == "eth0" => 2,
+        _ => 0,
+    };
+    assert_eq!(found.iter().map(kinds).collect::<Vec<_>>(), [1, 2], "{found:?}");
+    let fine = self::world();
+    assert_eq!(fine.wait(fine.net.check()).unwrap(), [], "the control");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The real program as a process in the demo's host namespace, with a configuration of its own.
 
+use super::leftovers::Search;
 use super::places::{GITHUB, HOST, Places};
 use super::{Options, SECRET};
 use anyhow::{Context, Result, bail};
@@ -62,7 +63,11 @@ impl<'a> How<'a> {
 /// How it is started, any number of times.
 struct Start {
     program: PathBuf,
+    /// The namespace that it is in, by its name and by its file.
+    uplink: String,
     netns: String,
+    /// Of the names of its slots.
+    prefix: String,
     config: PathBuf,
     log: PathBuf,
 }
@@ -99,8 +104,9 @@ impl Daemon {
         let config = folder.join("flint.toml");
         fs::write(&config, configuration(options, (&state, &run, &key), adjust)?)?;
         let (program, log) = (options.flint.clone(), folder.join("daemon.log"));
-        let netns = format!("/run/netns/{}", places.host());
-        let start = Start { program, netns, config, log };
+        let (uplink, prefix) = (places.host().to_owned(), options.name.clone());
+        let netns = format!("/run/netns/{uplink}");
+        let start = Start { program, uplink, netns, prefix, config, log };
         Ok(Daemon { child: start.run(aim)?, start, state, socket: run.join(SOCKET) })
     }
 
@@ -208,12 +214,14 @@ impl Daemon {
 }
 
 impl Drop for Daemon {
-    /// The last resort: normally it has ended by now.
+    /// The last resort, after a failure: normally it has ended by now, and left nothing.
     fn drop(&mut self) {
         if let Ok(None) = self.child.try_wait() {
             self.child.kill().ok();
             self.child.wait().ok();
         }
+        let Start { prefix, uplink, .. } = &self.start;
+        Search { prefix, state_dir: &self.state, uplink }.remove();
     }
 }
 

@@ -52,6 +52,26 @@ pub struct Options {
     pub name: String,
 }
 
+impl Options {
+    /// For a test: QEMU, and the kernel and image that `cargo xtask demo --prepare` makes, or `FLINT_TEST_KERNEL` and
+    /// `FLINT_TEST_IMAGE`.
+    #[must_use]
+    pub fn of_a_test(flint: &str, scratch: &str, name: &str) -> Options {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let given = |variable: &str, built: &str| {
+            std::env::var_os(variable).map_or_else(|| root.join(built), PathBuf::from)
+        };
+        Options {
+            flint: flint.into(),
+            kernel: given("FLINT_TEST_KERNEL", "build/kernel/linux/vmlinux"),
+            image: given("FLINT_TEST_IMAGE", "build/demo/rootfs.ext4"),
+            vmm: "qemu".to_owned(),
+            scratch: scratch.into(),
+            name: name.to_owned(),
+        }
+    }
+}
+
 /// What the demo saw.
 #[derive(Clone, Debug)]
 pub struct Summary {
@@ -82,9 +102,6 @@ pub fn run(options: &Options, say: &(dyn Fn(&str) + Sync)) -> Result<Summary> {
     let stopped = daemon.stop();
     let state_dir = daemon.state_dir();
     let search = Search { prefix: &options.name, state_dir: &state_dir, uplink: places.host() };
-    if outcome.is_err() {
-        search.remove();
-    }
     let seen = outcome.with_context(|| daemon.last_words())?;
     stopped?;
     let leftovers = search.leftovers();

@@ -4,9 +4,8 @@
 //! [`Places`] removes them, also when the demo fails.
 
 use anyhow::{Context, Result, bail};
+use flint::sys::alone::{self, Alone};
 use std::net::Ipv4Addr;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::process::Command;
 
 /// The host's address on its uplink (RFC 5737: for examples, routed nowhere).
@@ -20,7 +19,7 @@ pub(crate) struct Places {
     host: String,
     github: String,
     /// Held as long as the names are ours.
-    _name: UnixDatagram,
+    _name: Alone,
 }
 
 impl Places {
@@ -78,12 +77,10 @@ impl Drop for Places {
     }
 }
 
-/// Takes a name for this process; the kernel gives it back, however the process ends.
-fn take(name: &str) -> Result<UnixDatagram> {
-    let address = SocketAddr::from_abstract_name(format!("flint-sim-{name}"))?;
+fn take(name: &str) -> Result<Alone> {
     let taken =
         || format!("another demo or kill matrix runs as `{name}`: `--name` chooses another");
-    UnixDatagram::bind_addr(&address).with_context(taken)
+    alone::take(&format!("flint-sim-{name}")).with_context(taken)
 }
 
 fn ip(args: &[&str]) -> Result<()> {

@@ -186,31 +186,33 @@ fn status(pid: u32, key: &str) -> Result<u64> {
     Ok(word.parse()?)
 }
 
+/// What is judged one by one, beside what is tried in the network, and in a few words what it is.
+pub(super) const JUDGED: [(&str, &str); 22] = [
+    ("vsock-host", "the host's vsock ports"),
+    ("vsock-other", "another guest's vsock ports"),
+    ("write-base-image", "writing the image that all guests share"),
+    ("secret-in-arguments", "the one-job secret in a command line"),
+    ("secret-in-variables", "in an environment that is not the runner's"),
+    ("secret-in-memory", "in the memory of any other process, the agent's too"),
+    ("secret-in-files", "in a file"),
+    ("secret-in-kernel-log", "in the kernel's log"),
+    ("secret-on-disks", "anywhere on a disk"),
+    ("secret-used-again", "a second runner with the runner's own secret"),
+    ("flood-tasks", "tasks without number"),
+    ("flood-memory", "four times its memory"),
+    ("flood-disk", "a file without end"),
+    ("flood-log", "log lines without end"),
+    ("flood-console", "the serial console without end"),
+    ("flood-connections", "connections without number"),
+    ("time-travel", "a clock seventy years ahead"),
+    ("forge", "speaking as the agent: a job that went well"),
+    ("oversize", "speaking as the agent: a line of 8 MiB"),
+    ("garble", "speaking as the agent: lines that are nothing"),
+    ("stay", "a process that stays when the job is over"),
+    ("freeze", "stopping the agent, so that nobody turns the guest off"),
+];
+
 /// What is tried, in a few words.
 pub(super) fn what(name: &str) -> &'static str {
-    match name {
-        "vsock-host" => "the host's vsock ports",
-        "vsock-other" => "another guest's vsock ports",
-        "write-base-image" => "writing the image that all guests share",
-        "secret-in-arguments" => "the one-job secret in a command line",
-        "secret-in-variables" => "in an environment that is not the runner's",
-        "secret-in-memory" => "in the memory of any other process, the agent's too",
-        "secret-in-files" => "in a file",
-        "secret-in-kernel-log" => "in the kernel's log",
-        "secret-on-disks" => "anywhere on a disk",
-        "secret-used-again" => "a second runner with the runner's own secret",
-        "flood-tasks" => "tasks without number",
-        "flood-memory" => "four times its memory",
-        "flood-disk" => "a file without end",
-        "flood-log" => "log lines without end",
-        "flood-console" => "the serial console without end",
-        "flood-connections" => "connections without number",
-        "time-travel" => "a clock seventy years ahead",
-        "forge" => "speaking as the agent: a job that went well",
-        "oversize" => "speaking as the agent: a line of 8 MiB",
-        "garble" => "speaking as the agent: lines that are nothing",
-        "stay" => "a process that stays when the job is over",
-        "freeze" => "stopping the agent, so that nobody turns the guest off",
-        _ => "",
-    }
+    JUDGED.iter().find(|(known, _)| *known == name).map_or("", |(_, what)| what)
 }

@@ -78,9 +78,6 @@ pub fn run(options: &Options, part: Part, say: &dyn Fn(&str)) -> Result<Summary>
     let state_dir = host.daemon.state_dir();
     let uplink = play.stage.places.host();
     let search = Search { prefix: &options.name, state_dir: &state_dir, uplink };
-    if played.is_err() {
-        search.remove();
-    }
     let mut summary = played
         .with_context(|| format!("{}\n{}", host.daemon.last_words(), printed(&github, &host)))?;
     stopped?;
@@ -158,6 +155,13 @@ impl Play {
         let (_, flat) = self.phase(host, ("intruder-flat", "flat"), &mut neighbour, known)?;
         neighbour.say(&["end"])?;
         tell(rows(&guarded, &flat));
+        if part == Part::All {
+            let tried = |name: &str| summary.rows.iter().any(|row| row.name == name);
+            let missing = host::JUDGED.iter().filter(|(name, _)| !tried(name));
+            let missing = missing.map(|(name, _)| format!("`{name}` was not tried"));
+            let missing: Vec<_> = missing.collect();
+            summary.wrong.extend(missing);
+        }
         if !host.until_left(0)? {
             summary.wrong.push("guests outstay their time".to_owned());
         }
