@@ -28,10 +28,13 @@ const TARGETS: &[Target] = &[
     Target { name: "names", longest: 4 << 10 },
 ];
 
-/// Counters at each edge, a table of where they are, and the operands of comparisons.
+/// Counters at each edge, and a table of where they are.
 const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
-    -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 --cfg fuzzing";
+    -Ccodegen-units=1 --cfg fuzzing";
+
+/// The operands of comparisons, too.
+const COMPARES: &str = " -Cllvm-args=-sanitizer-coverage-trace-compares";
 
 /// How many inputs are kept of each target beside its seeds, and how many bytes of them: every clone has them.
 const KEPT: usize = 300;
@@ -45,6 +48,9 @@ pub(crate) struct FuzzArgs {
     /// How many inputs each takes.
     #[arg(long, value_name = "N", default_value_t = 10_000_000)]
     count: u64,
+    /// Follow what is compared with what: finds words that no corpus has, and is 2 to 10 times slower.
+    #[arg(long)]
+    compares: bool,
     /// Keep the shortest of those that reached something new in `fuzz/corpus`, beside the seeds.
     #[arg(long)]
     keep: bool,
@@ -62,7 +68,7 @@ pub(crate) fn fuzz(args: &FuzzArgs) -> Result<bool> {
     }
     let is_asked =
         |target: &&Target| args.targets.is_empty() || asked().any(|name| name == target.name);
-    let programs = build()?;
+    let programs = build(args.compares)?;
     let mut well = true;
     for Target { name, longest } in TARGETS.iter().filter(is_asked) {
         let corpora = Corpora::of(name)?;
@@ -104,13 +110,14 @@ impl Corpora {
 }
 
 /// With a target named, so that build scripts are not instrumented too.
-fn build() -> Result<PathBuf> {
+fn build(compares: bool) -> Result<PathBuf> {
     let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let manifest =
         ["build", "--quiet", "--release", "--locked", "--manifest-path", "fuzz/Cargo.toml"];
     let mut command = cargo(&manifest);
     command.args(["--target-dir", "target/fuzz", "--target", &triple]);
-    run(command.env("RUSTFLAGS", FLAGS))?;
+    let flags = if compares { [FLAGS, COMPARES].concat() } else { FLAGS.to_owned() };
+    run(command.env("RUSTFLAGS", flags))?;
     Ok(crate::root().join("target/fuzz").join(triple).join("release"))
 }
 

@@ -1,4 +1,4 @@
-//! Format and clippy over everything that is compiled, also the tests that only run by name.
+//! Format, lock files, and clippy over everything that is compiled, also the tests that only run by name.
 
 use crate::cargo::{cargo, run, test_targets};
 
@@ -8,6 +8,8 @@ use crate::cargo::{cargo, run, test_targets};
 /// When something is to be said against any of it.
 pub(crate) fn lint() -> anyhow::Result<()> {
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
+    // The fuzzers have a lock file of their own, which no build of the workspace looks at.
+    run(&mut cargo(&["tree", "--locked", "--depth=0", "--manifest-path=fuzz/Cargo.toml"]))?;
     let names = test_targets()?.into_iter().filter(|t| t.by_name).map(|t| t.name);
     for command in commands(names) {
         run(&mut cargo(&command.iter().map(String::as_str).collect::<Vec<_>>()))?;

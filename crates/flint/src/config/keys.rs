@@ -31,6 +31,16 @@ impl Key {
         Some(format!("FLINT_{}", flag.to_ascii_uppercase().replace('-', "_")))
     }
 
+    /// Whether this is its place.
+    pub(super) fn is(&self, section: &str, name: &str) -> bool {
+        let rest = match section {
+            "" => Some(self.path),
+            section => self.path.strip_prefix(section).and_then(|rest| rest.strip_prefix('.')),
+        };
+        // A dot inside of a name is a quoted one's: `"timeouts.boot"` is no `boot` of `timeouts`.
+        rest == Some(name) && !name.contains('.')
+    }
+
     /// `host`, `profile.timeouts`, …: the part before the last dot.
     pub(super) fn section(&self) -> &'static str {
         self.path.rsplit_once('.').map_or("", |(section, _)| section)
@@ -136,5 +146,5 @@ pub const KEYS: &[Key] = &[
 
 /// The key at this place in the file.
 pub(super) fn find(section: &str, name: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| key.section() == section && key.name() == name)
+    KEYS.iter().find(|key| key.is(section, name))
 }

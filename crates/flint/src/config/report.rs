@@ -4,6 +4,9 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use std::fmt;
 use std::ops::Range;
 
+/// Problems that are shown. A file with more is of another program, or of another version of this one.
+const SHOWN: usize = 50;
+
 /// Where a value came from. The order is the order of precedence.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
@@ -76,7 +79,12 @@ impl Report {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
         let text = masked(&self.text);
         let one = |problem: &Problem| renderer.render(&[self.group(problem, &text)]);
-        self.problems.iter().map(one).collect::<Vec<_>>().join("\n\n")
+        let mut shown: Vec<_> = self.problems.iter().take(SHOWN).map(one).collect();
+        let more = self.problems.len() - shown.len();
+        if more > 0 {
+            shown.push(format!("and {more} more problems"));
+        }
+        shown.join("\n\n")
     }
 
     fn group<'a>(&'a self, problem: &'a Problem, text: &'a str) -> Group<'a> {

@@ -464,6 +464,34 @@ fn a_bridge_has_the_originals_address_and_profiles_may_open_theirs() {
 }
 
 #[test]
+fn a_disk_has_a_rate_in_bytes_and_in_number() {
+    let file =
+        "[[profile]]\nname = \"a\"\ndisk_bandwidth = \"200 MiB/s\"\ndisk_operations = 5000\n";
+    let rate = profile(&good(&given(file).sources), "a").disk_rate;
+    assert_eq!(rate.bytes_per_second, Some(200 << 20));
+    assert_eq!(rate.operations_per_second, Some(5_000));
+    for wrong in ["\"200 Mbit/s\"", "\"200 MiB\"", "\"1 MiB/s\"", "200"] {
+        let file = format!("[[profile]]\nname = \"a\"\ndisk_bandwidth = {wrong}\n");
+        let report = bad(&given(&file).sources);
+        assert!(report.contains("`profile.disk_bandwidth` is not a rate such as"), "{report}");
+    }
+}
+
+#[test]
+fn a_quoted_key_with_a_dot_is_no_key_of_a_table_below() {
+    let report = bad(&given("[[profile]]\nname = \"a\"\n\"timeouts.boot\" = \"2m\"\n").sources);
+    assert!(report.contains("timeouts.boot"), "{report}");
+}
+
+#[test]
+fn a_file_of_another_program_does_not_fill_the_terminal() {
+    let keys: String = (0..60).map(|n| format!("key_{n} = 1\n")).collect();
+    let report = bad(&given(&format!("[host]\n{keys}")).sources);
+    assert!(report.contains("key_49") && !report.contains("key_51"), "{report}");
+    assert!(report.ends_with("more problems"), "{report}");
+}
+
+#[test]
 fn what_a_bridge_cannot_be_is_said_at_its_key() {
     let wrong = bad(&given(
         r#"

@@ -154,7 +154,10 @@ pub(super) fn url(text: &str) -> Result<url::Url, String> {
 pub(super) fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let ranked = known.map(|word| (distance(wrong, word), word)).min()?;
     // A third of the word may be wrong; beyond that a suggestion misleads.
-    (ranked.0 <= (wrong.len() / 3).max(1)).then_some(ranked.1)
+    let most = (wrong.len() / 3).max(1);
+    let alike = known.filter(|word| word.len().abs_diff(wrong.len()) <= most);
+    let ranked = alike.map(|word| (distance(wrong, word), word)).min()?;
+    (ranked.0 <= most).then_some(ranked.1)
 }
 
 /// Levenshtein's distance.
