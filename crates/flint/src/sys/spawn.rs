@@ -4,6 +4,7 @@
 //! and nobody could find it again.
 
 use crate::sys::process::{Process, boot_id};
+use crate::sys::root::Root;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -28,6 +29,8 @@ pub struct Spawn<'a> {
     pub netns: Option<&'a Path>,
     /// A tap device to open there and hand over.
     pub tap: Option<Tap>,
+    /// A root directory to enter; `None` keeps the host's.
+    pub root: Option<Root>,
     /// The longest list of open files.
     pub max_files: u64,
     /// The longest file it may write, in bytes.
@@ -100,6 +103,7 @@ pub fn spawn(spawn: Spawn<'_>) -> io::Result<Process> {
         record,
         netns: spawn.netns.map(File::open).transpose()?,
         tap: spawn.tap,
+        root: spawn.root,
         cgroups: spawn.cgroups.iter().map(open_for_writing).collect::<io::Result<_>>()?,
         user: spawn.user,
         max_files: spawn.max_files,
@@ -129,6 +133,7 @@ struct Inside {
     record: File,
     netns: Option<File>,
     tap: Option<Tap>,
+    root: Option<Root>,
     cgroups: Vec<File>,
     user: Option<User>,
     max_files: u64,
@@ -159,6 +164,10 @@ impl Inside {
         limit(libc::RLIMIT_NOFILE, self.max_files)?;
         limit(libc::RLIMIT_FSIZE, self.max_file)?;
         self.write_record()?;
+        // After the last look at the host's own files.
+        if let Some(root) = &self.root {
+            root.enter()?;
+        }
         if let Some(user) = &self.user {
             become_user(user)?;
         }
@@ -235,6 +244,19 @@ fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
+/// Where a program is, links followed: by its path, or by its name alone in `PATH`.
+///
+/// # Errors
+/// When there is none.
+pub fn find(program: &Path) -> io::Result<PathBuf> {
+    if program.components().count() > 1 {
+        return program.canonicalize();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).find_map(|dir| dir.join(program).canonicalize().ok());
+    found.ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
 /// Runs a program to its end and gives what it printed; for `--version` and the like.
 ///
 /// # Errors
@@ -284,6 +306,7 @@ mod tests {
             user: None,
             netns: None,
             tap: None,
+            root: None,
             max_files: 64,
             max_file: 1 << 20,
             cgroups: Vec::new(),
@@ -333,6 +356,12 @@ mod tests {
         order.program = Path::new("/nowhere/to/be/found");
         assert_eq!(spawn(order).unwrap_err().kind(), io::ErrorKind::NotFound);
         assert!(Process::find(&record).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_program_is_found_by_its_path_and_by_its_name() {
+        assert_eq!(find(Path::new("sh")).unwrap(), find(Path::new("/bin/sh")).unwrap());
+        assert_eq!(find(Path::new("no-such-program")).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -169,6 +169,7 @@ mod tests {
             user: None,
             netns: None,
             tap: None,
+            root: None,
             max_files: 64,
             max_file: 1 << 20,
             cgroups: Vec::new(),

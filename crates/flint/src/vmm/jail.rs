@@ -397,6 +397,7 @@ impl Jail {
             user: None,
             netns: None,
             tap: None,
+            root: None,
             max_files: 2048,
             max_file: self.max_file,
             cgroups: self.cgroups.clone(),

@@ -1,10 +1,11 @@
 //! QEMU's `microvm` machine, for hosts whose KVM cannot run guests: an unprivileged, sandboxed process per microVM.
 //!
-//! It starts in its jail's `root/` and names its files relative to it, so it needs no right on any directory above.
-//! The tap is opened for it, in the slot's namespace, before it loses its rights.
+//! Its jail's `root/` is its root directory: beside the microVM's files it sees this host's programs and libraries,
+//! read-only, and three devices. The tap is opened for it, in the slot's namespace, before it loses its rights.
 
 use crate::sys::clock;
 use crate::sys::kvm;
+use crate::sys::root::Root;
 use crate::sys::socket;
 use crate::sys::spawn::{self, Spawn, Tap, User};
 use crate::vmm::jail::{End, Jail, Jails, Running, drive_names};
@@ -104,17 +105,33 @@ impl Qemu {
         };
         let paths = jail.paths();
         let order = Spawn {
+        // As it is called inside of its root, where a link to elsewhere leads nowhere.
+        let program = spawn::find(&self.options.program).map_err(failed)?;
             args,
             user: Some(User { uid: jail.uid, gid: jail.gid, groups }),
             netns: boot.nic.as_ref().map(|nic| nic.netns.as_path()),
             tap,
-            ..jail.spawn(&paths, &self.options.program)
+            root: Some(self.root(jail, &program).map_err(failed)?),
+            ..jail.spawn(&paths, &program)
         };
         let process = spawn::spawn(order).map_err(failed)?;
         Ok(self.jails.track(vm, process))
     }
 
     fn machine(&self, boot: &Boot) -> Vec<OsString> {
+    /// What it sees beside its jail's files.
+    fn root(&self, jail: &Jail, program: &Path) -> io::Result<Root> {
+        let mut root = Root::of(&jail.root, program)?;
+        if let Some(firmware) = firmware(&self.options) {
+            root.see_too(&jail.root, &firmware)?;
+        }
+        let kvm = (self.options.accel == Accel::Kvm).then_some("/dev/kvm");
+        for device in ["/dev/null", "/dev/urandom"].into_iter().chain(kvm) {
+            root.device(&jail.root, Path::new(device))?;
+        }
+        Ok(root)
+    }
+
         let firmware = firmware(&self.options).unwrap_or_else(|| "qboot.rom".into());
         let (accel, cpu) = match self.options.accel {
             Accel::Kvm => ("kvm", "host"),
@@ -276,8 +293,8 @@ fn firmware(options: &Options) -> Option<PathBuf> {
     options.firmware.clone().filter(|path| path.exists()).or(known)
 }
 
-fn is_early(error: &std::io::Error) -> bool {
-    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused)
+fn is_early(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }
 
 #[cfg(test)]
