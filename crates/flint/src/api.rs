@@ -99,6 +99,10 @@ pub struct WhyAnswer {
     pub because: Option<String>,
     /// The same for people, one sentence.
     pub sentence: String,
+    /// What its microVM was refused of the network, a line each; while it runs, so far. Of a completed job as long as the
+    /// log is kept.
+    #[serde(default)]
+    pub egress: Vec<String>,
 }
 
 /// The daemon and its host.

@@ -1,6 +1,7 @@
 //! The half that faces the network, started and kept.
 
 use super::Error;
+use super::host::RealHost;
 use crate::config::Config;
 use crate::daemon::door::{Door, Window};
 use crate::daemon::front::FrontDesk;
@@ -27,14 +28,15 @@ pub(super) async fn start(
     started.map_err(|source| Error::Front { source })
 }
 
+/// Who answers it.
+pub(super) fn desk(door: &Door, window: &Window, host: &RealHost) -> FrontDesk {
+    FrontDesk { door: door.clone(), window: window.clone(), refused: host.refusals() }
+}
+
 /// Keeps it until the daemon stops.
-pub(super) async fn face(
-    keeper: Keeper,
-    (door, window): (Door, Window),
-    mut stopped: watch::Receiver<bool>,
-) {
+pub(super) async fn face(keeper: Keeper, desk: FrontDesk, mut stopped: watch::Receiver<bool>) {
     let stop = async move { drop(stopped.wait_for(|stopped| *stopped).await) };
-    keeper.run(FrontDesk { door, window }, stop).await;
+    keeper.run(desk, stop).await;
 }
 
 fn options(config: &Config, github: &forge::Options) -> keeper::Options {

@@ -39,6 +39,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let (socket, path) = api_socket(&config.host.run_dir)?;
     let logs = Arc::clone(&host) as Arc<dyn Logs>;
     let window = ends.window.clone();
+    let desk = front::desk(&door, &window, &host);
     let (started, vmm) = (clock.now(), vmm.into());
     let api = Api { door: door.clone(), window: window.clone(), logs, vmm, started };
 
@@ -50,7 +51,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let engine =
         Engine { host, forge: Arc::new(forge), clock: Arc::clone(&clock), door: door.clone() };
     engine.start(&mut tasks, ends, told, &config);
-    let mut facing = tokio::spawn(front::face(keeper, (door.clone(), window.clone()), stopped));
+    let mut facing = tokio::spawn(front::face(keeper, desk, stopped));
     tasks.spawn(answer(socket, api));
     notify(sd_notify::NotifyState::Ready);
     tracing::info!(listen = %config.server.listen, "serving");

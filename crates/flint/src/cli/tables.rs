@@ -58,7 +58,9 @@ fn job_row(job: &JobRow, now: Timestamp) -> [String; 9] {
 /// `flint why`.
 pub(super) fn why(answer: &WhyAnswer) -> String {
     let because = answer.because.as_ref().map_or_else(String::new, |word| format!(" ({word})"));
-    escaped(&format!("job {} is {}{because}: {}", answer.job, answer.state, answer.sentence))
+    let head = format!("job {} is {}{because}: {}", answer.job, answer.state, answer.sentence);
+    let lines: Vec<_> = [&head].into_iter().chain(&answer.egress).map(|l| escaped(l)).collect();
+    lines.join("\n")
 }
 
 /// `flint status`.

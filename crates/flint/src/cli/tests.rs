@@ -322,10 +322,27 @@ fn why_is_one_sentence() {
         state: "queued".to_owned(),
         because: Some("no-profile".to_owned()),
         sentence: "no profile has the label `gpu`\u{7}".to_owned(),
+        egress: Vec::new(),
     };
     assert_eq!(
         tables::why(&answer),
         r"job 7 is queued (no-profile): no profile has the label `gpu`\u{7}"
+    );
+}
+
+#[test]
+fn why_also_says_what_the_network_refused() {
+    let answer = WhyAnswer {
+        job: 7,
+        state: "failure".to_owned(),
+        because: None,
+        sentence: "it ran in vm-3 and ended with `failure`".to_owned(),
+        egress: vec!["egress: refused: the name evil.example\n, once".to_owned()],
+    };
+    assert_eq!(
+        tables::why(&answer),
+        "job 7 is failure: it ran in vm-3 and ended with `failure`\n\
+        egress: refused: the name evil.example\\n, once"
     );
 }
 

@@ -12,6 +12,7 @@ use axum::{Json, Router};
 use flint_core::event::{Event, OperatorEvent};
 use flint_core::id::VmId;
 use flint_core::units::{Resources, Timestamp};
+use futures_util::future::BoxFuture;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -22,6 +23,9 @@ const DONE_SHOWN: u32 = 100;
 pub trait Logs: Send + Sync + 'static {
     /// Its lines so far and, with `follow`, those to come until it is gone. `None`: nothing is kept of it.
     fn lines(&self, vm: VmId, console: bool, follow: bool) -> Option<axum::body::Body>;
+
+    /// What it was refused of the network so far, a line each.
+    fn refusals(&self, vm: VmId) -> BoxFuture<'_, Vec<String>>;
 }
 
 /// What the calls need.
@@ -99,18 +103,28 @@ async fn jobs(State(api): State<Api>, flags: Flags) -> Result<Json<Jobs>, Refuse
 
 async fn why(State(api): State<Api>, Path(job): Path<u64>) -> Result<Json<WhyAnswer>, Refused> {
     let view = api.window.borrow().clone();
-    if let Some(answer) = rows::why_open(&view, job) {
-        return Ok(Json(answer));
+    let (mut answer, vm) = match rows::why_open(&view, job) {
+        Some(answer) => (answer, rows::runs_in(&view.world, job)),
+        None => {
+            let history = history(&api, Query::Job(job)).await?;
+            let newest = history.jobs.first().ok_or_else(|| nobody_knows(job))?;
+            (rows::why_done(newest), newest.vm)
+        }
+    };
+    if let Some(vm) = vm {
+        answer.egress = api.logs.refusals(vm).await;
     }
-    let history = history(&api, Query::Job(job)).await?;
-    let newest = history.jobs.first().map(|record| Json(rows::why_done(record)));
-    newest.ok_or_else(|| Refused {
+    Ok(Json(answer))
+}
+
+fn nobody_knows(job: u64) -> Refused {
+    Refused {
         status: StatusCode::NOT_FOUND,
         refusal: Refusal {
             error: format!("no webhook has told of job {job}, or it ended too long ago"),
             help: Some("GitHub's App settings list each delivery and its answer".to_owned()),
         },
-    })
+    }
 }
 
 async fn logs(

@@ -4,7 +4,9 @@ use super::door::{self, Door, Window};
 use super::metrics::{self, Count, Counts};
 use crate::front::desk::{Desk, Seen};
 use crate::front::words::{Counted, Page, Taken};
+use crate::host::Refused;
 use flint_core::event::{Event, ForgeEvent};
+use std::sync::Arc;
 
 /// The daemon's desk.
 #[derive(Clone)]
@@ -13,6 +15,8 @@ pub struct FrontDesk {
     pub door: Door,
     /// What pages are written from.
     pub window: Window,
+    /// What guests were refused of the network.
+    pub refused: Arc<Refused>,
 }
 
 impl Desk for FrontDesk {
@@ -42,7 +46,7 @@ impl Desk for FrontDesk {
         match page {
             Page::Health if view.stored => (true, "ok\n".to_owned()),
             Page::Health => (false, "the store cannot be written\n".to_owned()),
-            Page::Metrics => match metrics::render(&view, &counts(seen)) {
+            Page::Metrics => match metrics::render(&view, &counts(seen, &self.refused)) {
                 Ok(text) => (true, text),
                 Err(_) => (false, String::new()),
             },
@@ -50,7 +54,7 @@ impl Desk for FrontDesk {
     }
 }
 
-fn counts(seen: Seen) -> Counts {
+fn counts(seen: Seen, refused: &Refused) -> Counts {
     let Counted { received, committed, repeated, pings, ignored, .. } = seen.counted;
     let Counted { foreign, unproven, too_large, malformed, unavailable, .. } = seen.counted;
     let count = |outcome, times| Count { outcome, times };
@@ -66,5 +70,7 @@ fn counts(seen: Seen) -> Counts {
         count("malformed", malformed),
         count("unavailable", unavailable),
     ];
-    Counts { deliveries, front_restarts: seen.restarts }
+    let (refused, noted) = refused.so_far();
+    let egress = vec![count("refused", refused), count("noted", noted)];
+    Counts { deliveries, egress, front_restarts: seen.restarts }
 }

@@ -8,6 +8,7 @@ use crate::net::Net;
 use crate::vmm::Vmm;
 use axum::body::{Body, Bytes};
 use flint_core::id::VmId;
+use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
 use std::convert::Infallible;
 use tokio::sync::broadcast::Receiver;
@@ -25,6 +26,10 @@ impl<V: Vmm, N: Net, I: Images> Logs for Host<V, N, I> {
             Some(view) => Some(body(view, follow)),
             None => kept(self.kept_log(vm, KEPT_MAX)),
         }
+    }
+
+    fn refusals(&self, vm: VmId) -> BoxFuture<'_, Vec<String>> {
+        Box::pin(self.refused(vm))
     }
 }
 

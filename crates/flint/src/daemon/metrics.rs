@@ -18,6 +18,8 @@ type Gauges = Family<Vec<(String, String)>, Gauge>;
 pub struct Counts {
     /// Webhook requests.
     pub deliveries: Vec<Count>,
+    /// Packets of connections that guests began and their lists did not have.
+    pub egress: Vec<Count>,
     /// How often the half that faces the network had to be started anew.
     pub front_restarts: u64,
 }
@@ -45,6 +47,14 @@ pub fn render(view: &View, counts: &Counts) -> Result<String, fmt::Error> {
     let deliveries = gauges(&mut registry, "webhook_deliveries", "Webhook requests by outcome");
     for count in &counts.deliveries {
         set(&deliveries, &[("outcome", count.outcome)], count.times);
+    }
+    let egress = gauges(
+        &mut registry,
+        "egress_packets",
+        "Packets of connections beyond a profile's list, refused or (in an audit) noted, of guests that have ended",
+    );
+    for count in &counts.egress {
+        set(&egress, &[("outcome", count.outcome)], count.times);
     }
     let restarts = gauges(
         &mut registry,

@@ -110,7 +110,7 @@ pub fn why_open(view: &View, id: u64) -> Option<WhyAnswer> {
         JobState::Elsewhere => "elsewhere",
     };
     let sentence = why(&view.world, &view.waits, *key);
-    Some(WhyAnswer { job: id, state: state.to_owned(), because, sentence })
+    Some(WhyAnswer { job: id, state: state.to_owned(), because, sentence, egress: Vec::new() })
 }
 
 /// The same for a completed one.
@@ -122,7 +122,18 @@ pub fn why_done(record: &JobRecord) -> WhyAnswer {
         (None, Some(runner)) => format!("it ran on `{runner}` and ended with `{conclusion}`"),
         (None, None) => format!("it ended with `{conclusion}` before a runner took it"),
     };
-    WhyAnswer { job: record.key.id, state: conclusion.clone(), because: None, sentence }
+    let (job, state) = (record.key.id, conclusion.clone());
+    WhyAnswer { job, state, because: None, sentence, egress: Vec::new() }
+}
+
+/// The microVM that runs an open job of this number.
+#[must_use]
+pub fn runs_in(world: &World, id: u64) -> Option<VmId> {
+    let (_, job) = world.jobs.iter().rfind(|(key, _)| key.id == id)?;
+    match job.state {
+        JobState::Running(vm) => Some(vm),
+        JobState::Queued | JobState::Elsewhere => None,
+    }
 }
 
 /// The profiles, each with what it has and what waits for it.

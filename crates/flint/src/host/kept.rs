@@ -1,12 +1,15 @@
 //! What is kept of microVMs, also of those that are gone: their logs and consoles.
 
 use crate::host::Host;
-use crate::host::log::View;
+use crate::host::log::{self, View};
 use crate::images::Images;
-use crate::net::Net;
+use crate::net::{EGRESS, Net};
 use crate::sys::bounded;
 use crate::vmm::Vmm;
 use flint_core::id::VmId;
+
+/// How much of a log's end may hold remarks about the network.
+const REMARKS_MAX: u64 = 16 << 10;
 
 /// Log files that are kept, consoles and older halves counted.
 const LOGS_KEPT: usize = 400;
@@ -28,6 +31,18 @@ impl<V: Vmm, N: Net, I: Images> Host<V, N, I> {
     #[must_use]
     pub fn kept_console(&self, vm: VmId, most: u64) -> Vec<u8> {
         bounded::tail(&self.options.layout.console(vm), most)
+    }
+
+    /// What a microVM was refused of the network, a line each: by the kernel's counters while it is there, and after that
+    /// as its log ends.
+    pub async fn refused(&self, vm: VmId) -> Vec<String> {
+        if let Some(slot) = self.slot_of(vm)
+            && let Ok(refusals) = self.net.refusals(slot).await
+            && !refusals.lines().is_empty()
+        {
+            return refusals.lines();
+        }
+        log::remarks(&self.kept_log(vm, REMARKS_MAX), EGRESS)
     }
 
     /// Before each launch: the oldest files go.

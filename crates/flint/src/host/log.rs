@@ -167,6 +167,13 @@ impl Kept {
     }
 }
 
+/// The texts of the remarks that begin with a word, in the end of a file.
+pub(super) fn remarks(tail: &[u8], word: &str) -> Vec<String> {
+    let lines = tail.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
+    let agents = lines.filter_map(read).filter(|(_, line)| line.stream == Stream::Agent);
+    agents.map(|(_, line)| line.text).filter(|text| text.starts_with(word)).collect()
+}
+
 /// A line as it stands in the file.
 fn write(seq: u64, line: &Line) -> String {
     format!("{} {seq} {} {}\n", line.at.0, name(line.stream), line.text)
@@ -299,6 +306,17 @@ mod tests {
         out(&Log::begin(&path), 900, "of an earlier life");
         out(&Log::begin(&path), 1, "first");
         assert_eq!(lines(&path), [(1, "first".to_owned())]);
+    }
+
+    #[test]
+    fn remarks_are_found_again_and_what_a_job_says_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let log = Log::begin(&path);
+        out(&log, 1, "egress: refused: forged");
+        log.remark(&["egress: refused: 203.0.113.9:25 over tcp, once".to_owned()]);
+        let file = fs::read(&path).unwrap();
+        assert_eq!(remarks(&file, "egress: "), ["egress: refused: 203.0.113.9:25 over tcp, once"]);
     }
 
     #[test]

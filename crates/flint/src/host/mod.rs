@@ -13,6 +13,7 @@ mod locks;
 pub mod log;
 mod once;
 mod pace;
+mod refused;
 mod scan;
 mod told;
 
@@ -31,6 +32,7 @@ mod tests;
 
 pub use error::Error;
 pub use layout::Layout;
+pub use refused::Refused;
 pub use told::Told;
 
 /// Where a guest's console goes is part of an order to launch.
@@ -99,6 +101,7 @@ pub struct Host<V, N, I> {
     known: Mutex<Known>,
 }
 
+    refused: Arc<Refused>,
 /// What this daemon has done here so far.
 #[derive(Default)]
 struct Known {
@@ -121,7 +124,14 @@ impl<V: Vmm, N: Net, I: Images> Host<V, N, I> {
     /// A host over these seams. Guests' facts go to `events`; a receiver that is dropped loses them, no more.
     pub fn new(options: Options, vmm: V, net: N, images: I, events: mpsc::Sender<Told>) -> Self {
         let vmm = Arc::new(vmm);
-        Host { options, vmm, net, images, events, locks: Locks::default(), known: Mutex::default() }
+        let (locks, known, refused) = (Locks::default(), Mutex::default(), Arc::default());
+        Host { options, vmm, net, images, events, locks, known, refused }
+    }
+
+    /// What its guests were refused of the network, all together.
+    #[must_use]
+    pub fn refusals(&self) -> Arc<Refused> {
+        Arc::clone(&self.refused)
     }
 
     /// Makes disk, network and guest, boots it, and follows it from then on. A guest that is followed already is
@@ -252,7 +262,10 @@ impl<V: Vmm, N: Net, I: Images> Host<V, N, I> {
         let log = self.known().guests.get(&vm).map(|guest| Arc::clone(&guest.log));
         let Some(log) = log else { return };
         match self.net.refusals(slot).await {
-            Ok(refusals) => log.remark(&refusals.lines()),
+            Ok(refusals) => {
+                self.refused.add(&refusals);
+                log.remark(&refusals.lines());
+            }
             Err(error) => tracing::warn!(%vm, %error, "nobody knows what it was refused"),
         }
     }

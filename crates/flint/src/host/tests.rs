@@ -251,6 +251,17 @@ async fn the_last_lines_of_a_log_say_where_the_guest_might_not_go() {
 }
 
 #[tokio::test]
+#[tokio::test]
+async fn what_a_guest_was_refused_is_known_while_it_is_there_and_afterwards() {
+    let bench = Bench::new();
+    bench.host.launch(Bench::order()).await.unwrap();
+    let refused = ["egress: refused: the name evil.example, once"];
+    assert_eq!(bench.host.refused(VM).await, refused);
+    bench.host.destroy(VM, None).await.unwrap();
+    assert_eq!(bench.host.refused(VM).await, refused);
+    assert!(bench.host.refused(VmId(7)).await.is_empty());
+}
+
 async fn a_launch_that_comes_after_the_destroy_is_refused() {
     let bench = Bench::new();
     bench.host.destroy(VM, Some(SLOT)).await.unwrap();

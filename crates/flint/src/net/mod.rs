@@ -34,7 +34,7 @@ pub use cidr::{BadCidr, Cidr};
 pub use egress::Egress;
 pub use error::Error;
 pub use host::HostNet;
-pub use refusals::{Refusals, Refused, Tally};
+pub use refusals::{EGRESS, Refusals, Refused, Tally};
 
 /// The seam to a host's network.
 pub trait Net: Send + Sync + 'static {

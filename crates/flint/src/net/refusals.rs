@@ -46,6 +46,9 @@ pub enum Protocol {
     Udp,
 }
 
+/// What each line of a log about them begins with.
+pub const EGRESS: &str = "egress: ";
+
 /// Lines that a log gets of each tally.
 const LINES: usize = 20;
 
@@ -67,9 +70,9 @@ impl Tally {
         let names = self
             .names
             .iter()
-            .map(|(name, n)| format!("egress: {word}: the name {name}, {}", times(*n)));
+            .map(|(name, n)| format!("{EGRESS}{word}: the name {name}, {}", times(*n)));
         let ends =
-            self.ends.iter().map(|end| format!("egress: {word}: {end}, {}", times(end.attempts)));
+            self.ends.iter().map(|end| format!("{EGRESS}{word}: {end}, {}", times(end.attempts)));
         let mut lines: Vec<_> = names.chain(ends).collect();
         let more = lines.len().saturating_sub(LINES);
         lines.truncate(LINES);
@@ -77,7 +80,7 @@ impl Tally {
             let beside =
                 if more > 0 { format!(", and {more} more such lines") } else { String::new() };
             lines.push(format!(
-                "egress: {word}: {} packets of connections in all{beside}",
+                "{EGRESS}{word}: {} packets of connections in all{beside}",
                 self.attempts
             ));
         }

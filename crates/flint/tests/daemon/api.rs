@@ -46,7 +46,8 @@ async fn pages(daemon: &mut Daemon) -> SocketAddr {
         half::serve(theirs, listener, Limits::WEBHOOK).await.expect("the link holds");
     });
     assert!(matches!(ours.hear().await, Ok(Some(Up::Serving))));
-    let desk = FrontDesk { door: daemon.door.clone(), window: daemon.window.clone() };
+    let (door, window) = (daemon.door.clone(), daemon.window.clone());
+    let desk = FrontDesk { door, window, refused: daemon.host.refusals() };
     let (mut clerk, mut answers) = Clerk::new(desk, scope, Seen::default());
     daemon.tasks.spawn(async move {
         loop {
