@@ -13,7 +13,7 @@ mod tests {
     use flint::sys::process::{Ended, Process};
     use flint::sys::spawn;
     use flint::vmm::jail::{self, Jails};
-    use flint::vmm::{Boot, Console};
+    use flint::vmm::{Boot, Console, DiskRate};
     use flint_core::id::{Slot, VmId};
     use flint_core::units::{MiB, Resources};
     use std::fs;
@@ -51,6 +51,7 @@ mod tests {
             kernel,
             initramfs,
             drives: Vec::new(),
+            disk_rate: DiskRate::default(),
             nic: None,
             console: Console::Kept,
         };

@@ -11,14 +11,16 @@ use flint::host::{Error, Host, LaunchOrder, Layout, Options, Told};
 use flint::images::{self, LocalImages, Source};
 use flint::net::{self, HostNet};
 use flint::sys::netns;
-use flint::vmm::Console;
+use flint::sys::process::Process;
 use flint::vmm::jail::{self, Jails};
 use flint::vmm::qemu::{self, Accel, Qemu};
+use flint::vmm::{Console, DiskRate};
 use flint_core::event::{Event, GuestEnd, GuestEvent, HostEvent};
 use flint_core::id::{HostId, Slot, VmId};
 use flint_core::units::{MiB, Resources, Timestamp};
 use flint_wire::Work;
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::net::UdpSocket;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -133,6 +135,7 @@ impl Bench {
             shape: Resources { vcpus: 1, memory: MiB(512), disk: MiB(1024) },
             source: Source { kernel, image },
             egress: net::Egress::internet(),
+            disk_rate: DiskRate::default(),
             boot_timeout: Duration::from_secs(120),
             console: Console::Kept,
         }
@@ -239,6 +242,57 @@ async fn a_command_runs_in_its_own_guest_and_nothing_is_left() {
     assert!(lines.iter().any(|line| line == "oops"), "{lines:?}");
     let file = String::from_utf8(bench.host.kept_log(vm, 10_000)).unwrap();
     assert!(file.contains(" err oops\n"), "{file}");
+    bench.leave_nothing(vm).await;
+}
+
+#[tokio::test]
+async fn a_vmm_sees_programs_and_its_own_guests_files_and_nothing_of_this_host() {
+    let mut bench = Bench::new("root");
+    let vm = VmId(6);
+    let mut order = Bench::order(vm);
+    order.disk_rate =
+        DiskRate { bytes_per_second: Some(512 << 20), operations_per_second: Some(50_000) };
+    bench.host.launch(order).await.unwrap_or_else(|e| panic!("{}", chain(&e)));
+    assert!(matches!(bench.fact().await, GuestEvent::Ready { .. }));
+    let record = bench.layout.jails().join(format!("qemu/{vm}/process"));
+    let pid = Process::find(&record).unwrap().unwrap().pid();
+    let inside = |path: &str| PathBuf::from(format!("/proc/{pid}/root{path}"));
+    let seen = std::fs::read_dir(inside("/")).unwrap().map(|e| e.unwrap().file_name());
+    let known: BTreeSet<OsString> = [
+        "agent.sock",
+        "bin",
+        "console.sock",
+        "dev",
+        "etc",
+        "initramfs",
+        "lib",
+        "lib32",
+        "lib64",
+        "libx32",
+        "nix",
+        "usr",
+        "vda",
+        "vdb",
+        "vdc",
+        "vmlinux",
+    ]
+    .map(OsString::from)
+    .into();
+    let foreign: Vec<_> = seen.filter(|name| !known.contains(name)).collect();
+    assert!(foreign.is_empty(), "{foreign:?}");
+    assert!(inside("/usr/bin").is_dir());
+    let names = |path: &str| -> BTreeSet<OsString> {
+        std::fs::read_dir(inside(path)).unwrap().map(|e| e.unwrap().file_name()).collect()
+    };
+    assert_eq!(names("/etc"), BTreeSet::from(["ld.so.cache".into()]));
+    assert_eq!(names("/dev"), BTreeSet::from(["null".into(), "urandom".into()]));
+    // Each mount of its own but its files can only be read; and none of them is seen outside.
+    let mounts = std::fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap();
+    let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    let writable: Vec<_> = fields.filter(|f| !f[5].split(',').any(|o| o == "ro")).collect();
+    assert!(writable.len() == 1 && writable[0][4] == "/", "{mounts}");
+    let arguments = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
+    assert!(arguments.contains("throttling.bps-total=536870912"), "{arguments}");
     bench.leave_nothing(vm).await;
 }
 

@@ -6,7 +6,7 @@ use flint::host::Layout;
 use flint::vmm::choose::{Canary, Candidates, Choice, Chosen, choose};
 use flint::vmm::jail::{self, Jails};
 use flint::vmm::qemu::{self, Accel};
-use flint::vmm::{AnyVmm, Boot, Console, Vmm, firecracker};
+use flint::vmm::{AnyVmm, Boot, Console, DiskRate, Vmm, firecracker};
 use flint_core::id::{Slot, VmId};
 use flint_core::units::{MiB, Resources};
 use std::path::{Path, PathBuf};
@@ -37,6 +37,7 @@ async fn chosen(choice: Choice, layout: &Layout) -> Chosen {
         initramfs: kernel().with_file_name("initramfs.cpio"),
         kernel: kernel(),
         drives: Vec::new(),
+        disk_rate: DiskRate::default(),
         nic: None,
         console: Console::Kept,
     };

@@ -71,6 +71,7 @@ fn order(config: &Config, profile: &ProfileId) -> Result<LaunchOrder, Error> {
         shape: options.profile.shape,
         source: Source { kernel: options.kernel.clone(), image: options.image.clone() },
         egress: options.egress.clone(),
+        disk_rate: options.disk_rate,
         boot_timeout: options.profile.timeouts.boot,
         console: Console::Kept,
     })

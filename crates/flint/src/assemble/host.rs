@@ -9,7 +9,7 @@ use crate::net::names::Names;
 use crate::sys::alone::{self, Alone};
 use crate::vmm::choose::{Canary, Chosen, choose};
 use crate::vmm::jail::Jails;
-use crate::vmm::{AnyVmm, Boot, Console};
+use crate::vmm::{AnyVmm, Boot, Console, DiskRate};
 use flint_core::id::{ProfileId, Slot, VmId};
 use flint_core::units::{MiB, Resources};
 use std::path::Path;
@@ -102,6 +102,7 @@ async fn canary(
         kernel: bundle.kernel,
         initramfs: bundle.initramfs,
         drives: Vec::new(),
+        disk_rate: DiskRate::default(),
         nic: None,
         console: Console::Kept,
     };

@@ -105,10 +105,13 @@ pub(super) fn host(config: &Config) -> host::Options {
 pub(super) fn recipes(config: &Config) -> BTreeMap<ProfileId, Recipe> {
     let recipe = |(id, options): (&ProfileId, &crate::config::ProfileOptions)| {
         let source = Source { kernel: options.kernel.clone(), image: options.image.clone() };
-        (
-            id.clone(),
-            Recipe { profile: options.profile.clone(), source, egress: options.egress.clone() },
-        )
+        let recipe = Recipe {
+            profile: options.profile.clone(),
+            source,
+            egress: options.egress.clone(),
+            disk_rate: options.disk_rate,
+        };
+        (id.clone(), recipe)
     };
     config.profiles.iter().map(recipe).collect()
 }

@@ -137,6 +137,8 @@ pub const KEYS: &[Key] = &[
     file_only("profile.egress_audit", "Let through what is not listed, and note it"),
     file_only("profile.bandwidth", "Network traffic of one microVM, each way, at most"),
     file_only("profile.connections", "Connections of one microVM at once, at most"),
+    file_only("profile.disk_bandwidth", "Reads and writes of one microVM on each of its disks, bytes, at most"),
+    file_only("profile.disk_operations", "Reads and writes of one microVM on each of its disks, in number, at most"),
     file_only("profile.inbound", "Networks that may begin connections to its microVMs' public IPv6 addresses"),
     file_only("profile.timeouts.boot", "From the order to the agent's answer"),
     file_only("profile.timeouts.register", "From the registration to a listening runner"),

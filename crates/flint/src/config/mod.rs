@@ -30,6 +30,7 @@ pub use report::{Problem, Report, Severity};
 pub use source::{File, Sources};
 
 use crate::net::{Bridge, Cidr, Egress, Ipv6};
+use crate::vmm::DiskRate;
 use flint_core::id::ProfileId;
 use flint_core::limits::Limits;
 use flint_core::profile::Profile;
@@ -171,6 +172,8 @@ pub struct ProfileOptions {
     pub profile: Profile,
     /// Where its microVMs may go.
     pub egress: Egress,
+    /// How much of each disk its guests may have.
+    pub disk_rate: DiskRate,
     /// The base image: ext4 or EROFS.
     pub image: PathBuf,
     /// The kernel; `initramfs.cpio` and `modules.ext4` lie beside it.

@@ -4,12 +4,14 @@ use super::check::table;
 use super::reader::{Found, Reader, Section};
 use super::report::Origin;
 use super::{HostOptions, ProfileOptions, defaults, egress, host, values};
+use crate::vmm::DiskRate;
 use flint_core::id::ProfileId;
 use flint_core::policy::Admits;
 use flint_core::profile::{Profile, Timeouts};
 use flint_core::units::{MiB, Resources};
 use serde_spanned::Spanned;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 use toml::de::{DeTable, DeValue};
@@ -22,6 +24,9 @@ const MEMORY_MIN: MiB = MiB(256);
 
 /// Less does not hold a checkout.
 const SCRATCH_MIN: MiB = MiB(256);
+
+/// Reads and writes per second; a guest with less does not boot before its deadline.
+const OPERATIONS: RangeInclusive<u64> = 100..=1_000_000_000;
 
 /// Reads all profiles. Never empty.
 pub(super) fn read<'a>(
@@ -106,6 +111,7 @@ fn read_one<'a>(
             timeouts: timeouts(reader, section),
         },
         egress: egress::read(reader, section, host, github),
+        disk_rate: disk_rate(reader, section),
         image: image.map_or_else(|| defaults::image(&host.state_dir), |found| found.value),
         kernel: kernel.map_or_else(|| defaults::kernel(&host.state_dir), |found| found.value),
     }
@@ -173,6 +179,15 @@ fn size<'a>(
         size => Ok(size),
     });
     found.map_or(default, |found| found.value)
+}
+
+fn disk_rate<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> DiskRate {
+    let bytes = reader.text(section, "disk_bandwidth", values::byte_rate);
+    let operations = reader.number(section, "disk_operations", OPERATIONS);
+    DiskRate {
+        bytes_per_second: bytes.map(|found| found.value),
+        operations_per_second: operations.map(|found| found.value),
+    }
 }
 
 fn timeouts<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> Timeouts {

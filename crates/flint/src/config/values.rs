@@ -76,6 +76,15 @@ pub(super) fn bandwidth(text: &str) -> Result<u64, String> {
     bytes.ok_or_else(wanted)
 }
 
+/// `200 MiB/s`, `1 GiB/s`, in bytes per second. Less than 8 MiB/s boots no guest before its deadline.
+pub(super) fn byte_rate(text: &str) -> Result<u64, String> {
+    let wanted = || "a rate such as `200 MiB/s` or `1 GiB/s`, at least 8 MiB/s".to_owned();
+    let (number, per_second) = text.rsplit_once('/').ok_or_else(wanted)?;
+    let size = size(number.trim_end()).map_err(|_| wanted())?;
+    let fits = per_second.trim() == "s" && (8..1 << 30).contains(&size.0);
+    if fits { Ok(size.0 << 20) } else { Err(wanted()) }
+}
+
 /// `512 MiB`, `4 GiB`, `1 TiB`; the space is optional. Never a bare number: nobody remembers which unit was meant.
 pub(super) fn size(text: &str) -> Result<MiB, String> {
     let wanted = || "a size with its unit, such as `4 GiB` or `512 MiB`".to_owned();
@@ -152,7 +161,6 @@ pub(super) fn url(text: &str) -> Result<url::Url, String> {
 
 /// The known word nearest to a wrong one, if it is near enough to be what was meant.
 pub(super) fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let ranked = known.map(|word| (distance(wrong, word), word)).min()?;
     // A third of the word may be wrong; beyond that a suggestion misleads.
     let most = (wrong.len() / 3).max(1);
     let alike = known.filter(|word| word.len().abs_diff(wrong.len()) <= most);

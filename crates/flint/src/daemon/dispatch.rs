@@ -96,6 +96,7 @@ impl<F: Forge, V: Vmm, N: Net, I: Images, C: Clock> Dispatcher<F, V, N, I, C> {
                     shape: recipe.profile.shape,
                     source: recipe.source.clone(),
                     egress: recipe.egress.clone(),
+                    disk_rate: recipe.disk_rate,
                     boot_timeout: recipe.profile.timeouts.boot,
                     console: Console::Kept,
                 });

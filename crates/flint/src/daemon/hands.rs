@@ -3,6 +3,7 @@
 use crate::host::Host;
 use crate::images::Source;
 use crate::net::Egress;
+use crate::vmm::DiskRate;
 use flint_core::profile::Profile;
 use std::sync::Arc;
 
@@ -15,6 +16,8 @@ pub struct Recipe {
     pub source: Source,
     /// Where its guests may go.
     pub egress: Egress,
+    /// How much of each disk its guests may have.
+    pub disk_rate: DiskRate,
 }
 
 /// What orders are carried out with.

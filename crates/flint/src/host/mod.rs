@@ -36,7 +36,7 @@ pub use refused::Refused;
 pub use told::Told;
 
 /// Where a guest's console goes is part of an order to launch.
-pub use crate::vmm::Console;
+pub use crate::vmm::{Console, DiskRate};
 
 use crate::images::{Images, Source};
 use crate::net::{Egress, Net};
@@ -84,6 +84,8 @@ pub struct LaunchOrder {
     pub source: Source,
     /// Where it may go.
     pub egress: Egress,
+    /// How much of each disk.
+    pub disk_rate: DiskRate,
     /// How long until its agent must have answered.
     pub boot_timeout: Duration,
     /// Where its console goes.
@@ -99,9 +101,9 @@ pub struct Host<V, N, I> {
     events: mpsc::Sender<Told>,
     locks: Locks,
     known: Mutex<Known>,
+    refused: Arc<Refused>,
 }
 
-    refused: Arc<Refused>,
 /// What this daemon has done here so far.
 #[derive(Default)]
 struct Known {
@@ -170,6 +172,7 @@ impl<V: Vmm, N: Net, I: Images> Host<V, N, I> {
             kernel: bundle.kernel,
             initramfs: bundle.initramfs,
             drives,
+            disk_rate: order.disk_rate,
             nic: Some(attached.nic),
             console: order.console,
         };

@@ -3,7 +3,7 @@
 use super::{Error, Host, LaunchOrder, Layout, Options, Told};
 use crate::images::{self, Bundle, Images, Source};
 use crate::net::{self, Attached, Egress, Net, Refusals, Tally};
-use crate::vmm::{self, Boot, Channel, Console, Inventory, Nic, Vmm};
+use crate::vmm::{self, Boot, Channel, Console, DiskRate, Inventory, Nic, Vmm};
 use flint_core::event::{Event, GuestEnd, GuestEvent, HostEvent};
 use flint_core::id::{HostId, Slot, VmId};
 use flint_core::units::{MiB, Resources, Timestamp};
@@ -153,6 +153,7 @@ impl Bench {
             shape: Resources { vcpus: 2, memory: MiB(512), disk: MiB(2048) },
             source: Source { kernel: "/k".into(), image: "/b".into() },
             egress: Egress::internet(),
+            disk_rate: DiskRate::default(),
             boot_timeout: Duration::from_secs(30),
             console: Console::Kept,
         }
@@ -251,7 +252,6 @@ async fn the_last_lines_of_a_log_say_where_the_guest_might_not_go() {
 }
 
 #[tokio::test]
-#[tokio::test]
 async fn what_a_guest_was_refused_is_known_while_it_is_there_and_afterwards() {
     let bench = Bench::new();
     bench.host.launch(Bench::order()).await.unwrap();
@@ -262,6 +262,7 @@ async fn what_a_guest_was_refused_is_known_while_it_is_there_and_afterwards() {
     assert!(bench.host.refused(VmId(7)).await.is_empty());
 }
 
+#[tokio::test]
 async fn a_launch_that_comes_after_the_destroy_is_refused() {
     let bench = Bench::new();
     bench.host.destroy(VM, Some(SLOT)).await.unwrap();

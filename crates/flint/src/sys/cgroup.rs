@@ -31,7 +31,7 @@ pub struct Hierarchies {
 pub struct Limits {
     /// Bytes of memory, page cache included.
     pub memory: u64,
-    /// Whole processors' worth of time.
+    /// Whole processors' worth of time, at most; and where time is short, its share of it among its siblings.
     pub cpus: u32,
     /// Processes and threads.
     pub tasks: u32,
@@ -55,6 +55,13 @@ pub struct Made {
     pub troubles: Vec<String>,
     /// Why systemd did not make it, where it should have.
     pub no_scope: Option<io::Error>,
+}
+
+impl Limits {
+    /// Each processor weighs what a group weighs by default. The kernel's bounds are 1 and 10,000.
+    pub(super) fn weight(self) -> u32 {
+        self.cpus.saturating_mul(100).clamp(1, 10_000)
+    }
 }
 
 impl Hierarchies {
@@ -250,6 +257,7 @@ fn v2_values(limits: Limits, has: &[&str]) -> Vec<(&'static str, String)> {
     let all = [
         ("memory", "memory.max", limits.memory.to_string()),
         ("cpu", "cpu.max", format!("{} 100000", u64::from(limits.cpus) * 100_000)),
+        ("cpu", "cpu.weight", limits.weight().to_string()),
         ("pids", "pids.max", limits.tasks.to_string()),
     ];
     all.into_iter().filter(|(name, ..)| has.contains(name)).map(|(_, f, v)| (f, v)).collect()
@@ -258,7 +266,11 @@ fn v2_values(limits: Limits, has: &[&str]) -> Vec<(&'static str, String)> {
 fn v1_values(limits: Limits, controller: &str) -> Vec<(&'static str, String)> {
     match controller {
         "memory" => vec![("memory.limit_in_bytes", limits.memory.to_string())],
-        "cpu" => vec![("cpu.cfs_quota_us", (u64::from(limits.cpus) * 100_000).to_string())],
+        "cpu" => vec![
+            ("cpu.cfs_quota_us", (u64::from(limits.cpus) * 100_000).to_string()),
+            // The kernel's 1024 is v2's 100.
+            ("cpu.shares", (u64::from(limits.weight()) * 1024 / 100).to_string()),
+        ],
         _ => vec![("pids.max", limits.tasks.to_string())],
     }
 }
@@ -334,6 +346,17 @@ mod tests {
         let roots = ["/c/cpu", "/c/systemd", "/c/unified"];
         let wanted = roots.map(|root| Path::new(root).join(path).join("cgroup.procs"));
         assert_eq!(Hierarchies::of(mounts).to_join(path, groups), wanted);
+    }
+
+    #[test]
+    fn a_guest_of_four_processors_has_twice_the_weight_of_one_of_two() {
+        let limits = |cpus| Limits { memory: 1 << 30, cpus, tasks: 256 };
+        let v2 = |cpus| v2_values(limits(cpus), &WANTED);
+        assert!(v2(2).contains(&("cpu.weight", "200".to_owned())));
+        assert!(v2(4).contains(&("cpu.weight", "400".to_owned())));
+        assert!(v1_values(limits(4), "cpu").contains(&("cpu.shares", "4096".to_owned())));
+        assert_eq!(limits(0).weight(), 1);
+        assert_eq!(limits(u32::MAX).weight(), 10_000);
     }
 
     #[test]

@@ -82,6 +82,7 @@ impl Scope {
             "Delegate=yes".to_owned(),
             format!("MemoryMax={}", limits.memory),
             format!("CPUQuota={}%", u64::from(limits.cpus) * 100),
+            format!("CPUWeight={}", limits.weight()),
             format!("TasksMax={}", limits.tasks),
         ];
         // Collected also when it failed: the name must be free for the next one.
@@ -144,6 +145,7 @@ mod tests {
             "--property=Delegate=yes",
             "--property=MemoryMax=1073741824",
             "--property=CPUQuota=200%",
+            "--property=CPUWeight=200",
             "--property=TasksMax=256",
             "--",
             "sh",

@@ -73,6 +73,8 @@ pub struct Boot {
     pub initramfs: PathBuf,
     /// In this order: vda, vdb, vdc.
     pub drives: Vec<Drive>,
+    /// How much of each.
+    pub disk_rate: DiskRate,
     /// Where its network is; `None` boots without one.
     pub nic: Option<Nic>,
     /// Where its console goes.
@@ -86,6 +88,16 @@ pub struct Drive {
     pub path: PathBuf,
     /// A read-only file is shared, root-owned 0444; a writable one belongs to this microVM alone.
     pub writable: bool,
+}
+
+/// How much a guest may have of each of its disks, both ways together. The VMM counts it, so it holds on every host,
+/// whatever its control groups and its file system can do. `None` is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DiskRate {
+    /// Bytes per second.
+    pub bytes_per_second: Option<u64>,
+    /// Reads and writes per second.
+    pub operations_per_second: Option<u64>,
 }
 
 /// A network device that is already made.

@@ -9,10 +9,11 @@ use crate::sys::root::Root;
 use crate::sys::socket;
 use crate::sys::spawn::{self, Spawn, Tap, User};
 use crate::vmm::jail::{End, Jail, Jails, Running, drive_names};
-use crate::vmm::{Boot, Channel, Console, Error, Inventory, Nic, Vmm, console};
+use crate::vmm::{Boot, Channel, Console, DiskRate, Error, Inventory, Nic, Vmm, console};
 use flint_core::event::GuestEnd;
 use flint_core::id::VmId;
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,9 +105,9 @@ impl Qemu {
             Accel::Tcg => Vec::new(),
         };
         let paths = jail.paths();
-        let order = Spawn {
         // As it is called inside of its root, where a link to elsewhere leads nowhere.
         let program = spawn::find(&self.options.program).map_err(failed)?;
+        let order = Spawn {
             args,
             user: Some(User { uid: jail.uid, gid: jail.gid, groups }),
             netns: boot.nic.as_ref().map(|nic| nic.netns.as_path()),
@@ -118,7 +119,6 @@ impl Qemu {
         Ok(self.jails.track(vm, process))
     }
 
-    fn machine(&self, boot: &Boot) -> Vec<OsString> {
     /// What it sees beside its jail's files.
     fn root(&self, jail: &Jail, program: &Path) -> io::Result<Root> {
         let mut root = Root::of(&jail.root, program)?;
@@ -132,6 +132,7 @@ impl Qemu {
         Ok(root)
     }
 
+    fn machine(&self, boot: &Boot) -> Vec<OsString> {
         let firmware = firmware(&self.options).unwrap_or_else(|| "qboot.rom".into());
         let (accel, cpu) = match self.options.accel {
             Accel::Kvm => ("kvm", "host"),
@@ -248,6 +249,7 @@ fn classify(end: End) -> GuestEnd {
 
 fn disks(boot: &Boot) -> Vec<OsString> {
     let drives = drive_names().zip(&boot.drives);
+    let rate = throttling(boot.disk_rate);
     let args = drives.flat_map(|(name, drive)| {
         // `unsafe`: a scratch disk dies with its guest, so a flush buys nothing.
         let mode = if drive.writable {
@@ -257,12 +259,18 @@ fn disks(boot: &Boot) -> Vec<OsString> {
         };
         [
             "-drive".to_owned(),
-            format!("id={name},file={name},format=raw,if=none,{mode}"),
+            format!("id={name},file={name},format=raw,if=none,{mode}{rate}"),
             "-device".to_owned(),
             format!("virtio-blk-device,drive={name}"),
         ]
     });
     args.map(OsString::from).collect()
+}
+
+fn throttling(rate: DiskRate) -> String {
+    let bytes = rate.bytes_per_second.map(|n| format!(",throttling.bps-total={n}"));
+    let operations = rate.operations_per_second.map(|n| format!(",throttling.iops-total={n}"));
+    [bytes, operations].into_iter().flatten().collect()
 }
 
 fn network(nic: &Nic, tap: i32) -> Vec<OsString> {
@@ -314,6 +322,7 @@ mod tests {
             kernel: "/k/vmlinux".into(),
             initramfs: "/k/initramfs.cpio".into(),
             drives: vec![drive("/i/base", false), drive("/s/vm-42.ext4", true)],
+            disk_rate: DiskRate::default(),
             nic: None,
             console: Console::Kept,
         }
@@ -326,6 +335,16 @@ mod tests {
         let (first, second) = text.split_once("-drive id=vdb").unwrap();
         assert!(first.contains("file=vda") && first.contains("readonly=on"), "{text}");
         assert!(second.contains("file=vdb") && !second.contains("readonly"), "{text}");
+    }
+
+    #[test]
+    fn each_drive_is_held_to_the_rate() {
+        let rate = DiskRate { bytes_per_second: Some(1 << 20), operations_per_second: Some(500) };
+        let args = disks(&Boot { disk_rate: rate, ..boot() });
+        let held = ",throttling.bps-total=1048576,throttling.iops-total=500";
+        let drives = args.iter().filter(|arg| arg.to_string_lossy().ends_with(held));
+        assert_eq!(drives.count(), 2, "{args:?}");
+        assert_eq!(throttling(DiskRate::default()), "");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use flint::host::{self, Host, Layout, Options};
 use flint::images::Source;
 use flint::net::Egress;
 use flint::store::{self, Change, History, Query, Sqlite, Store};
+use flint::vmm::DiskRate;
 use flint_core::audit::audit;
 use flint_core::event::Event;
 use flint_core::id::{HostId, JobKey, ProfileId, VmId};
@@ -266,6 +267,7 @@ impl Bench {
                     profile: profile.clone(),
                     source: source.clone(),
                     egress: Egress::internet(),
+                    disk_rate: DiskRate::default(),
                 },
             )
         };

@@ -4,9 +4,9 @@ use super::lab::{EVERYWHERE, Lab, SLOT, VM, disk, engine, told, within};
 use super::leavings::group;
 use flint::net::Net;
 use flint::vmm::firecracker::ApiError;
-use flint::vmm::{Boot, Error, Nic, Vmm};
+use flint::vmm::{Boot, DiskRate, Error, Nic, Vmm};
 use flint_core::id::VmId;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -286,6 +286,28 @@ async fn the_program_in_the_jail_is_a_copy_that_no_guest_shares() {
     let (copy, original) = (fs::metadata(copy).unwrap(), fs::metadata(program).unwrap());
     assert_eq!(copy.len(), original.len());
     assert_ne!((copy.dev(), copy.ino()), (original.dev(), original.ino()));
+    lab.destroy().await;
+}
+
+#[tokio::test]
+async fn each_disk_is_held_to_the_profiles_rate() {
+    let lab = Lab::new("agent");
+    let drives = vec![disk(&lab, "base", "b", false), disk(&lab, "scratch", "s", true)];
+    let disk_rate =
+        DiskRate { bytes_per_second: Some(100 << 20), operations_per_second: Some(5_000) };
+    within("booting", lab.vmm.boot(Boot { drives, disk_rate, ..lab.boot() })).await.unwrap();
+    let config: Value =
+        serde_json::from_str(&lab.vmm.api(VM).get("/vm/config").await.unwrap()).unwrap();
+    let drives = config["drives"].as_array().unwrap();
+    assert_eq!(drives.len(), 2);
+    for drive in drives {
+        let limiter = &drive["rate_limiter"];
+        assert_eq!(
+            (&limiter["bandwidth"]["size"], &limiter["ops"]["size"]),
+            (&json!(10 << 20), &json!(500))
+        );
+        assert_eq!(limiter["bandwidth"]["refill_time"], json!(100));
+    }
     lab.destroy().await;
 }
 

@@ -85,6 +85,7 @@ fn order(lab: &Lab) -> LaunchOrder {
         shape: Resources { vcpus: 1, memory: MiB(128), disk: MiB(64) },
         source: source(lab),
         egress: flint::net::Egress::internet(),
+        disk_rate: flint::vmm::DiskRate::default(),
         boot_timeout: Duration::from_secs(30),
         console: Console::Kept,
     }

@@ -8,7 +8,7 @@ use flint::images::{self, Bundle, Images, LocalImages, Source};
 use flint::vmm::choose::{Canary, Candidates, Choice, Chosen, choose};
 use flint::vmm::jail::{self, Jails};
 use flint::vmm::qemu::{self, Accel};
-use flint::vmm::{AnyVmm, Boot, Channel, Console, Drive, Vmm, firecracker};
+use flint::vmm::{AnyVmm, Boot, Channel, Console, DiskRate, Drive, Vmm, firecracker};
 use flint_core::id::{Slot, VmId};
 use flint_core::units::{MiB, Resources};
 use flint_wire::frame::{self, Decoder, Resync};
@@ -120,6 +120,7 @@ fn order(bundle: &Bundle, vm: VmId) -> Boot {
         kernel: bundle.kernel.clone(),
         initramfs: bundle.initramfs.clone(),
         drives: Vec::new(),
+        disk_rate: DiskRate::default(),
         nic: None,
         console: Console::Kept,
     }

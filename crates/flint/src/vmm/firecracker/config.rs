@@ -3,6 +3,7 @@
 //!
 //! Paths are as seen from inside the jail. Ids are letters, digits and `_` (no `-`, unlike the jailer's).
 
+use crate::vmm::DiskRate;
 use serde::Serialize;
 
 /// `PUT /logger`.
@@ -55,6 +56,45 @@ pub struct Disk<'a> {
     /// `Unsafe` offers no flush: a scratch disk dies with its guest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_type: Option<&'a str>,
+    /// How much of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_limiter: Option<RateLimiter>,
+}
+
+/// Two token buckets, each of which holds a request back.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct RateLimiter {
+    /// Of bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bandwidth: Option<Bucket>,
+    /// Of requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ops: Option<Bucket>,
+}
+
+/// So much in so long. A single request may be larger than the bucket: it is let through, and waited for afterwards.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Bucket {
+    size: u64,
+    /// Milliseconds.
+    refill_time: u64,
+}
+
+impl RateLimiter {
+    /// What holds a disk to this rate, if it has one.
+    #[must_use]
+    pub fn of(rate: DiskRate) -> Option<RateLimiter> {
+        let bandwidth = rate.bytes_per_second.map(Bucket::per_second);
+        let ops = rate.operations_per_second.map(Bucket::per_second);
+        (bandwidth.is_some() || ops.is_some()).then_some(RateLimiter { bandwidth, ops })
+    }
+}
+
+impl Bucket {
+    /// In tenths of a second, so that nobody waits a whole one.
+    fn per_second(rate: u64) -> Bucket {
+        Bucket { size: (rate / 10).max(1), refill_time: 100 }
+    }
 }
 
 /// `PUT /network-interfaces/{iface_id}`.
@@ -98,5 +138,18 @@ mod tests {
         let nic = Interface { iface_id: "net0", host_dev_name: "vmtap0", guest_mac: None };
         let text = serde_json::to_string(&nic).unwrap();
         assert_eq!(text, r#"{"iface_id":"net0","host_dev_name":"vmtap0"}"#);
+    }
+
+    #[test]
+    fn a_rate_becomes_a_bucket_of_a_tenth_of_it() {
+        let rate = |bytes, operations| {
+            let rate = DiskRate { bytes_per_second: bytes, operations_per_second: operations };
+            RateLimiter::of(rate).map(|limiter| serde_json::to_string(&limiter).unwrap())
+        };
+        assert_eq!(rate(None, None), None);
+        let bytes = r#"{"bandwidth":{"size":10485760,"refill_time":100}}"#;
+        assert_eq!(rate(Some(100 << 20), None).as_deref(), Some(bytes));
+        let ops = r#"{"ops":{"size":500,"refill_time":100}}"#;
+        assert_eq!(rate(None, Some(5_000)).as_deref(), Some(ops));
     }
 }

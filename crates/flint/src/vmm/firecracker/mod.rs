@@ -5,7 +5,10 @@ mod config;
 mod jailer;
 
 pub use api::{Api, ApiError};
-pub use config::{Action, BootSource, Disk, Entropy, Interface, Logger, Machine, Metrics, Vsock};
+pub use config::{
+    Action, BootSource, Bucket, Disk, Entropy, Interface, Logger, Machine, Metrics, RateLimiter,
+    Vsock,
+};
 pub use jailer::{Jailer, Versions};
 
 use crate::sys::{socket, spawn, tree};
@@ -169,6 +172,7 @@ impl Firecracker {
                 is_root_device: n == 0,
                 is_read_only: !drive.writable,
                 cache_type: drive.writable.then_some("Unsafe"),
+                rate_limiter: RateLimiter::of(boot.disk_rate),
             };
             calls.put(&format!("/drives/{name}"), &disk).await?;
         }
