@@ -15,6 +15,7 @@ async fn a_guest_that_asks_for_a_reset_has_shut_down() {
     lab.start().await;
     assert_eq!(lab.end().await, GuestEnd::ShutDown);
     lab.printed("flint-guest: mode reset").await;
+    assert_eq!((lab.counted("i8042", "reset_count"), lab.counted("vcpu", "failures")), (1, 0));
     lab.destroy().await;
 }
 
@@ -25,6 +26,7 @@ async fn a_triple_fault_is_a_crash_whatever_the_exit_status_says() {
     for _ in 0..12 {
         lab.start().await;
         assert_eq!(lab.end().await, GuestEnd::Crashed);
+        assert_eq!((lab.counted("i8042", "reset_count"), lab.counted("vcpu", "failures")), (0, 1));
         lab.destroy().await;
     }
 }

@@ -8,10 +8,11 @@ use flint::net::{self, Attached, Egress, HostNet, Net};
 use flint::sys::netns;
 use flint::vmm::firecracker::{Action, Api, Filter, Firecracker, Jailer, Logger, Metrics, Options};
 use flint::vmm::jail::{self, Jail, Jails, Running};
-use flint::vmm::{Boot, Channel, Console, Drive, Vmm};
+use flint::vmm::{Boot, Channel, Console, DiskRate, Drive, Vmm};
 use flint_core::event::GuestEnd;
 use flint_core::id::{Slot, VmId};
 use flint_core::units::{MiB, Resources};
+use serde_json::Value;
 use std::env;
 use std::error::Error;
 use std::fmt::Debug;
@@ -162,6 +163,7 @@ impl Lab {
             kernel: kernel().to_owned(),
             initramfs: self.file("initramfs", b"none"),
             drives: Vec::new(),
+            disk_rate: DiskRate::default(),
             nic: None,
             console: Console::Kept,
         }
@@ -236,7 +238,8 @@ impl Lab {
         self.console_of(VM)
     }
 
-    fn console_of(&self, vm: VmId) -> String {
+    /// What one of several has printed.
+    pub(crate) fn console_of(&self, vm: VmId) -> String {
         fs::read_to_string(self.jails.logs.join(format!("{vm}.console"))).unwrap_or_default()
     }
 
@@ -244,6 +247,13 @@ impl Lab {
     pub(crate) fn jail(&self) -> PathBuf {
         let engine = engine().canonicalize().unwrap();
         self.jails.dir.join(engine.file_name().unwrap()).join(VM.to_string())
+    }
+
+    /// The sum of one of Firecracker's counters over all lines of its metrics: each line has what came since the last.
+    pub(crate) fn counted(&self, group: &str, name: &str) -> u64 {
+        let metrics = fs::read_to_string(self.jail().join("root/metrics")).unwrap();
+        let lines = metrics.lines().filter_map(|line| serde_json::from_str(line).ok());
+        lines.map(|line: Value| line[group][name].as_u64().unwrap()).sum()
     }
 
     /// The process of [`VM`], as its record has it.

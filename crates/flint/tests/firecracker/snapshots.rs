@@ -10,6 +10,7 @@ use flint::vmm::{Boot, Drive, Vmm};
 use flint_core::event::GuestEnd;
 use flint_core::id::{Slot, VmId};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
@@ -83,7 +84,7 @@ fn room(lab: &Lab, name: &str) -> Drive {
 async fn three_clones_share_their_files_and_each_has_its_own_data_and_end() {
     let lab = Lab::new("agent");
     let frozen = Frozen::take(&lab, false).await;
-    let mut clones = Vec::new();
+    let (mut clones, mut generations) = (Vec::new(), BTreeSet::new());
     for n in 1..=3_u16 {
         let (vm, slot) = (VmId(50 + u64::from(n)), Slot(SLOT.0 + n));
         let uid = lab.uid() + u32::from(n);
@@ -95,6 +96,7 @@ async fn three_clones_share_their_files_and_each_has_its_own_data_and_end() {
         thaw(&api).await.unwrap();
         // What is connected before that is lost.
         lab.printed_by(vm, "flint-guest: transport reset").await;
+        generations.insert(generation(&lab, vm));
         let channel = within("listening", lab.vmm.channel(vm)).await.unwrap();
         let (mut talk, configured) = Talk::open(channel).await;
         assert!(!configured, "it was frozen before");
@@ -102,6 +104,8 @@ async fn three_clones_share_their_files_and_each_has_its_own_data_and_end() {
         assert_eq!(api.get("/mmds").await.unwrap(), format!("{{\"job\":{n}}}"));
         clones.push((vm, slot, talk));
     }
+    // By these a kernel knows that its random numbers are another's too.
+    assert_eq!(generations.len(), 3, "{generations:?}");
     let (first, slot, _) = clones.remove(0);
     within("killing", lab.vmm.kill(first)).await.unwrap();
     within("detaching", lab.net.detach(slot)).await.unwrap();
@@ -113,6 +117,15 @@ async fn three_clones_share_their_files_and_each_has_its_own_data_and_end() {
         within("detaching", lab.net.detach(slot)).await.unwrap();
     }
     lab.assert_nothing_left().await;
+}
+
+/// The 16 bytes that the VMM has given to this clone, as the guest reads them.
+fn generation(lab: &Lab, vm: VmId) -> String {
+    let console = lab.console_of(vm);
+    let line = console.lines().find_map(|line| line.strip_prefix("flint-guest: generation "));
+    let id = line.unwrap_or_default().trim().to_owned();
+    assert!(id.len() == 32 && id.bytes().any(|digit| digit != b'0'), "{console}");
+    id
 }
 
 /// Thaws a guest into a jail that `spoil` has changed: it is refused in these words, and the VMM ends.

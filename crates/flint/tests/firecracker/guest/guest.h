@@ -81,6 +81,9 @@ struct piece {
 void queue_give_chain(u64 base, u32 number, struct queue *q, const struct piece *pieces, u16 count);
 int queue_take(struct queue *q, u32 *slot, u32 *len);
 
+/* ---- generation.c ---- */
+void print_generation(void); /* the id of this clone, in hex */
+
 /* ---- vsock.c: one port, one connection at a time ---- */
 enum { VSOCK_MAX = 8192 }; /* bytes in one packet */
 int vsock_start(const char *cmdline, u32 port);

@@ -158,6 +158,7 @@ void vsock_poll(void (*opened)(void), void (*got)(const char *bytes, u32 len))
 {
     u32 slot, len;
     if (queue_take(&queues[EVENT], &slot, &len)) { /* transport reset: after a snapshot */
+        print_generation();
         print("flint-guest: transport reset\n");
         cid = virtio_config(base, 0) | (u64)virtio_config(base, 4) << 32;
         peer.open = 0;
