@@ -5,6 +5,7 @@
 
 pub(crate) mod daemon;
 mod halves;
+mod hostile;
 pub mod idle;
 pub(crate) mod leftovers;
 pub(crate) mod places;
@@ -17,6 +18,7 @@ use crate::github::{Config, FakeGithub, Webhook, generate_pem};
 use anyhow::{Context, Result, bail};
 use daemon::{Daemon, How};
 use flint::api::JobRow;
+pub use hostile::{Hostile, hostile_names};
 use leftovers::Search;
 use places::{GITHUB, HOST, Places};
 use std::net::SocketAddr;
