@@ -71,7 +71,8 @@ impl Search<'_> {
         self.pids().iter().map(shown).collect()
     }
 
-    /// Any process that was started with a path of this state directory, or that stands in it.
+    /// Any process that was started with a path of this state directory, that stands in it, or whose mounts are of it: a
+    /// jailed one sees no path of ours, nor is its root seen as one.
     pub(crate) fn pids(&self) -> Vec<u32> {
         let state = self.state_dir.to_string_lossy().into_owned();
         let pids = names_in(Path::new("/proc")).into_iter().filter_map(|pid| pid.parse().ok());
@@ -79,8 +80,17 @@ impl Search<'_> {
             let place = fs::read_link(format!("/proc/{pid}/{what}")).unwrap_or_default();
             place.starts_with(self.state_dir)
         };
+        // By its last two names: what the file system is mounted at is not in there.
+        let names: Vec<_> = self.state_dir.iter().collect();
+        let jails = names[names.len().saturating_sub(2)..].iter().collect::<PathBuf>().join("jail");
+        let jails = format!("/{}/", jails.display());
+        let is_jailed = |pid: u32| {
+            let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
+            mounts.lines().any(|line| line.split(' ').nth(3).is_some_and(|at| at.contains(&jails)))
+        };
         let uses = |pid: &u32| {
-            command(*pid).contains(&state) || stands(*pid, "root") || stands(*pid, "cwd")
+            let told = command(*pid).contains(&state) || stands(*pid, "cwd");
+            told || stands(*pid, "root") || is_jailed(*pid)
         };
         pids.filter(|pid| *pid != std::process::id()).filter(uses).collect()
     }

@@ -4,6 +4,7 @@ use super::table::Row;
 use crate::demo::daemon::Daemon;
 use anyhow::{Context, Result, bail};
 use flint::api::{Jobs, VmRow, Vms};
+use flint::sys::process::Process;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -111,20 +112,14 @@ impl Host {
         Ok(flood(name, (tried, seen, bound)))
     }
 
-    /// The process of a microVM.
+    /// The process of a microVM, by the record that it wrote itself.
     fn vmm(&self, vm: &VmRow) -> Result<u32> {
-        let jail = self.daemon.state_dir().join("jail");
-        let is_its = |pid: &u32| {
-            let folder = fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
-            let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let words = String::from_utf8_lossy(&words).into_owned();
-            let vmm = words.contains("qemu-system") || folder.starts_with(&jail);
-            let name = format!("/{}/", vm.id);
-            vmm && (words.contains(&name) || folder.join("").to_string_lossy().contains(&name))
-        };
-        let pids = fs::read_dir("/proc")?.flatten();
-        let mut pids = pids.filter_map(|entry| entry.file_name().to_string_lossy().parse().ok());
-        pids.find(is_its).with_context(|| format!("{} has no process", vm.id))
+        let jails = self.daemon.state_dir().join("jail");
+        let engines = fs::read_dir(&jails)?.flatten().map(|entry| entry.path());
+        let records = engines.map(|engine| engine.join(&vm.id).join("process"));
+        let found = records.filter_map(|record| Process::find(&record).ok().flatten()).next();
+        let process = found.with_context(|| format!("{} has no process", vm.id))?;
+        Ok(process.pid().cast_unsigned())
     }
 
     /// What the files with such a name take on the disk.
