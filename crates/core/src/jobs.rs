@@ -124,6 +124,11 @@ impl Jobs {
         self.groups.range(first..).take_while(move |(group, _)| group.standing == standing)
     }
 
+    /// The profiles of all jobs; one may come more than once.
+    pub fn profiles(&self) -> impl Iterator<Item = &ProfileId> {
+        self.groups.keys().filter_map(|group| group.profile.as_ref())
+    }
+
     /// All jobs of a repository.
     pub fn of_repository(&self, repository: &str) -> impl Iterator<Item = JobKey> {
         use Standing::{Elsewhere, Queued, Refused, Running, Undecided};

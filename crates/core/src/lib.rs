@@ -23,6 +23,7 @@ pub mod policy;
 pub mod profile;
 pub mod record;
 pub mod rows;
+pub mod size;
 pub mod units;
 pub mod vm;
 pub mod world;

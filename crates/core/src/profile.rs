@@ -1,6 +1,7 @@
 //! A profile: which jobs it serves, and what shape its microVMs have.
 
 use crate::policy::Admits;
+use crate::size::{MadeOf, Sizes};
 use crate::units::Resources;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -26,6 +27,12 @@ pub struct Profile {
     pub admits: Admits,
     /// The deadline of each phase.
     pub timeouts: Timeouts,
+    /// Which sizes its jobs may ask for by a label.
+    #[serde(default)]
+    pub sizes: Option<Sizes>,
+    /// It is a size that jobs have asked for.
+    #[serde(default)]
+    pub made_of: Option<MadeOf>,
 }
 
 /// How long a microVM may stay in a phase.
@@ -51,9 +58,12 @@ pub(crate) const LAST_RESORT: Timeouts = Timeouts {
 };
 
 impl Profile {
-    /// Whether a job that asks for `labels` may run here: each is ours, compared without case.
+    /// Whether a job that asks for `labels` may run here: each is ours, compared without case. A size is for jobs that
+    /// ask for just that.
     #[must_use]
     pub fn serves(&self, labels: &[String]) -> bool {
-        !labels.is_empty() && labels.iter().all(|l| self.labels.contains(&l.to_ascii_lowercase()))
+        let ours = labels.iter().all(|l| self.labels.contains(&l.to_ascii_lowercase()));
+        let all = || self.labels.iter().all(|l| labels.iter().any(|o| o.eq_ignore_ascii_case(l)));
+        !labels.is_empty() && ours && (self.made_of.is_none() || all())
     }
 }

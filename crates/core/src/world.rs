@@ -13,10 +13,14 @@ use crate::planted::{Fault, is};
 use crate::policy::{Origin, Verdict};
 use crate::profile::{LAST_RESORT, Profile, Timeouts};
 use crate::rows::Rows;
+use crate::size::{BadSize, Size};
 use crate::units::Timestamp;
 use crate::vm::{Phase, Registration, Vm};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Different sizes of one template at once. Labels are strangers' texts: there must be an end to what they make.
+const SIZES_MAX: usize = 64;
 
 /// What the daemon believes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +64,45 @@ impl World {
     pub fn profile_for(&self, labels: &[String]) -> Option<&ProfileId> {
         let serving = self.profiles.iter().filter(|(_, profile)| profile.serves(labels));
         serving.min_by_key(|(id, profile)| (profile.labels.len(), *id)).map(|(id, _)| id)
+    }
+
+    /// The size that a job's labels ask for and who offers it: one label names it, the others are the template's own.
+    /// `None`: none of them asks for a size here.
+    #[must_use]
+    pub fn size_for(&self, labels: &[String]) -> Option<Result<(ProfileId, Size), BadSize>> {
+        let mut bad = None;
+        for (id, profile) in &self.profiles {
+            let Some(sizes) = &profile.sizes else { continue };
+            let (named, others): (Vec<_>, Vec<_>) =
+                labels.iter().partition(|label| sizes.is_asked_by(label));
+            let ours = |label: &&String| profile.labels.contains(&label.to_ascii_lowercase());
+            let [label] = named.as_slice() else { continue };
+            if !others.iter().all(ours) {
+                continue;
+            }
+            match sizes.read(label, &profile.shape)? {
+                Ok(_) if self.sizes_of(id) >= SIZES_MAX => {
+                    bad = Some(BadSize::TooMany { max: SIZES_MAX });
+                }
+                Ok(size) => return Some(Ok((id.clone(), size))),
+                Err(wrong) => bad = Some(wrong),
+            }
+        }
+        bad.map(Err)
+    }
+
+    fn sizes_of(&self, template: &ProfileId) -> usize {
+        let made = |profile: &&Profile| {
+            profile.made_of.as_ref().is_some_and(|made| made.template == *template)
+        };
+        self.profiles.values().filter(made).count()
+    }
+
+    /// The template of a size; any other profile itself.
+    #[must_use]
+    pub fn family<'a>(&'a self, id: &'a ProfileId) -> &'a ProfileId {
+        let made_of = self.profiles.get(id).and_then(|profile| profile.made_of.as_ref());
+        made_of.map_or(id, |made| &made.template)
     }
 
     /// Whether a profile lets in a job of this origin. Nobody's job is nobody's to refuse.

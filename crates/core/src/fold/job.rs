@@ -1,5 +1,6 @@
 //! Facts about jobs. A job only goes forward: queued, running, completed.
 
+use super::size;
 use crate::forge::hear;
 use crate::id::{JobKey, RunnerName, VmId};
 use crate::job::{Conclusion, Job, JobRequest, JobState};
@@ -22,7 +23,7 @@ fn known(world: &mut World, now: Timestamp, key: JobKey, request: JobRequest) {
         comes_from(world, now, key, request.origin);
         return;
     }
-    let profile = world.profile_for(&request.labels).cloned();
+    let profile = size::profile_for(world, &request.labels);
     if profile.is_some() {
         hear(&mut world.repositories, now, &request.repository);
     }
@@ -54,7 +55,8 @@ pub(super) fn started(
         return;
     }
     let vm = runner.and_then(|name| name.vm(&world.instance));
-    let served = || vm.is_some() || world.profile_for(&request.labels).is_some();
+    let offered = || matches!(world.size_for(&request.labels), Some(Ok(_)));
+    let served = || vm.is_some() || world.profile_for(&request.labels).is_some() || offered();
     if !world.jobs.contains_key(&key) && !served() {
         // Neither our labels nor our runner: GitHub lists those of all runners, and may never tell of their end.
         return;

@@ -5,6 +5,7 @@ mod guest;
 mod host;
 mod job;
 mod registration;
+mod size;
 mod start;
 mod sweep;
 

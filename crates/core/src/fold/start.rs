@@ -1,8 +1,9 @@
 //! The daemon has just started: a new configuration, and no order under way.
 
+use super::size;
 use crate::forge::Due;
 use crate::host::Host;
-use crate::id::{HostId, ProfileId};
+use crate::id::{HostId, JobKey, ProfileId};
 use crate::job::JobState;
 use crate::limits::Limits;
 use crate::planted::{Fault, is};
@@ -44,8 +45,10 @@ pub(super) fn started(
         (vm.failures, vm.retry_at) = (0, now);
     }
     let queued = world.jobs.iter().filter(|(_, job)| job.state == JobState::Queued);
-    let served = queued.map(|(key, job)| (*key, world.profile_for(&job.request.labels).cloned()));
-    for (key, profile) in served.collect::<Vec<_>>() {
+    let keys: Vec<JobKey> = queued.map(|(key, _)| *key).collect();
+    for key in keys {
+        let labels = world.jobs[&key].request.labels.clone();
+        let profile = size::profile_for(world, &labels);
         let verdict = world.verdict(profile.as_ref(), world.jobs[&key].request.origin);
         world.jobs.update(key, |job| {
             job.profile = profile;
@@ -71,7 +74,9 @@ fn configure(
     profiles: BTreeMap<ProfileId, Profile>,
     hosts: BTreeMap<HostId, Host>,
 ) {
-    for (id, mut former) in std::mem::replace(&mut world.profiles, profiles) {
+    let former = std::mem::replace(&mut world.profiles, profiles);
+    size::keep(world, &former);
+    for (id, mut former) in former {
         (former.labels, former.warm, former.max) = (BTreeSet::new(), 0, 0);
         world.profiles.entry(id).or_insert(former);
     }

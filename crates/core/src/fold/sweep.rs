@@ -1,6 +1,7 @@
 //! Rows that have ended leave the world: after each fact those that it is about, after a tick all.
 
 use super::job::forgotten;
+use super::size;
 use crate::event::{Event, ForgeEvent, HostEvent};
 use crate::id::{HostId, ProfileId, VmId};
 use crate::planted::{Fault, is};
@@ -66,6 +67,7 @@ pub(super) fn sweep(world: &mut World, now: Timestamp, reach: Reach, records: &m
         world.finished.retain(|_, at| now < at.after(kept));
     }
     if any || matches!(reach, Reach::All) {
+        size::sweep(world, now);
         configuration(world);
     }
 }

@@ -45,9 +45,14 @@ impl Draft {
         Draft { world, now, rooms, held }
     }
 
-    /// How many microVMs a profile has.
+    /// How many microVMs a profile has; a size, how many all sizes of its template have.
     pub(super) fn held(&self, profile: &ProfileId) -> u32 {
-        self.held.get(profile).copied().unwrap_or(0)
+        let family = self.world.family(profile);
+        if family == profile {
+            return self.held.get(profile).copied().unwrap_or(0);
+        }
+        let sizes = self.held.iter().filter(|(id, _)| *id != family);
+        sizes.filter(|(id, _)| self.world.family(id) == family).map(|(_, count)| *count).sum()
     }
 
     /// What the profile's breaker has against one more. An open one whose time is over lets one be tried.

@@ -132,6 +132,11 @@ pub fn why(world: &World, waits: &Waits, job: JobKey) -> String {
         Some(Because::NoProfile) if labels.is_empty() => {
             format!("job {job} waits: it names no label, and no profile serves that")
         }
+        Some(Because::NoProfile) if let Some(Err(bad)) = world.size_for(&row.request.labels) => {
+            format!(
+                "job {job} waits: no profile offers the size that it asks for with {labels}: {bad}"
+            )
+        }
         Some(Because::NoProfile) => {
             let nearest = nearest(world, &row.request.labels);
             format!("job {job} waits: no profile has all the labels it asks for: {labels}{nearest}")

@@ -1,7 +1,7 @@
 //! Reads one line of a script. Anything it does not understand ends the test.
 //!
 //! ```text
-//! profile NAME LABEL,LABEL [vcpus=2] [memory=4096] [disk=20480] [warm=0] [max=4] [boot=60s] …
+//! profile NAME LABEL,LABEL [vcpus=2] [memory=4096] [disk=20480] [warm=0] [max=4] [boot=60s] [sizes=flint] …
 //! no profile NAME
 //! host h-0 [vcpus=8] [memory=16384] [disk=102400] [slots=4]
 //! limits [repository=2] [owner=4] [o/r=1]
@@ -34,6 +34,7 @@ use flint_core::job::{Conclusion, JobRequest};
 use flint_core::limits::Limits;
 use flint_core::policy::{Admits, Origin};
 use flint_core::profile::{Profile, Timeouts};
+use flint_core::size::Sizes;
 use flint_core::units::{MiB, Resources, Timestamp};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -361,6 +362,8 @@ fn profile(name: &str, labels: &str, words: &[&str]) -> Line {
             public: settings.text("admits", "").contains("public"),
             forks: settings.text("admits", "").contains("forks"),
         },
+        sizes: sizes(&settings.text("sizes", "")),
+        made_of: None,
         timeouts: Timeouts {
             boot: time("boot", "60s"),
             register: time("register", "90s"),
@@ -369,6 +372,14 @@ fn profile(name: &str, labels: &str, words: &[&str]) -> Line {
         },
     };
     Line::Profile(profile_id(name), profile)
+}
+
+/// All sizes up to 8 vCPUs, 16 GiB and 50 GiB, and one more image.
+fn sizes(prefix: &str) -> Option<Sizes> {
+    let max = Resources { vcpus: 8, memory: MiB(16 << 10), disk: MiB(50 << 10) };
+    let images = BTreeSet::from(["ubuntu24".to_owned()]);
+    let sizes = Sizes { prefix: prefix.to_owned(), max, count: 3, arch: "x64".to_owned(), images };
+    (!prefix.is_empty()).then_some(sizes)
 }
 
 fn host(id: &str, words: &[&str]) -> Line {

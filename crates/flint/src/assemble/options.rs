@@ -1,7 +1,7 @@
 //! The configuration as each room wants it. Nothing is decided here, only renamed.
 
 use crate::config::{Config, GithubOptions, Scope, VmmChoice};
-use crate::daemon::dispatch::Recipe;
+use crate::daemon::dispatch::{Recipe, Recipes};
 use crate::forge::{self, WebhookAuth};
 use crate::host::{self, Layout};
 use crate::images::Source;
@@ -102,18 +102,19 @@ pub(super) fn host(config: &Config) -> host::Options {
 }
 
 /// What a launch needs of each profile.
-pub(super) fn recipes(config: &Config) -> BTreeMap<ProfileId, Recipe> {
+pub(super) fn recipes(config: &Config) -> Recipes {
     let recipe = |(id, options): (&ProfileId, &crate::config::ProfileOptions)| {
         let source = Source { kernel: options.kernel.clone(), image: options.image.clone() };
         let recipe = Recipe {
             profile: options.profile.clone(),
             source,
+            images: options.images.clone(),
             egress: options.egress.clone(),
             disk_rate: options.disk_rate,
         };
         (id.clone(), recipe)
     };
-    config.profiles.iter().map(recipe).collect()
+    Recipes(config.profiles.iter().map(recipe).collect())
 }
 
 /// The first fact of a daemon's life.

@@ -105,9 +105,11 @@ pub const TIMEOUTS: Timeouts = Timeouts {
 /// What `runs-on: self-hosted` matches, and this machine's architecture in GitHub's word.
 #[must_use]
 pub fn labels() -> Vec<String> {
-    let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
-    ["self-hosted", "linux", arch].map(str::to_owned).to_vec()
+    ["self-hosted", "linux", ARCH].map(str::to_owned).to_vec()
 }
+
+/// GitHub's word for this machine's processors.
+pub const ARCH: &str = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
 
 /// The distribution's QEMU for this machine.
 #[must_use]

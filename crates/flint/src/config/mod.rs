@@ -17,6 +17,7 @@ mod profiles;
 mod reader;
 pub mod report;
 mod server;
+mod sizes;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -176,6 +177,8 @@ pub struct ProfileOptions {
     pub disk_rate: DiskRate,
     /// The base image: ext4 or EROFS.
     pub image: PathBuf,
+    /// Others, by the names that jobs may ask for.
+    pub images: BTreeMap<String, PathBuf>,
     /// The kernel; `initramfs.cpio` and `modules.ext4` lie beside it.
     pub kernel: PathBuf,
 }

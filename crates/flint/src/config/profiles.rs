@@ -3,7 +3,7 @@
 use super::check::table;
 use super::reader::{Found, Reader, Section};
 use super::report::Origin;
-use super::{HostOptions, ProfileOptions, defaults, egress, host, values};
+use super::{HostOptions, ProfileOptions, defaults, egress, host, sizes, values};
 use crate::vmm::DiskRate;
 use flint_core::id::ProfileId;
 use flint_core::policy::Admits;
@@ -40,7 +40,8 @@ pub(super) fn read<'a>(
         let section = Section { name: "profile", table: table(reader, "profile", entry) };
         reader.refuse_unknown(section);
         let name = name(reader, section, entry);
-        let options = read_one(reader, section, host, github);
+        let called = name.as_ref().map_or(defaults::PROFILE, |found| found.value.as_str());
+        let options = read_one(reader, section, called, (host, github));
         let Some(name) = name else { continue };
         if profiles.insert(name.value.clone(), options).is_some() {
             let message = format!("a second profile is called `{}`", name.value);
@@ -50,9 +51,12 @@ pub(super) fn read<'a>(
     if profiles.is_empty() {
         let section = Section { name: "profile", table: None };
         let name = ProfileId::new(defaults::PROFILE).expect("the default profile's name is a name");
-        profiles.insert(name, read_one(reader, section, host, github));
+        let options = read_one(reader, section, defaults::PROFILE, (host, github));
+        profiles.insert(name, options);
     }
     warn_of_overlaps(reader, &profiles);
+    refuse_plain_sizes(reader, &profiles);
+    warn_of_sizes(reader, &profiles);
     profiles
 }
 
@@ -85,8 +89,8 @@ fn name<'a>(
 fn read_one<'a>(
     reader: &mut Reader<'a>,
     section: Section<'a>,
-    host: &HostOptions,
-    github: Option<&str>,
+    name: &str,
+    (host, github): (&HostOptions, Option<&str>),
 ) -> ProfileOptions {
     let default_max = u32::from(host.slots);
     let max = reader.number(section, "max", 1..=4096).map_or(default_max, |found| found.value);
@@ -95,6 +99,7 @@ fn read_one<'a>(
         let message = format!("`profile.warm` is more than its `max` of {max}");
         reader.error(found.origin.clone(), message, None);
     }
+    let (sizes, images) = sizes::read(reader, section, host, (name, max));
     let image: Option<Found<PathBuf>> = reader.word(section, "image");
     let kernel: Option<Found<PathBuf>> = reader.word(section, "kernel");
     ProfileOptions {
@@ -109,10 +114,13 @@ fn read_one<'a>(
                 forks: allowed(reader, section, "fork_pull_requests"),
             },
             timeouts: timeouts(reader, section),
+            sizes,
+            made_of: None,
         },
         egress: egress::read(reader, section, host, github),
         disk_rate: disk_rate(reader, section),
         image: image.map_or_else(|| defaults::image(&host.state_dir), |found| found.value),
+        images,
         kernel: kernel.map_or_else(|| defaults::kernel(&host.state_dir), |found| found.value),
     }
 }
@@ -203,6 +211,51 @@ fn timeouts<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> Timeouts {
         register: one("register", defaults::TIMEOUTS.register),
         idle: one("idle", defaults::TIMEOUTS.idle),
         job: one("job", defaults::TIMEOUTS.job),
+    }
+}
+
+/// A label that asks for a size of one profile and is a plain label of another would mean two things.
+fn refuse_plain_sizes(reader: &mut Reader<'_>, profiles: &BTreeMap<ProfileId, ProfileOptions>) {
+    let offers = profiles.iter().filter_map(|(id, o)| o.profile.sizes.as_ref().map(|s| (id, s)));
+    for (name, sizes) in offers {
+        for (other, options) in profiles {
+            let labels = options.profile.labels.iter();
+            for label in labels.filter(|label| sizes.is_asked_by(label)) {
+                let message = format!(
+                    "the label `{label}` of profile `{other}` also asks for a size of profile `{name}`"
+                );
+                let help =
+                    format!("give `{name}` another `sizes.prefix`, or `{other}` another label");
+                reader.error(Origin::Nowhere, message, help);
+            }
+        }
+        let twin = profiles.iter().filter(|(other, _)| *other > name);
+        for (other, options) in twin {
+            if options.profile.sizes.as_ref().is_some_and(|s| s.prefix == sizes.prefix) {
+                let message = format!(
+                    "profiles `{name}` and `{other}` offer sizes by one prefix, `{}`",
+                    sizes.prefix
+                );
+                let help = "give one of them another `sizes.prefix`".to_owned();
+                reader.error(Origin::Nowhere, message, help);
+            }
+        }
+    }
+}
+
+/// A runner of a size has the labels that its job asked for. Another job that asks for some of them, and not for the size,
+/// may take it.
+fn warn_of_sizes(reader: &mut Reader<'_>, profiles: &BTreeMap<ProfileId, ProfileOptions>) {
+    for (name, options) in profiles.iter().filter(|(_, o)| o.profile.sizes.is_some()) {
+        let fits = |other: &ProfileOptions| other.profile.labels.is_subset(&options.profile.labels);
+        let others: Vec<_> = profiles.iter().filter(|(id, o)| *id != name && fits(o)).collect();
+        for (other, _) in others {
+            let message = format!(
+                "jobs of profile `{other}` ask for labels that sizes of `{name}` may have too: GitHub may give them its runners"
+            );
+            let help = "ask for a size alone, as `runs-on: PREFIX-4cpu-8gb`".to_owned();
+            reader.warn(Origin::Nowhere, message, help);
+        }
     }
 }
 

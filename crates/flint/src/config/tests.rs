@@ -478,6 +478,31 @@ fn a_disk_has_a_rate_in_bytes_and_in_number() {
 }
 
 #[test]
+fn a_profile_offers_sizes_within_limits_and_its_prefix_is_nobody_elses() {
+    let file = |sizes: &str| {
+        format!("[[profile]]\nname = \"big\"\nlabels = [\"big\"]\nsizes = {{ {sizes} }}\n")
+    };
+    let config = good(&given(&file("vcpus = 4, images = [\"ubuntu24=/i/u.ext4\"]")).sources);
+    let big = profile(&config, "big");
+    let sizes = big.profile.sizes.as_ref().unwrap();
+    assert_eq!((sizes.prefix.as_str(), sizes.max.vcpus), ("big", 4));
+    assert_eq!(sizes.max.memory, config.host.capacity.memory);
+    assert_eq!(big.images["ubuntu24"], Path::new("/i/u.ext4"));
+    let other = "[[profile]]\nname = \"b\"\nlabels = [\"big-2cpu\"]\n";
+    for (sizes, other, said) in [
+        ("vcpus = 33", "", "`profile.sizes.vcpus` is not"),
+        ("memory = \"900 GiB\"", "", "is more than this host hands out"),
+        ("prefix = \"Big one\"", "", "1 to 24 of a-z and 0-9"),
+        ("images = [\"u24\"]", "", "`ubuntu24=/PATH"),
+        ("cpus = 4", "", "unknown key `cpus`"),
+        ("", other, "the label `big-2cpu` of profile `b` also asks for a size of profile `big`"),
+    ] {
+        let report = bad(&given(&(file(sizes) + other)).sources);
+        assert!(report.contains(said), "{report}");
+    }
+}
+
+#[test]
 fn a_quoted_key_with_a_dot_is_no_key_of_a_table_below() {
     let report = bad(&given("[[profile]]\nname = \"a\"\n\"timeouts.boot\" = \"2m\"\n").sources);
     assert!(report.contains("timeouts.boot"), "{report}");

@@ -4,14 +4,13 @@
 
 use super::clock::Clock;
 use super::door::{Door, OrderNumber, Window};
-pub use super::hands::{Hands, Recipe};
+pub use super::hands::{Hands, Recipe, Recipes};
 use super::orders::{self, Outcome};
 use crate::forge::{Forge, Request};
 use crate::host::{Console, LaunchOrder};
 use crate::images::Images;
 use crate::net::Net;
 use crate::vmm::Vmm;
-use flint_core::id::ProfileId;
 use flint_core::plan::Action;
 use flint_core::units::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -33,7 +32,7 @@ pub struct Batch {
 /// Carries orders out: one task an order; all are owned here.
 pub struct Dispatcher<F, V, N, I, C> {
     hands: Hands<F, V, N, I, C>,
-    recipes: Arc<BTreeMap<ProfileId, Recipe>>,
+    recipes: Arc<Recipes>,
     door: Door,
     window: Window,
     running: JoinSet<Outcome>,
@@ -49,7 +48,7 @@ impl<F: Forge, V: Vmm, N: Net, I: Images, C: Clock> Dispatcher<F, V, N, I, C> {
     #[must_use]
     pub fn new(
         hands: Hands<F, V, N, I, C>,
-        recipes: Arc<BTreeMap<ProfileId, Recipe>>,
+        recipes: Arc<Recipes>,
         (door, window): (Door, Window),
     ) -> Self {
         let (running, in_flight, given, next) = Default::default();
@@ -90,16 +89,19 @@ impl<F: Forge, V: Vmm, N: Net, I: Images, C: Clock> Dispatcher<F, V, N, I, C> {
         tracing::debug!(?action, "order");
         let task = match action.clone() {
             Action::Launch { vm, slot, profile, .. } => {
-                let order = self.recipes.get(&profile).map(|recipe| LaunchOrder {
-                    vm,
-                    slot,
-                    shape: recipe.profile.shape,
-                    source: recipe.source.clone(),
-                    egress: recipe.egress.clone(),
-                    disk_rate: recipe.disk_rate,
-                    boot_timeout: recipe.profile.timeouts.boot,
-                    console: Console::Kept,
-                });
+                let order = self.recipes.of(&self.window.borrow().world, &profile).map(
+                    |(recipe, profile)| LaunchOrder {
+                        vm,
+                        slot,
+                        shape: profile.shape,
+                        source: recipe
+                            .source(profile.made_of.as_ref().and_then(|m| m.image.as_deref())),
+                        egress: recipe.egress.clone(),
+                        disk_rate: recipe.disk_rate,
+                        boot_timeout: profile.timeouts.boot,
+                        console: Console::Kept,
+                    },
+                );
                 let (host, door) = (Arc::clone(&self.hands.host), self.door.clone());
                 match order {
                     Some(order) => self.running.spawn(orders::launch(host, door, order, committed)),
@@ -107,9 +109,10 @@ impl<F: Forge, V: Vmm, N: Net, I: Images, C: Clock> Dispatcher<F, V, N, I, C> {
                 }
             }
             Action::Register { vm, profile, attempt, name, .. } => {
-                let recipe = self.recipes.get(&profile).map(|recipe| &recipe.profile);
-                let labels = recipe.map(|profile| profile.labels.clone()).unwrap_or_default();
-                let admits = recipe.map(|profile| profile.admits).unwrap_or_default();
+                let known = self.recipes.of(&self.window.borrow().world, &profile);
+                let known = known.map(|(_, profile)| profile);
+                let admits = known.as_ref().map(|profile| profile.admits).unwrap_or_default();
+                let labels = known.map(|profile| profile.labels).unwrap_or_default();
                 let request = Request { name, vm, profile, labels };
                 let forge = Arc::clone(&self.hands.forge);
                 self.running.spawn(orders::register(forge, request, attempt, admits))

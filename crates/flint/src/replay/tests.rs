@@ -41,6 +41,8 @@ fn profile(labels: &[&str], vcpus: u32) -> Profile {
         max: 4,
         priority: 0,
         admits: Admits::default(),
+        sizes: None,
+        made_of: None,
         timeouts: Timeouts {
             boot: Duration::from_secs(120),
             register: Duration::from_secs(120),

@@ -95,8 +95,17 @@ fn rich(mut world: World) -> World {
     };
     let labels = ["self-hosted", "linux"].map(str::to_owned).into();
     let admits = Admits::default();
-    let profile =
-        Profile { labels, shape: shape(), warm: 1, max: 8, priority: 0, admits, timeouts };
+    let profile = Profile {
+        labels,
+        shape: shape(),
+        warm: 1,
+        max: 8,
+        priority: 0,
+        admits,
+        timeouts,
+        sizes: None,
+        made_of: None,
+    };
     world.profiles.insert(profile_id("linux-4"), profile);
     let breaker = Breaker {
         failures: 5,

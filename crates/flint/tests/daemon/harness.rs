@@ -2,7 +2,7 @@
 
 use flint::daemon::clock::Clock;
 use flint::daemon::controller::{Controller, Ends};
-use flint::daemon::dispatch::{Dispatcher, Hands, Recipe};
+use flint::daemon::dispatch::{Dispatcher, Hands, Recipe, Recipes};
 use flint::daemon::door::{Door, View, Window};
 use flint::host::{self, Host, Layout, Options};
 use flint::images::Source;
@@ -148,6 +148,8 @@ pub(super) fn profile(name: &str) -> (ProfileId, Profile) {
         max: 10,
         priority: 0,
         admits: Admits::default(),
+        sizes: None,
+        made_of: None,
         timeouts: Timeouts {
             boot: Duration::from_secs(60),
             register: Duration::from_secs(60),
@@ -258,7 +260,7 @@ impl Bench {
         Host::new(options, vmm, net, images, tell)
     }
 
-    pub(super) fn recipes(&self) -> BTreeMap<ProfileId, Recipe> {
+    pub(super) fn recipes(&self) -> Recipes {
         let source = Source { kernel: "/k/vmlinux".into(), image: "/i/rootfs.ext4".into() };
         let recipe = |(id, profile): (&ProfileId, &Profile)| {
             (
@@ -266,12 +268,13 @@ impl Bench {
                 Recipe {
                     profile: profile.clone(),
                     source: source.clone(),
+                    images: BTreeMap::new(),
                     egress: Egress::internet(),
                     disk_rate: DiskRate::default(),
                 },
             )
         };
-        self.profiles.iter().map(recipe).collect()
+        Recipes(self.profiles.iter().map(recipe).collect())
     }
 
     fn started(&self) -> Event {

@@ -11,6 +11,7 @@ pub(crate) mod leftovers;
 pub(crate) mod places;
 mod proof;
 pub mod show;
+mod sizes;
 mod stranger;
 mod watch;
 
@@ -21,6 +22,7 @@ use flint::api::JobRow;
 pub use hostile::{Hostile, hostile_names};
 use leftovers::Search;
 use places::{GITHUB, HOST, Places};
+pub use sizes::{Sized, sizes};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};

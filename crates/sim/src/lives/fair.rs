@@ -35,7 +35,7 @@ struct Account<'a> {
     /// The same, and those that may count for another moment.
     expected: BTreeMap<&'a ProfileId, u32>,
     /// MicroVMs on hosts that are heard from.
-    held: BTreeMap<&'a ProfileId, u32>,
+    held: BTreeMap<(&'a ProfileId, bool), u32>,
     usable: BTreeSet<HostId>,
 }
 
@@ -68,7 +68,7 @@ impl<'a> Account<'a> {
                 }
             }
             if takes_room(row) && heard(&row.host) {
-                *held.entry(&row.profile).or_insert(0) += 1;
+                *held.entry(family(world, &row.profile)).or_insert(0_u32) += 1;
             }
         }
         Account { world, now, queued, repositories, owners, coming, expected, held, usable }
@@ -104,7 +104,9 @@ impl<'a> Account<'a> {
         let silent = self.now < self.world.forge.limited_until;
         let quiet = !silent && !self.world.breakers.contains_key(profile);
         let forge = &self.world.forge.breaker;
-        quiet && !forge.open && self.held.get(profile).copied().unwrap_or(0) < max
+        quiet
+            && !forge.open
+            && self.held.get(&family(self.world, profile)).copied().unwrap_or(0) < max
     }
 
     /// The profiles with more jobs than microVMs on their way, and no excuse but room.
@@ -237,6 +239,12 @@ fn idle_room(account: &Account<'_>) -> Option<String> {
         let host = account.usable.iter().find(room)?;
         Some(format!("jobs of {profile} wait, and {host} has room for one"))
     })
+}
+
+/// Who shares one `max`: all sizes of a template, which has its own.
+fn family<'a>(world: &'a World, id: &'a ProfileId) -> (&'a ProfileId, bool) {
+    let made_of = world.profiles.get(id).and_then(|profile| profile.made_of.as_ref());
+    made_of.map_or((id, false), |made| (&made.template, true))
 }
 
 fn takes_room(row: &Vm) -> bool {

@@ -83,7 +83,10 @@ impl Life {
         let queued: Vec<u64> = queued.map(|(id, _)| *id).collect();
         for id in queued {
             let labels = self.outside.jobs[&id].request.labels.clone();
-            let fits = |runner: &Runner| labels.iter().all(|label| runner.labels.contains(label));
+            let has = |runner: &Runner, label: &String| {
+                runner.labels.contains(&label.to_ascii_lowercase())
+            };
+            let fits = |runner: &Runner| labels.iter().all(|label| has(runner, label));
             let idle = |runner: &Runner| runner.online && runner.job.is_none();
             let runners = self.outside.runners.iter().filter(|(_, r)| idle(r) && fits(r));
             let names: Vec<String> = runners.map(|(name, _)| name.clone()).collect();
@@ -190,7 +193,7 @@ impl Life {
             let event = ForgeEvent::RegisterFailed { vm, attempt, failure, why };
             return self.soon(Happening::Answer(life, Event::Forge(event)));
         }
-        let labels = self.setup.profiles[profile].labels.clone();
+        let labels = self.profile(profile).labels.clone();
         let runner = Runner { vm, labels, online: false, job: None };
         self.outside.runners.insert(name.as_str().to_owned(), runner);
         if self.rng.chance(self.faults.register_lost) {

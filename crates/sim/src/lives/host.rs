@@ -34,7 +34,7 @@ impl Life {
         if step < 2 {
             return self.soon(Happening::LaunchStep(life, action, step + 1));
         }
-        let shape = self.setup.profiles[profile].shape;
+        let shape = self.profile(profile).shape;
         let lies = self.rng.chance(self.faults.launch_lies);
         let guest = Guest {
             host,

@@ -261,7 +261,7 @@ impl Life {
             0 | 1 => vec!["linux".to_owned()],
             // Not ours.
             2 => vec!["ubuntu-latest".to_owned()],
-            _ => own.into_iter().collect(),
+            _ => own.into_iter().map(|own| self.sized(own)).collect(),
         };
         let private = (Origin::PRIVATE, Origin::PRIVATE);
         let origin = if self.setup.strangers { strangers::draw(&mut self.rng) } else { private };

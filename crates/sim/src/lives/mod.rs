@@ -25,6 +25,7 @@ mod rules;
 mod script;
 mod setup;
 mod shrink;
+mod sizes;
 mod strangers;
 
 pub use life::{Life, Lived};

@@ -102,7 +102,7 @@ impl Life {
             let row = self.daemon.stored.vms.get(&id);
             let idle = row.filter(|row| row.phase == Phase::Retiring(Reason::IdleTimeout));
             let Some(row) = idle else { continue };
-            let limit = self.setup.profiles[&row.profile].timeouts.idle;
+            let limit = self.daemon.stored.timeouts(row).idle;
             if now < since.after(limit) {
                 self.fate
                     .get_or_insert(format!("{id} has to go as idle, and listens since {since}"));

@@ -8,8 +8,9 @@ use flint_core::id::{HostId, ProfileId};
 use flint_core::limits::Limits;
 use flint_core::policy::Admits;
 use flint_core::profile::{Profile, Timeouts};
+use flint_core::size::Sizes;
 use flint_core::units::{MiB, Resources, Timestamp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// One in so many lives has a crowd of jobs at once.
@@ -174,6 +175,8 @@ fn profiles(rng: &mut Rng) -> BTreeMap<ProfileId, Profile> {
             max: small(rng.between(2, 6)),
             priority: if priorities { [-1, 0, 1][usize::try_from(index).unwrap_or(0)] } else { 0 },
             admits: Admits { public: rng.chance(300), forks: rng.chance(300) },
+            sizes: rng.chance(300).then(|| sizes(&format!("p{index}"))),
+            made_of: None,
             timeouts: Timeouts {
                 boot: Duration::from_secs(120),
                 register: Duration::from_secs(180),
@@ -187,6 +190,13 @@ fn profiles(rng: &mut Rng) -> BTreeMap<ProfileId, Profile> {
         profiles.insert(id, profile);
     }
     profiles
+}
+
+/// As scripts have them.
+fn sizes(prefix: &str) -> Sizes {
+    let max = Resources { vcpus: 8, memory: MiB(16 << 10), disk: MiB(50 << 10) };
+    let images = BTreeSet::from(["ubuntu24".to_owned()]);
+    Sizes { prefix: prefix.to_owned(), max, count: 3, arch: "x64".to_owned(), images }
 }
 
 fn hosts(rng: &mut Rng) -> BTreeMap<HostId, Host> {

@@ -99,7 +99,9 @@ fn world() -> World {
         let labels = ["self-hosted".to_owned(), format!("p{number}")].into();
         let (warm, max, timeouts) = (0, 100_000, timeouts.clone());
         let admits = Admits::default();
-        let profile = Profile { labels, shape, warm, max, priority: 0, admits, timeouts };
+        let (sizes, made_of) = (None, None);
+        let profile =
+            Profile { labels, shape, warm, max, priority: 0, admits, timeouts, sizes, made_of };
         world.profiles.insert(profile_id(number), profile);
     }
     let all = u32::from(PER_HOST);

@@ -1,0 +1,109 @@
+//! Jobs that ask for their own size, and one that asks for too much.
+
+use super::daemon::{Daemon, How};
+use super::places::Places;
+use super::{Github, Options};
+use crate::github::{FakeGithub, JobView, generate_pem};
+use anyhow::{Context, Result};
+use flint::api::{Jobs, WhyAnswer};
+use std::fs;
+use std::time::Duration;
+
+/// Each says what it finds: processors, MiB of memory, GiB of its writable disk.
+const WORKFLOW: &str = "name: sizes
+on: push
+jobs:
+  a-small:
+    runs-on: flint-2cpu-4gb
+    steps:
+      - run: &look |
+          nproc
+          awk '/^MemTotal/ { print int($2 / 1024) }' /proc/meminfo
+          cat /sys/block/vdb/size
+  b-large:
+    runs-on: flint-4cpu-8gb-disk50gb
+    steps:
+      - run: *look
+  c-wrong:
+    runs-on: flint-64cpu-4gb
+    steps:
+      - run: *look
+";
+
+/// How often something is looked at that cannot be waited for.
+const GLANCE: Duration = Duration::from_millis(100);
+
+/// Two microVMs on a slow machine.
+const PATIENCE: Duration = Duration::from_mins(6);
+
+/// What became of the three.
+#[derive(Clone, Debug)]
+pub struct Sized {
+    /// The two that run, as GitHub has them, each with its log.
+    pub ran: Vec<(JobView, Vec<String>)>,
+    /// What `why` says of the third.
+    pub why: WhyAnswer,
+}
+
+/// Runs the three, and waits until nothing moves any more.
+///
+/// # Errors
+/// When something it needs is missing, or the jobs do not end in time. Everything it made is removed then too.
+pub fn sizes(options: &Options) -> Result<Sized> {
+    fs::create_dir_all(&options.scratch)?;
+    let folder = tempfile::Builder::new().prefix("sizes-").tempdir_in(&options.scratch)?;
+    let places = Places::make(&options.name)?;
+    let pem = generate_pem()?;
+    let github = Github::start(&places, pem.clone())?;
+    let how = How { adjust: offer, ..How::plain(&pem) };
+    let mut daemon = Daemon::start(options, &places, folder.path(), how)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let ran = runtime.block_on(async {
+        let story = story(&mut daemon, &github.0);
+        tokio::time::timeout(PATIENCE, story).await.context("the jobs have not ended in time")?
+    });
+    let stopped = daemon.stop();
+    let ran = ran.with_context(|| daemon.last_words())?;
+    stopped?;
+    Ok(ran)
+}
+
+/// The first profile offers sizes, on a host that has room for two of them.
+fn offer(config: &mut toml::Table) {
+    let room = toml::toml! {
+        vcpus = 8
+        memory = "13 GiB"
+        disk = "80 GiB"
+    };
+    if let Some(host) = config.get_mut("host").and_then(toml::Value::as_table_mut) {
+        host.extend(room);
+    }
+    let profiles = config.get_mut("profile").and_then(toml::Value::as_array_mut);
+    let first = profiles.and_then(|all| all.first_mut()).and_then(toml::Value::as_table_mut);
+    let offered = toml::toml! {
+        prefix = "flint"
+        vcpus = 8
+    };
+    first.map(|profile| profile.insert("sizes".to_owned(), offered.into()));
+}
+
+async fn story(daemon: &mut Daemon, github: &FakeGithub) -> Result<Sized> {
+    daemon.ready().await?;
+    let ids = github.queue(WORKFLOW)?;
+    let [small, large, wrong] = ids.as_slice() else { anyhow::bail!("three jobs are queued") };
+    let client = daemon.client();
+    loop {
+        let Jobs { jobs } = client.get("/v1/jobs").await?;
+        let open = |id: &u64| jobs.iter().any(|job| job.id == *id);
+        if open(wrong) && !open(small) && !open(large) {
+            break;
+        }
+        tokio::time::sleep(GLANCE).await;
+    }
+    let why = client.get(&format!("/v1/why/{wrong}")).await?;
+    let job = |id: &u64| {
+        let job = github.job(*id).context("GitHub knows it")?;
+        anyhow::Ok((job, github.log(*id)))
+    };
+    Ok(Sized { ran: vec![job(small)?, job(large)?], why })
+}
