@@ -81,7 +81,7 @@ impl World {
                 continue;
             }
             match sizes.read(label, &profile.shape)? {
-                Ok(_) if self.sizes_of(id) >= SIZES_MAX => {
+                Ok(_) if self.has_all_sizes(id) => {
                     bad = Some(BadSize::TooMany { max: SIZES_MAX });
                 }
                 Ok(size) => return Some(Ok((id.clone(), size))),
@@ -91,11 +91,12 @@ impl World {
         bad.map(Err)
     }
 
-    fn sizes_of(&self, template: &ProfileId) -> usize {
+    /// Whether a template has as many sizes as it may.
+    pub(crate) fn has_all_sizes(&self, template: &ProfileId) -> bool {
         let made = |profile: &&Profile| {
             profile.made_of.as_ref().is_some_and(|made| made.template == *template)
         };
-        self.profiles.values().filter(made).count()
+        self.profiles.values().filter(made).count() >= SIZES_MAX
     }
 
     /// The template of a size; any other profile itself.

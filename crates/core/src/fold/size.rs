@@ -1,7 +1,6 @@
 //! Profiles that are made for the sizes that jobs ask for, and go with the last that needs them.
 
 use crate::id::ProfileId;
-use crate::job::JobState;
 use crate::jobs::Standing;
 use crate::profile::Profile;
 use crate::size::{self, MadeOf, Size};
@@ -52,21 +51,24 @@ pub(super) fn keep(world: &mut World, former: &BTreeMap<ProfileId, Profile>) {
 
 /// Removes those that no job and no microVM needs, and serves jobs that there were too many sizes for.
 pub(super) fn sweep(world: &mut World, now: Timestamp) {
-    if world.profiles.values().any(|profile| profile.made_of.is_some()) {
-        let mut needed: BTreeSet<ProfileId> = world.jobs.profiles().cloned().collect();
-        needed.extend(world.vms.values().map(|vm| vm.profile.clone()));
-        world.profiles.retain(|id, profile| profile.made_of.is_none() || needed.contains(id));
+    if world.profiles.values().all(|profile| profile.made_of.is_none()) {
+        return;
     }
-    if world.profiles.values().all(|profile| profile.sizes.is_none()) {
+    let full = world.profiles.keys().any(|id| world.has_all_sizes(id));
+    let mut needed: BTreeSet<ProfileId> = world.jobs.profiles().cloned().collect();
+    needed.extend(world.vms.values().map(|vm| vm.profile.clone()));
+    let before = world.profiles.len();
+    world.profiles.retain(|id, profile| profile.made_of.is_none() || needed.contains(id));
+    // There may be very many jobs that are nobody's, and all but never one that there was no size left for.
+    if !full || world.profiles.len() == before {
         return;
     }
     let groups = world.jobs.standing(Standing::Queued).filter(|(group, _)| group.profile.is_none());
     let keys: Vec<_> = groups.flat_map(|(_, line)| line.keys().map(|(_, key)| *key)).collect();
     for key in keys {
         let Some(row) = world.jobs.get(&key) else { continue };
-        let (request, state) = (row.request.clone(), row.state.clone());
+        let request = row.request.clone();
         let Some(profile) = profile_for(world, &request.labels) else { continue };
-        debug_assert_eq!(state, JobState::Queued);
         let verdict = world.verdict(Some(&profile), request.origin);
         world.jobs.update(key, |job| {
             job.profile = Some(profile);
