@@ -160,7 +160,8 @@ async fn a_job_that_is_offered_is_claimed_by_its_request() {
     fake.expire_queue_tokens();
     let won = sets.acquire(&session, &[job.request, 7]).await.expect("it answers");
     assert_eq!(won, [job.request]);
-    assert_eq!(sets.acquire(&session, &[job.request]).await.expect("it answers"), []);
+    let again = sets.acquire(&session, &[job.request]).await.expect("it answers");
+    assert_eq!(again, Vec::<i64>::new());
     let told = message(&sets, &session, Some(offered.id)).await;
     assert!(matches!(&told.jobs[..], [JobMessage::Assigned { job: same }] if same.id == job.id));
 }
@@ -255,33 +256,19 @@ async fn callers_at_once_share_one_connection() {
     assert_eq!(fake.counters().calls("runner-registration"), 1);
 }
 
-/// Makes a call go wrong as often as it is tried, and gives the error.
-async fn broken(route: &str, kind: FaultKind) -> Error {
-    let (fake, sets) = github().await;
-    let fault = || fake.fault(route, 2, kind.clone());
-    let before = [
-        "registration-token",
-        "runner-registration",
-        "find-group",
-        "find-set",
-        "create-set",
-        "open-session",
-    ];
-    if before.contains(&route) {
-        fault();
+/// The error of a call. All calls before a session is open are made by taking the set.
+async fn refused(sets: &ScaleSets, session: Option<&Session>, route: &str) -> Error {
+    let Some(session) = session else {
         return sets.take(&wanted(), OWNER).await.err().expect("it is refused");
-    }
-    let session = taken(&sets).await;
-    fault();
+    };
     let other = Wanted { labels: ["other".to_owned()].into(), ..wanted() };
     let error = match route {
         "update-set" => sets.relabel(session.set(), &other).await.err(),
-        "refresh-session" => sets.refresh(&session).await.err(),
-        "close-session" => sets.close(&session).await.err(),
+        "refresh-session" => sets.refresh(session).await.err(),
         "set-jit" => sets.jit(session.set(), &name(1)).await.err(),
-        "acquire-jobs" => sets.acquire(&session, &[1]).await.err(),
-        "poll-queue" => sets.poll(&session, None, 1).await.err(),
-        "acknowledge-message" => sets.acknowledge(&session, MessageId(1)).await.err(),
+        "acquire-jobs" => sets.acquire(session, &[1]).await.err(),
+        "poll-queue" => sets.poll(session, None, 1).await.err(),
+        "acknowledge-message" => sets.acknowledge(session, MessageId(1)).await.err(),
         other => panic!("`{other}` is no call of this room"),
     };
     error.expect("it is refused")
@@ -290,33 +277,42 @@ async fn broken(route: &str, kind: FaultKind) -> Error {
 #[tokio::test]
 async fn each_refusal_of_each_call_says_what_to_do() {
     let (again, person) = (Next::Again, Next::Person);
-    for (route, on_401, on_404, on_409) in [
-        ("registration-token", person, person, again),
-        ("runner-registration", again, person, person),
-        ("find-group", again, person, person),
-        ("find-set", again, person, person),
-        ("create-set", again, person, person),
-        ("update-set", again, Next::NewSet, person),
-        ("open-session", again, Next::NewSet, Next::Stolen),
-        ("refresh-session", again, Next::NewSession, Next::Stolen),
-        ("set-jit", again, Next::NewSet, Next::AnotherName),
-        ("acquire-jobs", Next::NewSession, Next::NewSession, Next::Stolen),
-        ("poll-queue", Next::NewSession, Next::NewSession, Next::Stolen),
-        ("acknowledge-message", Next::NewSession, Next::NewSession, Next::Stolen),
+    for (route, is_open, on_401, on_404, on_409) in [
+        ("registration-token", false, person, person, again),
+        ("runner-registration", false, again, person, person),
+        ("find-group", false, again, person, person),
+        ("find-set", false, again, person, person),
+        ("create-set", false, again, person, person),
+        ("open-session", false, again, Next::NewSet, Next::Stolen),
+        ("update-set", true, again, Next::NewSet, person),
+        ("refresh-session", true, again, Next::NewSession, Next::Stolen),
+        ("set-jit", true, again, Next::NewSet, Next::AnotherName),
+        ("acquire-jobs", true, Next::NewSession, Next::NewSession, Next::Stolen),
+        ("poll-queue", true, Next::NewSession, Next::NewSession, Next::Stolen),
+        ("acknowledge-message", true, Next::NewSession, Next::NewSession, Next::Stolen),
     ] {
+        let (fake, sets) = github().await;
+        let session = if is_open { Some(taken(&sets).await) } else { None };
+        let broken = async |kind: FaultKind| {
+            // A 401 is tried again with a new token.
+            fake.fault(route, 2, kind);
+            let error = refused(&sets, session.as_ref(), route).await;
+            fake.no_faults();
+            error
+        };
         for (status, next) in [(401, on_401), (404, on_404), (409, on_409), (500, again)] {
-            let error = broken(route, FaultKind::status(status, "no\u{1b}[31m luck")).await;
+            let error = broken(FaultKind::status(status, "no\u{1b}[31m luck")).await;
             assert_eq!(error.next(), next, "{route} {status}: {error}");
             assert!(!error.to_string().contains('\u{1b}'), "{error}");
         }
-        let error = broken(route, FaultKind::status(403, "no")).await;
+        let error = broken(FaultKind::status(403, "no")).await;
         assert_eq!((error.slug(), error.next()), ("scale-set-forbidden", person), "{route}");
         let help = error.help().expect("a person can do something");
         assert!(help.contains("Organization → Self-hosted runners: write"), "{help}");
         assert!(help.contains("/organizations/flint-demo/settings/installations"), "{help}");
         // An answer without a body cannot be cut.
         if route != "acknowledge-message" {
-            let error = broken(route, FaultKind::Cut).await;
+            let error = broken(FaultKind::Cut).await;
             assert_eq!(error.next(), again, "{route}: {error}");
         }
     }

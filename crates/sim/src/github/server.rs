@@ -6,9 +6,7 @@ use super::hooks::{self, Fate, Hooks, Outgoing};
 use super::key::{Key, generate_pem};
 use super::limits::{Ledger, Limits};
 use super::state::{State, Times};
-use super::{
-    actions, admin, broker, conditional, deliveries, gate, meddle, rest, scale_sets, workflow,
-};
+use super::{actions, admin, broker, conditional, deliveries, gate, meddle, rest, workflow};
 use anyhow::Context as _;
 use axum::middleware;
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -256,13 +254,13 @@ pub(super) async fn start(
     let api = rest::routes()
         .merge(actions::routes())
         .merge(deliveries::routes())
-        .merge(scale_sets::rest_routes())
+        .merge(super::scale_sets::rest_routes())
         .layer(middleware::from_fn(conditional::answer))
         .layer(meddle.clone())
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), gate::pass));
-    let sets = scale_sets::routes()
+    let sets = super::scale_sets::routes()
         .layer(meddle.clone())
-        .layer(middleware::from_fn_with_state(Arc::clone(&shared), scale_sets::count));
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), super::scale_sets::count));
     let routes = broker::routes()
         .layer(meddle)
         .merge(sets)

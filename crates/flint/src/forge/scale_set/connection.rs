@@ -3,6 +3,7 @@
 //! Source: actions/scaleset. Both are made when needed, shared by all, and renewed before they end.
 
 use super::address::{Home, Place, named};
+use super::claims::ends;
 use super::refusal::{Subject, refusal};
 use super::service::{About, Bearer, Call, Reply, Service};
 use super::{Error, Options};
@@ -10,17 +11,12 @@ use crate::forge;
 use crate::forge::app_auth::App;
 use crate::forge::rest::{self, Freshness, Rest};
 use crate::forge::token::Tokens;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flint_core::units::Timestamp;
 use flint_wire::Secret;
 use reqwest::Method;
-use serde::Deserialize;
-use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
-use zeroize::Zeroizing;
 
 /// What has less than this left is renewed, as the official client does.
 const SPARE: Duration = Duration::from_secs(60);
@@ -57,22 +53,17 @@ struct Registration {
     expires: Timestamp,
 }
 
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 struct Minted {
     token: Secret,
     expires_at: jiff::Timestamp,
 }
 
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 struct Registered {
     #[serde(default)]
     url: String,
     token: Secret,
-}
-
-#[derive(Deserialize)]
-struct Claims {
-    exp: u64,
 }
 
 impl Connections {
@@ -170,7 +161,7 @@ impl Connections {
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(["actions", "runner-registration"]);
         }
-        let body = json!({ "url": page(&self.home), "runner_event": "register" });
+        let body = serde_json::json!({ "url": page(&self.home), "runner_event": "register" });
         let bearer = Bearer::Registration(&with.token);
         let (method, about) = (Method::POST, About::NOTHING);
         service.send(Call { method, url, bearer, body: Some(&body), about }).await
@@ -203,27 +194,4 @@ impl Connections {
 
 fn page(home: &Home) -> String {
     home.page().into()
-}
-
-/// When a token in the form of a JWT ends. Its signature is GitHub's to verify: here it is only read.
-fn ends(token: &Secret) -> Option<Timestamp> {
-    let claims = token.expose().split('.').nth(1)?;
-    let claims = Zeroizing::new(URL_SAFE_NO_PAD.decode(claims.trim_end_matches('=')).ok()?);
-    let Claims { exp } = serde_json::from_slice(&claims).ok()?;
-    Some(Timestamp(exp.saturating_mul(1000)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tokens_end_is_read_without_its_signature() {
-        let token = |claims: &str| Secret::new(format!("x.{}.y", URL_SAFE_NO_PAD.encode(claims)));
-        assert_eq!(ends(&token("{\"exp\": 7, \"sub\": \"a\"}")), Some(Timestamp(7000)));
-        assert_eq!(ends(&token("{\"exp\": 18446744073709551615}")), Some(Timestamp(u64::MAX)));
-        for none in [token("{}"), token("{\"exp\": \"soon\"}"), Secret::new("opaque".to_owned())] {
-            assert_eq!(ends(&none), None);
-        }
-    }
 }

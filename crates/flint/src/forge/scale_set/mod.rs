@@ -8,6 +8,7 @@
 //! end [`ScaleSets::close`]. Nothing here retries but once after a 401: [`Error::next`] says what the caller does.
 
 mod address;
+mod claims;
 mod connection;
 mod error;
 mod job;

@@ -6,10 +6,9 @@ use super::super::payload::rfc3339;
 use super::super::rest::{self, Names, as_installation, bearer, scope};
 use super::super::server::{Shared, random_id};
 use super::super::state::Millis;
-use super::{SERVICE, unauthorized};
+use super::{Refused, SERVICE, unauthorized};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::Response;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,7 +68,7 @@ fn try_connect(
 }
 
 /// Whose sets a caller of the service may have.
-pub(super) fn service(shared: &Shared, headers: &HeaderMap) -> Result<String, Response> {
+pub(super) fn service(shared: &Shared, headers: &HeaderMap) -> Result<String, Refused> {
     let now = shared.clock.now();
     let known = |token: &str| shared.look(|state| live(state.sets.services.get(token), now));
     bearer(headers).and_then(known).ok_or_else(unauthorized)

@@ -8,10 +8,10 @@ use super::super::server::{Shared, random_id};
 use super::super::state;
 use super::access::service;
 use super::sets::{Session, Set};
-use super::{answer, bad, no_session, no_set, refusal, show};
+use super::{Refused, answer, bad, no_session, no_set, refusal, show};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -182,7 +182,7 @@ pub(super) async fn close(
             held.map(|_| ()).ok_or_else(no_session)
         })
     });
-    closed.map_or_else(|refusal| refusal, |()| StatusCode::NO_CONTENT.into_response())
+    closed.map_or_else(IntoResponse::into_response, |()| StatusCode::NO_CONTENT.into_response())
 }
 
 pub(super) async fn jit(
@@ -209,12 +209,12 @@ pub(super) async fn jit(
     }))
 }
 
-fn parse(body: &str) -> Result<Value, Response> {
+fn parse(body: &str) -> Result<Value, Refused> {
     serde_json::from_str(body).map_err(|_| bad("the body is no JSON"))
 }
 
 /// `labels`, if they are given.
-fn labels(body: &Value) -> Result<Option<Vec<String>>, Response> {
+fn labels(body: &Value) -> Result<Option<Vec<String>>, Refused> {
     let Some(given) = body.get("labels") else { return Ok(None) };
     let name = |label: &Value| label["name"].as_str().filter(|l| !l.is_empty()).map(str::to_owned);
     let read = given.as_array().and_then(|labels| labels.iter().map(name).collect());
@@ -230,11 +230,7 @@ pub(super) fn number(names: &Names) -> Option<u64> {
 }
 
 /// The set that a call is about, if it is the caller's.
-fn of<'a>(
-    state: &'a mut state::State,
-    scope: &str,
-    names: &Names,
-) -> Result<&'a mut Set, Response> {
+fn of<'a>(state: &'a mut state::State, scope: &str, names: &Names) -> Result<&'a mut Set, Refused> {
     let set = number(names).and_then(|id| state.sets.all.get_mut(&id));
     set.filter(|set| set.scope == scope).ok_or_else(no_set)
 }

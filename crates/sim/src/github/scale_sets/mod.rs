@@ -18,7 +18,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, patch, post};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -89,15 +89,28 @@ pub(super) async fn count(
     next.run(request).await
 }
 
-/// A refusal as the service says it: with a byte order mark in front, which its callers have to expect.
-fn refusal(status: u16, kind: &str, message: &str) -> Response {
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let body = json!({ "typeName": kind, "message": message });
-    let form = [(header::CONTENT_TYPE, "application/json; charset=utf-8")];
-    (status, form, format!("\u{feff}{body}")).into_response()
+/// A refusal as the service says it.
+struct Refused {
+    status: u16,
+    kind: &'static str,
+    message: String,
 }
 
-fn no_set() -> Response {
+impl IntoResponse for Refused {
+    /// With a byte order mark in front, which the service's callers have to expect.
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = json!({ "typeName": self.kind, "message": self.message });
+        let form = [(header::CONTENT_TYPE, "application/json; charset=utf-8")];
+        (status, form, format!("\u{feff}{body}")).into_response()
+    }
+}
+
+fn refusal(status: u16, kind: &'static str, message: &str) -> Refused {
+    Refused { status, kind, message: message.to_owned() }
+}
+
+fn no_set() -> Refused {
     refusal(
         404,
         "RunnerScaleSetNotFoundException",
@@ -105,20 +118,20 @@ fn no_set() -> Response {
     )
 }
 
-fn no_session() -> Response {
+fn no_session() -> Refused {
     let message = "The runner scale set session does not exist.";
     refusal(404, "RunnerScaleSetSessionNotFoundException", message)
 }
 
-fn unauthorized() -> Response {
+fn unauthorized() -> Refused {
     refusal(401, "VssUnauthorizedException", "The token has expired or is not known.")
 }
 
-fn bad(message: &str) -> Response {
+fn bad(message: &str) -> Refused {
     refusal(400, "ArgumentException", message)
 }
 
 /// The one shape of these calls: a JSON answer, or a refusal.
-fn answer(result: Result<Value, Response>) -> Response {
-    result.map_or_else(|refusal| refusal, |value| axum::Json(value).into_response())
+fn answer(result: Result<Value, Refused>) -> Response {
+    result.map_or_else(IntoResponse::into_response, |value| axum::Json(value).into_response())
 }

@@ -4,7 +4,7 @@ use super::super::page::Asked;
 use super::super::rest::{Names, bearer};
 use super::super::server::Shared;
 use super::manage::number;
-use super::{answer, bad, show, unauthorized};
+use super::{Refused, answer, bad, show, unauthorized};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
@@ -23,18 +23,18 @@ pub(super) async fn poll(
     let last = asked.get("lastMessageId").and_then(|id| id.parse().ok()).unwrap_or_default();
     let capacity = headers.get("x-scalesetmaxcapacity").and_then(|value| value.to_str().ok());
     let Some(capacity) = capacity.and_then(|value| value.parse().ok()) else {
-        return bad("X-ScaleSetMaxCapacity is missing");
+        return bad("X-ScaleSetMaxCapacity is missing").into_response();
     };
     let mut changes = shared.changes();
     let begun = authorized(&shared, &names, &headers).inspect(|set| begin(&shared, *set, capacity));
     let set = match begun {
         Ok(set) => set,
-        Err(refusal) => return refusal,
+        Err(refusal) => return refusal.into_response(),
     };
     loop {
         changes.borrow_and_update();
         if let Err(refusal) = authorized(&shared, &names, &headers) {
-            return refusal;
+            return refusal.into_response();
         }
         if let Some(message) = next(&shared, set, last) {
             return axum::Json(message).into_response();
@@ -86,7 +86,7 @@ pub(super) async fn acknowledge(
             });
             StatusCode::NO_CONTENT.into_response()
         }
-        Err(refusal) => refusal,
+        Err(refusal) => refusal.into_response(),
     }
 }
 
@@ -104,7 +104,7 @@ pub(super) async fn acquire(
 }
 
 /// The set whose session the caller has.
-fn authorized(shared: &Shared, names: &Names, headers: &HeaderMap) -> Result<u64, Response> {
+fn authorized(shared: &Shared, names: &Names, headers: &HeaderMap) -> Result<u64, Refused> {
     let (now, token) = (shared.clock.now(), bearer(headers).unwrap_or_default());
     let set = number(names).filter(|id| {
         shared.look(|state| {
