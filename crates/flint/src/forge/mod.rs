@@ -11,6 +11,7 @@ mod github;
 mod limits;
 pub(crate) mod payload;
 mod rest;
+pub mod scale_set;
 mod token;
 
 pub use error::Error;

@@ -93,6 +93,11 @@ impl Rest {
         Ok(Rest { http, base, app_gate, installation_gate, etags: Mutex::default() })
     }
 
+    /// What every call is below.
+    pub(super) fn base(&self) -> &Url {
+        &self.base
+    }
+
     /// What is left of a budget, as far as GitHub said so lately.
     pub(super) fn quota(&self, budget: Budget) -> Option<Quota> {
         let gate = match budget {

@@ -17,7 +17,8 @@ const SPARE: Duration = Duration::from_secs(5 * 60);
 /// The App at one installation.
 pub(super) struct Tokens {
     app: App,
-    scope: Scope,
+    /// Below it GitHub's API tells of the installation: `orgs/LOGIN`.
+    home: Vec<String>,
     // Held while a token is made: whoever else wants one waits for it instead of making another.
     held: Mutex<Held>,
 }
@@ -53,8 +54,19 @@ struct Minted {
 }
 
 impl Tokens {
-    pub(super) fn new(app: App, scope: Scope) -> Self {
-        Tokens { app, scope, held: Mutex::default() }
+    pub(super) fn new(app: App, scope: &Scope) -> Self {
+        let home = match scope {
+            Scope::Organization(login) => vec!["orgs".to_owned(), login.clone()],
+            Scope::Repository { owner, name } => {
+                vec!["repos".to_owned(), owner.clone(), name.clone()]
+            }
+        };
+        Tokens::at(app, home)
+    }
+
+    /// The App where this path of the API is its home.
+    pub(super) fn at(app: App, home: Vec<String>) -> Self {
+        Tokens { app, home, held: Mutex::default() }
     }
 
     /// The token in use, renewed when little of it is left.
@@ -100,11 +112,9 @@ impl Tokens {
     }
 
     async fn find_installation(&self, rest: &Rest, proof: &Secret) -> Result<Installation, Error> {
-        let path: &[&str] = match &self.scope {
-            Scope::Organization(login) => &["orgs", login, "installation"],
-            Scope::Repository { owner, name } => &["repos", owner, name, "installation"],
-        };
-        as_app(rest, proof, Method::GET, path, &[]).await?.json()
+        let mut path: Vec<&str> = self.home.iter().map(String::as_str).collect();
+        path.push("installation");
+        as_app(rest, proof, Method::GET, &path, &[]).await?.json()
     }
 
     /// Reads what only the App itself may read.

@@ -58,6 +58,8 @@ pub(super) fn name(request: &Request) -> &'static str {
         ("GET", "/actions/jobs/{job}") => "get-job",
         ("GET", "/actions/runner-groups") => "runner-groups",
         ("GET", "/repos" | "/installation/repositories") => "list-repositories",
+        ("POST", "/actions/runners/registration-token") => "registration-token",
+        ("POST", "/actions/runner-registration") => "runner-registration",
         (_, "/token") => "token",
         (_, "/broker/session") => "session",
         (_, "/broker/message") => "message",
@@ -65,6 +67,6 @@ pub(super) fn name(request: &Request) -> &'static str {
         (_, "/run/{job}/acquirejob") => "acquirejob",
         (_, "/run/{job}/renewjob") => "renewjob",
         (_, "/run/{job}/completejob") => "completejob",
-        _ => "other",
+        (method, path) => super::scale_sets::name(method, path),
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::rng::Rng;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// One rule.
@@ -10,7 +11,10 @@ pub struct Fault {
     /// Which call. Of the REST API: `installation`, `access-tokens`, `generate-jitconfig`, `list-runners`, `get-runner`,
     /// `delete-runner`, `list-runs`, `list-jobs`, `get-job`, `runner-groups`, `list-repositories`, `deliveries`,
     /// `delivery`, `redeliver`; all of them: `rest`. Of the runner's protocol: `token`, `session`, `message`,
-    /// `acknowledge`, `acquirejob`, `renewjob`, `completejob`.
+    /// `acknowledge`, `acquirejob`, `renewjob`, `completejob`. Of scale sets: `registration-token` and
+    /// `runner-registration` (both of the REST API too), `find-group`, `find-set`, `get-set`, `create-set`,
+    /// `update-set`, `open-session`, `refresh-session`, `close-session`, `set-jit`, `acquire-jobs`, `poll-queue`,
+    /// `acknowledge-message`.
     pub route: String,
     /// For how many calls.
     pub times: u32,
@@ -42,6 +46,15 @@ pub enum FaultKind {
     },
     /// Carried out; the answer is a success that is no JSON.
     Garbage,
+    /// Carried out; the answer is a success without a body.
+    Empty,
+    /// Carried out; one field of the JSON answer is another one.
+    Says {
+        /// Where, as a JSON pointer: `/messageQueueUrl`.
+        at: String,
+        /// What it is instead.
+        value: Value,
+    },
     /// Carried out; the connection breaks before the answer is whole.
     Cut,
     /// Carried out; answered with this status, as by a proxy that lost the answer.
@@ -71,6 +84,12 @@ impl FaultKind {
     pub fn status(status: u16, message: &str) -> Self {
         let (message, headers, error_kind) = (message.to_owned(), BTreeMap::new(), String::new());
         FaultKind::Status { status, message, headers, error_kind }
+    }
+
+    /// One field of the answer is another one.
+    #[must_use]
+    pub fn says(at: &str, value: Value) -> Self {
+        FaultKind::Says { at: at.to_owned(), value }
     }
 
     /// 429, and after how many seconds to come again, if that is said.

@@ -31,8 +31,13 @@ pub(super) fn encode(shared: &Shared, runner: &Runner, work_folder: &str) -> Str
 
 /// A token with the shape of a JWT; it is only ever looked up, never verified.
 pub(super) fn token(what: &str, now: u64) -> String {
+    token_until(what, now / 1000 + 86_400)
+}
+
+/// One that says that it ends at this second.
+pub(super) fn token_until(what: &str, ends: u64) -> String {
     let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let claims = json!({ "sub": what, "jti": random_id(), "exp": now / 1000 + 86_400 });
+    let claims = json!({ "sub": what, "jti": random_id(), "exp": ends });
     format!(
         "{}.{}.{}",
         part(json!({ "alg": "RS256", "typ": "JWT" })),

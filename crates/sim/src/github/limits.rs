@@ -52,7 +52,7 @@ pub enum Limit {
 /// What was called, since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
-    /// Calls of the REST API by name (the routes of [`super::Fault`]), refused ones too.
+    /// Calls of the REST API and of scale sets by name (the routes of [`super::Fault`]), refused ones too.
     pub calls: BTreeMap<String, u64>,
     /// Calls that a limit refused.
     pub refused: BTreeMap<Limit, u64>,
@@ -172,9 +172,14 @@ impl Ledger {
         }
     }
 
+    /// A call that is on no budget.
+    pub(super) fn count(&mut self, name: &str) {
+        *self.counters.calls.entry(name.to_owned()).or_default() += 1;
+    }
+
     /// A call comes. One that is taken must [`Self::leave`] again.
     pub(super) fn enter(&mut self, call: Call, now: Millis) -> Result<(), Refusal> {
-        *self.counters.calls.entry(call.name.to_owned()).or_default() += 1;
+        self.count(call.name);
         let limits = self.limits;
         let account = self.account(call.budget);
         let waits = account.waits(now);

@@ -63,6 +63,8 @@ async fn bend(
     match fault {
         FaultKind::Status { .. } => response,
         FaultKind::Garbage => (response.status(), "<html>it works</html>").into_response(),
+        FaultKind::Empty => response.status().into_response(),
+        FaultKind::Says { at, value } => say(response, &at, value).await,
         FaultKind::Cut => {
             let status = response.status();
             let whole = to_bytes(response.into_body(), usize::MAX).await.unwrap_or_default();
@@ -106,6 +108,19 @@ fn mark_cursor(response: &mut Response, mark: u64) {
     if let Some(link) = link.and_then(|link| HeaderValue::from_str(&link).ok()) {
         response.headers_mut().insert(header::LINK, link);
     }
+}
+
+/// Puts a value into the answer, where there is a field for it.
+async fn say(response: Response, at: &str, said: Value) -> Response {
+    let (parts, body) = response.into_parts();
+    let bytes = to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let Ok(mut value) = serde_json::from_slice::<Value>(&bytes) else {
+        return Response::from_parts(parts, bytes.into());
+    };
+    if let Some(field) = value.pointer_mut(at) {
+        *field = said;
+    }
+    (parts.status, axum::Json(value)).into_response()
 }
 
 /// Says of every runner in the answer that it is busy, or that it is not.

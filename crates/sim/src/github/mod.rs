@@ -25,6 +25,7 @@ mod page;
 mod payload;
 mod reply;
 mod rest;
+mod scale_sets;
 mod server;
 mod state;
 mod workflow;
@@ -36,6 +37,7 @@ pub use hooks::{HookFault, HookRates};
 pub use key::generate_pem;
 pub use limits::{Counters, Limit, Limits};
 pub use log::{HookView, Planted};
+pub use scale_sets::SetView;
 pub use server::{Config, Webhook};
 pub use state::{JobView, RunnerView, Tally};
 

@@ -81,8 +81,7 @@ fn try_generate(
     let body: Value =
         serde_json::from_str(body).map_err(|_| refusal(400, "Problems parsing JSON"))?;
     let name = body["name"].as_str().unwrap_or_default();
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
+    if !is_name(name) {
         return Err(refusal(422, "Validation Failed: name"));
     }
     // A repository has no groups but GitHub's own one.
@@ -93,16 +92,47 @@ fn try_generate(
     let group = body["runner_group_id"].as_u64().filter(known);
     let group = group.ok_or_else(|| refusal(422, "Validation Failed: runner_group_id"))?;
     let labels = labels(&body).ok_or_else(|| refusal(422, "Validation Failed: labels"))?;
-    let made = shared.change(|state, _| {
-        if state.runners.values().any(|r| r.name == name && r.scope == scope && !r.spent) {
+    let work_folder = body["work_folder"].as_str().unwrap_or("_work");
+    let runner = New { name, labels, group, scope, set: None };
+    let made = register(shared, runner, work_folder);
+    let taken = || refusal(409, "Already exists - A runner with the name already exists.");
+    let made = made.map(|(shown, config)| json!({ "runner": shown, "encoded_jit_config": config }));
+    made.map(|made| (StatusCode::CREATED, made)).ok_or_else(taken)
+}
+
+/// Whether a runner may have this name.
+pub(super) fn is_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    !name.is_empty() && name.len() <= 64 && name.chars().all(plain)
+}
+
+/// A runner to be.
+pub(super) struct New<'a> {
+    pub(super) name: &'a str,
+    pub(super) labels: Vec<String>,
+    pub(super) group: u64,
+    pub(super) scope: String,
+    pub(super) set: Option<u64>,
+}
+
+/// Makes a runner and its one-job registration. None: another one has its name.
+pub(super) fn register(
+    shared: &Shared,
+    new: New<'_>,
+    work_folder: &str,
+) -> Option<(Value, String)> {
+    shared.change(|state, _| {
+        let is_it = |r: &Runner| r.name == new.name && r.scope == new.scope && !r.spent;
+        if state.runners.values().any(is_it) {
             return None;
         }
         let runner = Runner {
             id: state.number(),
-            name: name.to_owned(),
-            labels,
-            group,
-            scope,
+            name: new.name.to_owned(),
+            labels: new.labels,
+            group: new.group,
+            scope: new.scope,
+            set: new.set,
             client_id: random_id(),
             session: None,
             idle: None,
@@ -110,15 +140,12 @@ fn try_generate(
             messages: VecDeque::new(),
             spent: false,
         };
-        let work_folder = body["work_folder"].as_str().unwrap_or("_work");
         let config = jit::encode(shared, &runner, work_folder);
         let shown = show(&runner);
         state.secrets.push(config.clone());
         state.runners.insert(runner.id, runner);
-        Some(json!({ "runner": shown, "encoded_jit_config": config }))
-    });
-    let taken = || refusal(409, "Already exists - A runner with the name already exists.");
-    made.map(|made| (StatusCode::CREATED, made)).ok_or_else(taken)
+        Some((shown, config))
+    })
 }
 
 fn labels(body: &Value) -> Option<Vec<String>> {

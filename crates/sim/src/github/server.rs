@@ -38,7 +38,7 @@ pub struct Config {
     pub installation: u64,
     /// How long an installation token lives.
     pub token_life: Duration,
-    /// How long a poll for messages is held. GitHub: 50 s.
+    /// How long a poll for messages is held, of a runner and of a scale set. GitHub: 50 s.
     pub poll: Duration,
     /// After how long an offered job goes back to the queue. GitHub: 60 s.
     pub pickup: Duration,
@@ -47,6 +47,14 @@ pub struct Config {
     /// After how long the registration of a connected runner without a job is removed. GitHub does so, in a time that it
     /// does not tell: reports speak of 2 to 6 min. None: never.
     pub idle: Option<Duration>,
+    /// How long a token of the service of scale sets lives.
+    pub service_life: Duration,
+    /// How long a token of a scale set's message queue lives.
+    pub queue_life: Duration,
+    /// After how long without a poll a scale set's session lapses. GitHub: some minutes, which it does not tell.
+    pub session: Duration,
+    /// Whether scale sets are offered jobs and have to claim them, as by a GitHub Enterprise Server.
+    pub offers: bool,
     /// How long a webhook's receiver may take to answer. GitHub: 10 s.
     pub answer_wait: Duration,
     /// How many calls it takes.
@@ -83,6 +91,10 @@ impl Config {
             pickup: Duration::from_secs(60),
             lock: Duration::from_secs(600),
             idle: None,
+            service_life: Duration::from_secs(3600),
+            queue_life: Duration::from_secs(3600),
+            session: Duration::from_secs(300),
+            offers: false,
             answer_wait: Duration::from_secs(10),
             limits: Limits::default(),
             seed: 1,
@@ -242,11 +254,16 @@ pub(super) async fn start(
     let api = rest::routes()
         .merge(actions::routes())
         .merge(deliveries::routes())
+        .merge(super::scale_sets::rest_routes())
         .layer(middleware::from_fn(conditional::answer))
         .layer(meddle.clone())
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), gate::pass));
+    let sets = super::scale_sets::routes()
+        .layer(meddle.clone())
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), super::scale_sets::count));
     let routes = broker::routes()
         .layer(meddle)
+        .merge(sets)
         .merge(api)
         .merge(admin::routes())
         .with_state(Arc::clone(&shared));

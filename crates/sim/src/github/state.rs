@@ -1,6 +1,7 @@
 //! What the fake GitHub knows, and the rules by which it changes. No I/O; the time is told.
 
 use super::org::{Organization, Repo, Run};
+use super::scale_sets::Sets;
 use super::workflow::JobSpec;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -110,6 +111,8 @@ pub(super) struct Runner {
     pub(super) labels: Vec<String>,
     pub(super) group: u64,
     pub(super) scope: String,
+    /// The scale set that it was made for: it gets that set's jobs and no others.
+    pub(super) set: Option<u64>,
     pub(super) client_id: String,
     pub(super) session: Option<String>,
     /// Since when it is connected without a job.
@@ -144,6 +147,7 @@ pub(super) struct Times {
 pub(super) struct State {
     next: u64,
     pub(super) org: Organization,
+    pub(super) sets: Sets,
     pub(super) jobs: BTreeMap<u64, Job>,
     /// The jobs that stand in a stage, oldest first: nothing looks at all jobs to find a few.
     pub(super) waiting: BTreeSet<u64>,
@@ -306,12 +310,23 @@ impl State {
 
     /// Whether this runner may have this job.
     fn fits(&self, runner: &Runner, job: &Job) -> bool {
-        // A runner of a repository is called `owner/name`, one of the organization only `owner`.
-        let in_scope = match runner.scope.split_once('/') {
+        match (runner.set, self.sets.holder(job.id)) {
+            (None, None) => {
+                self.reaches(&runner.scope, runner.group, job)
+                    && covers(&runner.labels, &job.spec.labels)
+            }
+            (Some(set), Some(holder)) => set == holder,
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+
+    /// Whether jobs of this one's repository come to runners of a scope and a group.
+    pub(super) fn reaches(&self, scope: &str, group: u64, job: &Job) -> bool {
+        // What belongs to a repository is called `owner/name`, what belongs to the organization only `owner`.
+        match scope.split_once('/') {
             Some((_, name)) => name.eq_ignore_ascii_case(&job.repo.name),
-            None => self.org.admits(runner.group, job.repo.id),
-        };
-        in_scope && covers(&runner.labels, &job.spec.labels)
+            None => self.org.admits(group, job.repo.id),
+        }
     }
 
     /// Offers the oldest queued job that fits to this runner, if it is free.
@@ -445,6 +460,7 @@ impl State {
 
     fn tell(&mut self, action: &'static str, job: u64) {
         if let Some(job) = self.jobs.get(&job) {
+            self.sets.hear(action, job);
             self.outbox.push(Told { action, job: job.clone() });
         }
     }
@@ -495,6 +511,6 @@ impl Runner {
 }
 
 /// Every label asked for is on the runner; case does not matter.
-fn covers(runner: &[String], asked: &[String]) -> bool {
+pub(super) fn covers(runner: &[String], asked: &[String]) -> bool {
     asked.iter().all(|label| runner.iter().any(|own| own.eq_ignore_ascii_case(label)))
 }

@@ -6,4 +6,5 @@ mod limits;
 mod lists;
 mod room;
 mod runners;
+mod scale_sets;
 mod webhooks;

@@ -112,6 +112,10 @@ impl Room {
         self.http.request(method, url).bearer_auth(&self.token)
     }
 
+    pub(crate) fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Response {
         self.call(Method::GET, path).send().await.expect("it answers")
     }

@@ -77,7 +77,7 @@ impl GitHub {
         let app = App::new(&options.app, &options.private_key)?;
         Ok(GitHub {
             rest: Rest::new(&options.api_url)?,
-            tokens: Tokens::new(app, options.scope.clone()),
+            tokens: Tokens::new(app, &options.scope),
             scope: options.scope.clone(),
             runner_group_id: options.runner_group_id,
             instance: instance.to_owned(),

@@ -1,0 +1,189 @@
+//! Where things are at GitHub: the page that belongs to its API, and where scale sets can be.
+//!
+//! Source: actions/scaleset (its configuration's URL), and GitHub's pages on Enterprise Server and on data residency.
+
+use crate::forge::Scope;
+use url::Url;
+
+/// The REST API of github.com, and where its pages are instead.
+const PUBLIC: (&str, &str) = ("api.github.com", "github.com");
+/// Hosts of GitHub with data residency: pages at `SUB.ghe.com`, the API at `api.SUB.ghe.com`.
+const RESIDENT: &str = ".ghe.com";
+/// Where a GitHub Enterprise Server has its API.
+const SERVER_API: &str = "/api/v3";
+
+/// Whose scale sets they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// All of an enterprise. GitHub has no permission of Apps for this yet.
+    Enterprise(String),
+    /// All repositories of an organization that the runner group admits.
+    Organization(String),
+    /// One repository.
+    Repository {
+        /// Its owner's login.
+        owner: String,
+        /// Its name.
+        name: String,
+    },
+}
+
+/// A place at one GitHub.
+pub(super) struct Home {
+    place: Place,
+    /// GitHub's pages, without a path.
+    web: Url,
+}
+
+impl From<Scope> for Place {
+    fn from(scope: Scope) -> Self {
+        match scope {
+            Scope::Organization(login) => Place::Organization(login),
+            Scope::Repository { owner, name } => Place::Repository { owner, name },
+        }
+    }
+}
+
+impl Place {
+    /// The path below the API at which its runners and its installation are.
+    pub(super) fn path(&self) -> Vec<&str> {
+        match self {
+            Place::Enterprise(slug) => vec!["enterprises", slug],
+            Place::Organization(login) => vec!["orgs", login],
+            Place::Repository { owner, name } => vec!["repos", owner, name],
+        }
+    }
+}
+
+impl Home {
+    pub(super) fn new(api: &Url, place: Place) -> Self {
+        Home { place, web: web(api) }
+    }
+
+    /// The page that a registration is for.
+    pub(super) fn page(&self) -> Url {
+        match &self.place {
+            Place::Enterprise(slug) => self.below(&["enterprises", slug]),
+            Place::Organization(login) => self.below(&[login]),
+            Place::Repository { owner, name } => self.below(&[owner, name]),
+        }
+    }
+
+    /// The page on which the App's permissions are accepted.
+    pub(super) fn settings(&self) -> Url {
+        match &self.place {
+            Place::Enterprise(slug) => self.below(&["enterprises", slug, "settings"]),
+            Place::Organization(login) => {
+                self.below(&["organizations", login, "settings", "installations"])
+            }
+            Place::Repository { owner, name } => {
+                self.below(&[owner, name, "settings", "installations"])
+            }
+        }
+    }
+
+    /// What the App must be allowed to have scale sets here.
+    pub(super) fn permission(&self) -> &'static str {
+        match &self.place {
+            Place::Enterprise(_) => {
+                "Enterprise → Self-hosted runners: write (an App may not have it yet: use an organization)"
+            }
+            Place::Organization(_) => "Organization → Self-hosted runners: write",
+            Place::Repository { .. } => "Repository → Administration: write",
+        }
+    }
+
+    fn below(&self, path: &[&str]) -> Url {
+        let mut url = self.web.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        url
+    }
+}
+
+/// GitHub's pages, of its API.
+fn web(api: &Url) -> Url {
+    let mut url = api.clone();
+    let host = api.host_str().unwrap_or_default();
+    let resident = host.strip_prefix("api.").filter(|rest| rest.ends_with(RESIDENT));
+    let public = (host == PUBLIC.0).then_some(PUBLIC.1);
+    if let Some(host) = public.or(resident) {
+        // Both are names of hosts, so there is nothing to refuse.
+        let _ = url.set_host(Some(host));
+    }
+    let path = url.path().trim_end_matches('/');
+    let path = path.strip_suffix(SERVER_API).unwrap_or(path).to_owned();
+    url.set_path(&path);
+    url
+}
+
+/// An address that GitHub named, if a token may be sent there: it must be no less protected than `ours`.
+pub(super) fn named(text: &str, ours: &Url) -> Result<Url, &'static str> {
+    if text.is_empty() {
+        return Err("it is empty");
+    }
+    let url = Url::parse(text).map_err(|_| "it is no URL")?;
+    let safe = url.scheme() == "https" || (url.scheme() == "http" && ours.scheme() == "http");
+    if !safe || url.host().is_none() {
+        return Err("it is not an https URL");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("it names a user");
+    }
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn home(api: &str, place: Place) -> Home {
+        Home::new(&Url::parse(api).unwrap(), place)
+    }
+
+    fn organization() -> Place {
+        Place::Organization("flint-demo".to_owned())
+    }
+
+    #[test]
+    fn each_kind_of_github_has_its_pages_elsewhere() {
+        for (api, page) in [
+            ("https://api.github.com", "https://github.com/flint-demo"),
+            ("https://api.github.com/", "https://github.com/flint-demo"),
+            ("https://api.octocorp.ghe.com", "https://octocorp.ghe.com/flint-demo"),
+            ("https://ghes.example/api/v3", "https://ghes.example/flint-demo"),
+            ("https://ghes.example:8443/api/v3/", "https://ghes.example:8443/flint-demo"),
+            ("https://api.example/api/v3", "https://api.example/flint-demo"),
+            ("http://127.0.0.1:4000", "http://127.0.0.1:4000/flint-demo"),
+        ] {
+            assert_eq!(home(api, organization()).page().as_str(), page, "{api}");
+        }
+    }
+
+    #[test]
+    fn each_place_has_its_page_its_permission_and_where_it_is_given() {
+        let api = "https://api.github.com";
+        let enterprise = home(api, Place::Enterprise("octo-corp".to_owned()));
+        assert_eq!(enterprise.page().as_str(), "https://github.com/enterprises/octo-corp");
+        assert!(enterprise.permission().contains("use an organization"));
+        let ours = home(api, organization());
+        let settings = "https://github.com/organizations/flint-demo/settings/installations";
+        assert_eq!(ours.settings().as_str(), settings);
+        let scope = Scope::Repository { owner: "ana".to_owned(), name: "x/../y".to_owned() };
+        let repository = home(api, scope.into());
+        assert_eq!(repository.page().as_str(), "https://github.com/ana/x%2F..%2Fy");
+        assert_eq!(repository.permission(), "Repository → Administration: write");
+    }
+
+    #[test]
+    fn a_token_goes_to_no_address_that_is_less_protected_than_our_own() {
+        let https = Url::parse("https://api.github.com").unwrap();
+        let http = Url::parse("http://127.0.0.1:1").unwrap();
+        assert!(named("https://broker.example/rest/", &https).is_ok());
+        assert!(named("http://127.0.0.1:1/x", &http).is_ok());
+        for bad in ["", "x", "http://broker.example/", "https://me@broker.example/", "data:,x"] {
+            assert!(named(bad, &https).is_err(), "{bad}");
+        }
+    }
+}
