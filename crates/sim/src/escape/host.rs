@@ -114,6 +114,8 @@ impl Host {
 
     /// The process of a microVM, by the record that it wrote itself.
     fn vmm(&self, vm: &VmRow) -> Result<u32> {
+        // A process is watched through a descriptor, which belongs to a runtime.
+        let _inside = self.runtime.enter();
         let jails = self.daemon.state_dir().join("jail");
         let engines = fs::read_dir(&jails)?.flatten().map(|entry| entry.path());
         let records = engines.map(|engine| engine.join(&vm.id).join("process"));
