@@ -56,7 +56,7 @@ fn name(vm: u64) -> RunnerName {
 }
 
 async fn taken(sets: &ScaleSets) -> Session {
-    sets.take(&wanted(), OWNER).await.ok().expect("nothing stands in the way")
+    sets.take(&wanted(), OWNER).await.expect("nothing stands in the way")
 }
 
 async fn message(sets: &ScaleSets, session: &Session, last: Option<MessageId>) -> Message {
@@ -99,7 +99,7 @@ async fn a_set_is_made_polled_given_runners_and_closed() {
     assert_eq!((a.event.as_str(), b.event.as_str()), ("push", "pull_request"));
     assert_eq!((a.started, a.finished), (None, None));
 
-    let made = sets.jit(&set, &name(1)).await.ok().expect("the name is free");
+    let made = sets.jit(&set, &name(1)).await.expect("the name is free");
     assert!(!made.jit_config.expose().is_empty());
     assert_eq!(fake.begin_job(name(1).as_str()), Some(first));
     let started = message(&sets, &session, Some(told.id)).await;
@@ -170,7 +170,7 @@ async fn a_job_that_is_offered_is_claimed_by_its_request() {
 async fn a_set_that_is_there_is_given_our_labels_and_one_that_has_them_is_left_alone() {
     let (fake, sets) = github().await;
     let other = Wanted { labels: ["old".to_owned()].into(), ..wanted() };
-    let session = sets.take(&other, OWNER).await.ok().expect("nothing stands in the way");
+    let session = sets.take(&other, OWNER).await.expect("nothing stands in the way");
     sets.close(&session).await.expect("it is ours");
     let session = taken(&sets).await;
     assert_eq!(session.set().lacks(&wanted()), Vec::<String>::new());
@@ -187,7 +187,7 @@ async fn a_set_that_is_there_is_given_our_labels_and_one_that_has_them_is_left_a
 async fn a_set_that_somebody_else_serves_is_not_touched() {
     let (fake, sets) = github().await;
     let theirs = Wanted { labels: ["theirs".to_owned()].into(), ..wanted() };
-    let session = client(fake.url()).take(&theirs, "arc").await.ok().expect("nobody has it");
+    let session = client(fake.url()).take(&theirs, "arc").await.expect("nobody has it");
     let error = sets.take(&wanted(), OWNER).await.err().expect("it has a session");
     assert_eq!((error.slug(), error.next()), ("scale-set-conflict", Next::Stolen));
     assert!(error.to_string().contains("somebody else holds the session of scale set `flint`"));
@@ -199,7 +199,7 @@ async fn a_set_that_somebody_else_serves_is_not_touched() {
     fake.advance(Duration::from_secs(301));
     let ours = taken(&sets).await;
     assert_eq!(fake.sets()[0].owner.as_deref(), Some(OWNER));
-    let error = sets.poll(&session, None, 1).await.err().expect("it is not theirs any more");
+    let error = sets.poll(&session, None, 1).await.expect_err("it is not theirs any more");
     assert_eq!((error.slug(), error.next()), ("scale-set-session-gone", Next::NewSession));
     sets.close_left(ours.set(), ours.id()).await.expect("it is ours, by its id alone");
     assert_eq!(fake.sets()[0].owner, None);
@@ -210,7 +210,7 @@ async fn a_group_is_found_by_its_name() {
     let (fake, sets) = github().await;
     let id = fake.add_group("Builders", &["widgets"]);
     let session = sets.take(&Wanted { group: "builders".to_owned(), ..wanted() }, OWNER).await;
-    assert_eq!(session.ok().expect("the group is there").set().group, id);
+    assert_eq!(session.expect("the group is there").set().group, id);
     let missing = Wanted { group: "nobody".to_owned(), ..wanted() };
     let error = sets.take(&missing, OWNER).await.err().expect("there is no such group");
     assert_eq!((error.slug(), error.next()), ("scale-set-no-group", Next::Person));
@@ -229,10 +229,10 @@ async fn tokens_are_renewed_before_they_end_and_once_when_they_are_refused() {
     let (fake, sets) = github().await;
     let session = taken(&sets).await;
     fake.expire_service_tokens();
-    sets.jit(session.set(), &name(1)).await.ok().expect("a new connection is made");
+    sets.jit(session.set(), &name(1)).await.expect("a new connection is made");
     fake.expire_service_tokens();
     fake.revoke_tokens();
-    sets.jit(session.set(), &name(2)).await.ok().expect("all three tokens are made anew");
+    sets.jit(session.set(), &name(2)).await.expect("all three tokens are made anew");
     fake.expire_queue_tokens();
     assert_eq!(sets.poll(&session, None, 2).await.expect("it answers"), Polled::Nothing);
     let calls = fake.counters();
@@ -381,7 +381,7 @@ async fn a_session_that_github_ended_is_opened_anew() {
     assert!(fake.expire_session("flint"));
     let error = sets.poll(&session, None, 1).await.expect_err("it has ended");
     assert_eq!((error.slug(), error.next()), ("scale-set-session-gone", Next::NewSession));
-    let anew = sets.open(session.set(), OWNER).await.ok().expect("nobody has it");
+    let anew = sets.open(session.set(), OWNER).await.expect("nobody has it");
     assert_eq!(sets.poll(&anew, None, 1).await.expect("it answers"), Polled::Nothing);
 }
 
