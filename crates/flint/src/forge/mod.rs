@@ -11,11 +11,13 @@ mod github;
 mod limits;
 pub(crate) mod payload;
 mod rest;
+mod runners;
 pub mod scale_set;
 mod token;
 
 pub use error::Error;
 pub use github::GitHub;
+pub use runners::Runners;
 
 use flint_core::ask::{Question, Quota};
 use flint_core::event::ForgeEvent;
@@ -89,8 +91,17 @@ pub struct Options {
     pub private_key: Secret,
     /// How deliveries prove where they come from.
     pub webhook: WebhookAuth,
-    /// The runner group; 1 is GitHub's `Default`, and the only one of a repository.
-    pub runner_group_id: u64,
+    /// The runner group.
+    pub runner_group: RunnerGroup,
+}
+
+/// Where runners are registered in an organization: which repositories reach them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RunnerGroup {
+    /// By GitHub's number; 1 is its `Default`, and the only one of a repository.
+    Number(u64),
+    /// By its name, without regard to case.
+    Name(String),
 }
 
 /// Where runners are registered, and whose jobs are listened to.
@@ -119,6 +130,8 @@ pub enum WebhookAuth {
     },
     /// Not at all: anyone who reaches the port can start microVMs. For development only.
     Insecure,
+    /// There are no webhooks: all are refused.
+    Refused,
 }
 
 /// What to register.
