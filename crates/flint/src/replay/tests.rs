@@ -387,7 +387,7 @@ fn what_is_no_log_is_refused_with_the_line_the_cause_and_the_way_out() {
       help: `flint export -o FILE` writes such a log
     no header
     error: cannot find an event log's header in line 1
-      because: missing field `flint-events` at line 1 column 594
+      because: missing field `flint-events` at line 1 column 591
       help: `flint export -o FILE` writes such a log
     no JSON at all
     error: cannot find an event log's header in line 1
