@@ -110,7 +110,7 @@ pub const KEYS: &[Key] = &[
     key("host.netns_prefix", "netns-prefix", "NAME", "Slot n's network namespace is NAME-n"),
     key("host.uplink_netns", "uplink-netns", "NAME", "The network namespace that leads out, if not Flint's own"),
     key("host.uplink", "uplink", "DEVICE", "The device that leads out, if not the default route's"),
-    key("host.address_pool", "address-pool", "CIDR", "IPv4 addresses between slots and host, four per slot"),
+    key("host.address_pool", "address-pool", "CIDR", "IPv4 addresses between slots and host, two per slot"),
     key("host.dns", "dns", "ADDRESSES", "The guests' resolvers"),
     key("host.ipv6", "ipv6", "WHICH", "off, nat, or an IPv6 prefix that is routed to this host"),
     key("host.bridge", "bridge", "NAME", "Classic mode: slots are ports of this bridge, such as br-flint"),
