@@ -168,6 +168,9 @@ pub enum ForgeEvent {
         repository: String,
         /// GitHub's word; `None`: it does not know the run any more.
         origin: Option<Origin>,
+        /// Whether it has ended, and so have all its jobs.
+        #[serde(default)]
+        over: bool,
         /// When the question was asked.
         asked: Timestamp,
     },

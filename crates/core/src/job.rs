@@ -80,10 +80,19 @@ impl Job {
         left.map_or(kept, |left| kept.min(left.after(LAST_WORD_MAX)))
     }
 
-    /// Whether GitHub can be asked how it is. A scale set names its jobs in a way of its own.
+    /// Whether GitHub is asked about its run, not about itself: it is undecided; or a scale set told of it, in a way that
+    /// the REST API does not know, and it is not let in. A job that nobody serves may end by another's runner, and the
+    /// count of the set's jobs does not show which one ended.
+    #[must_use]
+    pub fn asks_for_run(&self) -> bool {
+        let refused = self.verdict != Verdict::Admitted && self.state == JobState::Queued;
+        self.is_undecided() || (refused && self.request.scale_set.is_some())
+    }
+
+    /// Whether GitHub can be asked how it is.
     #[must_use]
     pub fn can_be_asked_for(&self) -> bool {
-        self.profile.is_some() && (self.request.scale_set.is_none() || self.is_undecided())
+        self.profile.is_some() && (self.request.scale_set.is_none() || self.asks_for_run())
     }
 
     /// Whether it waits, and nobody knows yet whether it is let in.

@@ -116,6 +116,8 @@ faults! {
     SurplusStays = "surplus-stays",
     /// A job that a scale set lost is never taken again.
     WithdrawnForGood = "withdrawn-for-good",
+    /// GitHub is not asked whether a runner is gone although others may have been made for its microVM.
+    TriesForgotten = "tries-forgotten",
     /// A microVM is destroyed at its job's last step, before its runner has told GitHub.
     EndsAtLastStep = "ends-at-last-step",
 }

@@ -336,8 +336,8 @@ async fn where_a_run_comes_from_is_told_by_its_listing_and_when_it_is_asked_for(
         let repository = format!("flint-demo/{name}");
         let question = Question::Run { run, repository: repository.clone() };
         let answer = forge.ask(question, now()).await.expect("GitHub answers");
-        let ForgeEvent::RunAsked { origin, .. } = last(&answer) else { panic!("{answer:?}") };
-        assert_eq!(*origin, Some(wanted), "{name}");
+        let ForgeEvent::RunAsked { origin, over, .. } = last(&answer) else { panic!("{answer:?}") };
+        assert_eq!((*origin, *over), (Some(wanted), false), "{name}");
 
         let listed = forge.ask(Question::Jobs { repository }, now()).await.expect("it answers");
         let of_job = listed.told.iter().find_map(|told| match &told.event {
@@ -345,6 +345,11 @@ async fn where_a_run_comes_from_is_told_by_its_listing_and_when_it_is_asked_for(
             _ => None,
         });
         assert_eq!(of_job, Some(wanted), "{name}");
+
+        assert!(fake.cancel(id), "{name}");
+        let question = Question::Run { run, repository: format!("flint-demo/{name}") };
+        let answer = forge.ask(question, now()).await.expect("GitHub answers");
+        assert!(matches!(last(&answer), ForgeEvent::RunAsked { over: true, .. }), "{answer:?}");
     }
 }
 

@@ -92,7 +92,7 @@ pub(super) fn run_asked(
     world: &mut World,
     now: Timestamp,
     (run, repository): (u64, &str),
-    origin: Option<Origin>,
+    (origin, over): (Option<Origin>, bool),
 ) -> Vec<Record> {
     let jobs = world.jobs.of_repository(repository);
     let jobs: Vec<JobKey> = jobs.filter(|key| world.jobs[key].request.run_id == run).collect();
@@ -102,19 +102,37 @@ pub(super) fn run_asked(
                 job::comes_from(world, now, key, origin);
                 // It did not say what was asked: again, but not at once.
                 world.jobs.update(key, |job| {
-                    if job.is_undecided() {
+                    if job.asks_for_run() {
                         job.ask_at = now.after(job.word_holds());
                     }
                 });
             }
-            Vec::new()
+            ended_unheard(world, now, (run, repository), over)
         }
         None => {
-            let undecided = jobs.into_iter().filter(|key| world.jobs[key].is_undecided());
-            let gone: Vec<JobKey> = undecided.collect();
+            let asked = jobs.into_iter().filter(|key| world.jobs[key].asks_for_run());
+            let gone: Vec<JobKey> = asked.collect();
             gone.into_iter().filter_map(|key| job::forgotten(world, now, key)).collect()
         }
     }
+}
+
+/// A run has ended, and with it what a scale set told of its jobs and never told the end of.
+fn ended_unheard(
+    world: &mut World,
+    now: Timestamp,
+    (run, repository): (u64, &str),
+    over: bool,
+) -> Vec<Record> {
+    let jobs = world.jobs.of_repository(repository).filter(|_| over);
+    let waits = |key: &JobKey| {
+        let job = &world.jobs[key];
+        job.request.run_id == run
+            && job.request.scale_set.is_some()
+            && job.state == JobState::Queued
+    };
+    let unheard: Vec<JobKey> = jobs.filter(waits).collect();
+    unheard.into_iter().filter_map(|key| job::withdrawn(world, now, key, "unknown")).collect()
 }
 
 pub(super) fn failed(
@@ -144,8 +162,8 @@ pub(super) fn failed(
         Question::Run { run, repository } => {
             let jobs = world.jobs.of_repository(repository);
             let of_run = jobs.filter(|key| world.jobs[key].request.run_id == *run);
-            let undecided = of_run.filter(|key| world.jobs[key].is_undecided());
-            for key in undecided.collect::<Vec<_>>() {
+            let asked = of_run.filter(|key| world.jobs[key].asks_for_run());
+            for key in asked.collect::<Vec<_>>() {
                 // Somebody waits for this answer.
                 put_off(world, key, (now, every.min(RUN_AGAIN)), failure);
             }

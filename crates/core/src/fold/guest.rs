@@ -81,8 +81,9 @@ pub(super) fn runner_exited(world: &mut World, now: Timestamp, id: VmId, code: i
         Phase::Busy(_) => {
             vm.times.done.get_or_insert(now);
             vm.stop(now, Reason::JobDone);
-            if vm.job.is_none() {
-                world.forge.miss_a_word(now);
+            match vm.job {
+                Some(_) => registration::spent(world, id),
+                None => world.forge.miss_a_word(now),
             }
         }
         Phase::Retiring(reason) => vm.stop(now, reason),

@@ -1,6 +1,6 @@
 //! Facts from a host. Each list carries when it was asked for: what is younger is not refuted by it.
 
-use super::lost;
+use super::{lost, registration};
 use crate::event::GuestEnd;
 use crate::host::SCAN_EVERY;
 use crate::id::{HostId, VmId};
@@ -48,7 +48,10 @@ pub(super) fn exited(world: &mut World, now: Timestamp, id: VmId, end: GuestEnd)
 fn gone(world: &mut World, now: Timestamp, id: VmId, how: &str) {
     let Some(vm) = world.vms.get_mut(&id) else { return };
     match vm.phase {
-        Phase::Busy(_) if vm.times.done.is_some() => vm.stop(now, Reason::JobDone),
+        Phase::Busy(_) if vm.times.done.is_some() => {
+            vm.stop(now, Reason::JobDone);
+            registration::spent(world, id);
+        }
         Phase::Launching
         | Phase::Warm
         | Phase::Registering
@@ -66,7 +69,7 @@ pub(super) fn destroyed(world: &mut World, now: Timestamp, id: VmId) {
         && !*host_clean
     {
         *host_clean = true;
-        (vm.failures, vm.retry_at) = (0, now);
+        (vm.failures, vm.retry_at) = (0, registration::asks_at(now, vm));
         vm.times.destroyed.get_or_insert(now);
     }
 }

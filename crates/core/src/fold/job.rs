@@ -1,6 +1,6 @@
 //! Facts about jobs. A job only goes forward: queued, running, completed.
 
-use super::size;
+use super::{registration, size};
 use crate::forge::hear;
 use crate::id::{JobKey, RunnerName, VmId};
 use crate::job::{Conclusion, Job, JobRequest, JobState};
@@ -127,6 +127,7 @@ pub(super) fn completed(
     let vm = running_in.or_else(|| runner.as_ref().and_then(|name| name.vm(&world.instance)));
     if let Some(vm) = vm {
         done(world, now, vm, key);
+        registration::spent(world, vm);
     }
     // What neither our labels nor our runners have to do with leaves no history.
     let ours = job.profile.is_some() || vm.is_some();

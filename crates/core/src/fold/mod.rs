@@ -25,7 +25,7 @@ use crate::world::World;
 #[must_use]
 pub fn fold(world: &mut World, now: Timestamp, event: Event) -> Vec<Record> {
     let mut records = Vec::new();
-    let reach = sweep::reach(&event);
+    let reach = sweep::reach(world, &event);
     match event {
         Event::Started { profiles, hosts, limits } => {
             start::started(world, now, (profiles, hosts), limits);
@@ -78,8 +78,8 @@ fn forge(world: &mut World, now: Timestamp, event: ForgeEvent) -> Vec<Record> {
         ForgeEvent::JobAsked { job, found, asked } => {
             return ask::job_asked(world, now, job, found, asked).into_iter().collect();
         }
-        ForgeEvent::RunAsked { run, repository, origin, asked: _ } => {
-            return ask::run_asked(world, now, (run, &repository), origin);
+        ForgeEvent::RunAsked { run, repository, origin, over, asked: _ } => {
+            return ask::run_asked(world, now, (run, &repository), (origin, over));
         }
         ForgeEvent::AskFailed { question, failure, why } => {
             ask::failed(world, now, &question, failure, why);

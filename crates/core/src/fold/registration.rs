@@ -125,6 +125,31 @@ fn stray(world: &mut World, id: VmId) {
     world.stray_runners.insert(id);
 }
 
+/// GitHub removes a one-job runner by itself when the runner has told it that its job is over (its page on ephemeral
+/// runners), so nobody has to ask: that would be one call more for each job. A runner that never ended its job may stay,
+/// and so may those of tries whose answer was lost; and what stays all the same, the list of runners shows.
+pub(super) fn spent(world: &mut World, id: VmId) {
+    let Some(vm) = world.vms.get_mut(&id) else { return };
+    let told = vm.job.is_some_and(|job| world.finished.contains_key(&job));
+    let alone = vm.registration.attempts() == 1 || is(Fault::TriesForgotten);
+    if let Phase::Stopping { reason: Reason::JobDone, forge_clean, .. } = &mut vm.phase
+        && told
+        && alone
+    {
+        *forge_clean = true;
+    }
+}
+
+/// For this long after its microVM is gone GitHub is given time to say that a job is over, before it is asked whether
+/// the runner is still registered.
+const TOLD_WITHIN: Duration = Duration::from_secs(30);
+
+/// When a microVM of which nothing is left on its host asks GitHub for the last time.
+pub(super) fn asks_at(now: Timestamp, vm: &Vm) -> Timestamp {
+    let done = matches!(vm.phase, Phase::Stopping { reason: Reason::JobDone, .. });
+    if done && vm.registration.attempts() == 1 { now.after(TOLD_WITHIN) } else { now }
+}
+
 pub(super) fn removed(world: &mut World, now: Timestamp, id: VmId) {
     world.stray_runners.remove(&id);
     let Some(vm) = world.vms.get_mut(&id) else { return };

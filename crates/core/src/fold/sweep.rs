@@ -4,6 +4,7 @@ use super::job::forgotten;
 use super::size;
 use crate::event::{Event, ForgeEvent, HostEvent};
 use crate::id::{HostId, ProfileId, VmId};
+use crate::job::JobState;
 use crate::planted::{Fault, is};
 use crate::record::{Record, VmRecord};
 use crate::units::Timestamp;
@@ -34,7 +35,7 @@ pub(super) enum Reach {
 }
 
 /// What a fact can have ended.
-pub(super) fn reach(event: &Event) -> Reach {
+pub(super) fn reach(world: &World, event: &Event) -> Reach {
     match event {
         Event::Started { .. } | Event::Tick | Event::Host(HostEvent::Inventory { .. }) => {
             Reach::All
@@ -42,6 +43,14 @@ pub(super) fn reach(event: &Event) -> Reach {
         Event::Host(HostEvent::Destroyed { vm })
         | Event::Forge(ForgeEvent::Deregistered { vm } | ForgeEvent::RegisterFailed { vm, .. }) => {
             Reach::One(*vm)
+        }
+        Event::Forge(ForgeEvent::JobCompleted { job, runner, .. }) => {
+            let named = runner.as_ref().and_then(|name| name.vm(&world.instance));
+            let known = || match world.jobs.get(job)?.state {
+                JobState::Running(vm) => Some(vm),
+                JobState::Queued | JobState::Elsewhere => None,
+            };
+            named.or_else(known).map_or(Reach::None, Reach::One)
         }
         Event::Forge(_) | Event::Host(_) | Event::Guest { .. } | Event::Operator(_) => Reach::None,
     }

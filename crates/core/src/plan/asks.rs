@@ -72,7 +72,7 @@ fn jobs(world: &World, now: Timestamp) -> impl Iterator<Item = Action> {
 fn about(job: JobKey, row: &Job) -> Option<Question> {
     let JobRequest { repository, run_id, .. } = &row.request;
     let repository = repository.clone();
-    if row.is_undecided() {
+    if row.asks_for_run() {
         let question = Question::Run { run: *run_id, repository };
         Some(question).filter(|_| !is(Fault::OriginNeverAsked))
     } else {

@@ -210,6 +210,14 @@ fn answer(at: Timestamp, words: &[&str]) -> Option<ForgeEvent> {
             run: number(run),
             repository: (*name).to_owned(),
             origin: origin(from),
+            over: false,
+            asked,
+        },
+        ["run", run, "of", name, "was", from] => ForgeEvent::RunAsked {
+            run: number(run),
+            repository: (*name).to_owned(),
+            origin: origin(from),
+            over: true,
             asked,
         },
         ["asked", "job", id, found] => {

@@ -83,10 +83,11 @@ fn forge_told(event: &ForgeEvent) -> String {
         ForgeEvent::JobAsked { job, found, asked } => {
             format!("GitHub: job {job} is {found:?}, asked at {}", time(*asked))
         }
-        ForgeEvent::RunAsked { run, repository, origin, asked } => {
+        ForgeEvent::RunAsked { run, repository, origin, over, asked } => {
             let asked = time(*asked);
             let from = comes_from(*origin);
-            format!("GitHub: run {run} of {repository} {from}, asked at {asked}")
+            let over = if *over { ", and has ended" } else { "" };
+            format!("GitHub: run {run} of {repository} {from}{over}, asked at {asked}")
         }
         ForgeEvent::AskFailed { question, failure, why } => {
             format!("GitHub: no answer about {}, {failure:?}: {why}", about(question))

@@ -274,7 +274,7 @@ impl Visit<'_> {
                 *active = named.collect();
             }
             ForgeEvent::JobsListed { repository, queued: _, asked: _ }
-            | ForgeEvent::RunAsked { run: _, repository, origin: _, asked: _ } => {
+            | ForgeEvent::RunAsked { run: _, repository, origin: _, over: _, asked: _ } => {
                 self.repository(repository);
             }
             ForgeEvent::AskFailed { question, failure: _, why } => {

@@ -523,6 +523,7 @@ fn answers() -> Vec<Event> {
             run: 7,
             repository: repository(),
             origin: Some(Origin::PRIVATE),
+            over: false,
             asked: NOW,
         },
         failed(Question::Run { run: 7, repository: repository() }),

@@ -163,7 +163,7 @@ impl Forge for FakeForge {
                 let found = state.queue.iter().map(|(_, request)| request).find(of_run);
                 let known = state.origins.get(&run).copied();
                 let origin = found.map(|request| known.unwrap_or(request.origin));
-                ForgeEvent::RunAsked { run, repository, origin, asked }
+                ForgeEvent::RunAsked { run, repository, origin, over: false, asked }
             }
         };
         told.push(by_list(last));

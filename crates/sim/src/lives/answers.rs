@@ -137,7 +137,9 @@ impl Life {
             Question::Run { run, repository } => {
                 let known = self.outside.jobs.get(run).filter(|known| !known.deleted);
                 let origin = known.map(|known| known.origin);
-                ForgeEvent::RunAsked { run: *run, repository: repository.clone(), origin, asked }
+                let over = known.is_some_and(|known| known.state == JobIs::Completed);
+                let repository = repository.clone();
+                ForgeEvent::RunAsked { run: *run, repository, origin, over, asked }
             }
         }
     }

@@ -224,13 +224,14 @@ fn answered(event: &ForgeEvent) -> String {
             };
             format!("asked job {job}: {found} asked {}", time(*asked))
         }
-        ForgeEvent::RunAsked { run, repository, origin, asked } => {
+        ForgeEvent::RunAsked { run, repository, origin, over, asked } => {
             let from = match origin.map(word) {
                 None => "gone",
                 Some("") => "private",
                 Some(word) => word.trim_start_matches(" from "),
             };
-            format!("run {run} of {repository} is {from} asked {}", time(*asked))
+            let is = if *over { "was" } else { "is" };
+            format!("run {run} of {repository} {is} {from} asked {}", time(*asked))
         }
         ForgeEvent::AskFailed { question, failure, .. } => {
             let question = match question {

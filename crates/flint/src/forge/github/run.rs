@@ -20,6 +20,8 @@ pub(super) struct Run {
     #[serde(default)]
     pub(super) run_attempt: Option<u32>,
     #[serde(default)]
+    status: Option<String>,
+    #[serde(default)]
     repository: Option<Place>,
     #[serde(default)]
     head_repository: Option<Place>,
@@ -51,10 +53,11 @@ impl GitHub {
         asked: Timestamp,
     ) -> Result<Partial, Error> {
         let id = run.to_string();
-        let answered = |origin| ForgeEvent::RunAsked {
+        let answered = |origin, over| ForgeEvent::RunAsked {
             run,
             repository: repository.full.to_owned(),
             origin,
+            over,
             asked,
         };
         let reply = match self.read(&repository.path(&["actions", "runs", &id]), &[]).await {
@@ -62,7 +65,7 @@ impl GitHub {
             // The same as for a job: only whoever sees the repository's runs knows that this one is gone.
             Err(Error::NotFound { .. }) => {
                 self.read(&repository.path(&["actions", "runs"]), &[("per_page", "1")]).await?;
-                return Ok(Partial::whole(answered(None)));
+                return Ok(Partial::whole(answered(None, true)));
             }
             Err(error) => return Err(error),
         };
@@ -70,7 +73,8 @@ impl GitHub {
         if found.id != run {
             return Err(reply.garbage("it is about another run".to_owned()));
         }
-        Ok(Partial::whole(answered(Some(found.origin()))))
+        let over = found.status.as_deref() == Some("completed");
+        Ok(Partial::whole(answered(Some(found.origin()), over)))
     }
 }
 
