@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use flint_sim::demo::{self, Options, Source};
-use flint_sim::measure::{Disks, Guests, boots, disks, plans};
+use flint_sim::measure::{Disks, Guests, boots, calls, disks, plans};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -31,6 +31,11 @@ struct Arguments {
 enum What {
     /// Boots guests without a daemon.
     Boot,
+    /// Counts calls of GitHub's REST API for an hour of jobs.
+    Calls {
+        /// webhook or scale-set.
+        source: String,
+    },
     /// Makes disks.
     Disks,
     /// Lets the daemon idle.
@@ -60,10 +65,14 @@ fn measure(arguments: &Arguments) -> Result<String> {
     let (flint, scratch) = (absolute(&arguments.flint)?, absolute(&arguments.scratch)?);
     std::fs::create_dir_all(&scratch)?;
     let runtime = tokio::runtime::Runtime::new()?;
-    Ok(match arguments.what {
+    Ok(match &arguments.what {
         What::Boot => {
             let guests = Guests { kernel, image, scratch };
             serde_json::to_string(&runtime.block_on(boots(&guests))?)?
+        }
+        What::Calls { source } => {
+            let source = if source == "scale-set" { Source::ScaleSet } else { Source::Webhook };
+            serde_json::to_string(&runtime.block_on(calls(source))?)?
         }
         What::Disks => {
             serde_json::to_string(&runtime.block_on(disks(&Disks { kernel, scratch }))?)?

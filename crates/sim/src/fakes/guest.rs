@@ -129,8 +129,8 @@ impl Guest {
             }
             ToGuest::Work(Work::Runner { jit_config, .. }) => {
                 if !std::mem::replace(&mut self.state().working, true) {
-                    let name = jit_config.expose().strip_prefix(SECRET).unwrap_or_default();
-                    tokio::spawn(self.clone().work(RunnerName::told(name)));
+                    let name = self.outside.runner_of(jit_config.expose());
+                    tokio::spawn(self.clone().work(name));
                 }
             }
             ToGuest::Work(Work::Command { .. } | Work::Login { .. }) => {}

@@ -1,9 +1,11 @@
 //! What the fakes share: GitHub's queue and runners, the host's microVMs, disks and networks, and what goes wrong.
 
 use super::FakeClock;
-use super::guest::Guest;
+use super::guest::{Guest, SECRET};
 use super::ledger::Ledger;
 use super::post::Post;
+use crate::github::FakeGithub;
+use crate::runner::runner_name;
 use flint::daemon::clock::Clock as _;
 use flint_core::event::{Event, ForgeEvent};
 use flint_core::id::{JobKey, RunnerName, Slot, VmId};
@@ -104,6 +106,10 @@ pub(super) struct State {
     pub(super) networks: BTreeSet<Slot>,
     pub(super) launches: u64,
     pub(super) post: Post,
+    /// Who has the jobs and the runners, if not this.
+    employer: Option<Arc<FakeGithub>>,
+    /// What the employer gave to whom.
+    given: BTreeMap<RunnerName, u64>,
 }
 
 /// A job that has ended.
@@ -176,6 +182,8 @@ impl Outside {
             networks: BTreeSet::new(),
             launches: 0,
             post: Post::default(),
+            employer: None,
+            given: BTreeMap::new(),
         };
         let changed = Arc::new(watch::Sender::new(0));
         let (state, clock) = (Arc::new(Mutex::new(state)), FakeClock::start());
@@ -185,6 +193,20 @@ impl Outside {
     /// Makes the outside unkind, or kind again.
     pub fn faults(&self, change: impl FnOnce(&mut Faults)) {
         change(&mut self.lock().faults);
+    }
+
+    /// From now on jobs and runners are those of this GitHub, which the daemon asks over the wire; whoever moves its clock
+    /// calls [`Self::wake`].
+    pub fn work_for(&self, employer: Arc<FakeGithub>) {
+        self.lock().employer = Some(employer);
+    }
+
+    /// The runner that a registration is for.
+    pub(super) fn runner_of(&self, jit_config: &str) -> RunnerName {
+        let theirs = self.lock().employer.is_some();
+        let named = if theirs { runner_name(jit_config) } else { None };
+        let made_up = || jit_config.strip_prefix(SECRET).unwrap_or_default().to_owned();
+        RunnerName::told(&named.unwrap_or_else(made_up))
     }
 
     /// Chooses the course of everything that is left to chance.
@@ -350,7 +372,8 @@ impl Outside {
         self.state.lock().expect("no fake panics while it holds the lock")
     }
 
-    pub(super) fn wake(&self) {
+    /// Lets every waiting runner look again.
+    pub fn wake(&self) {
         self.changed.send_modify(|count| *count += 1);
     }
 
@@ -387,6 +410,10 @@ impl Outside {
 
     /// Gives a registered, free runner the oldest queued job that fits it.
     pub(super) fn take_job(&self, name: &RunnerName) -> Option<(JobKey, JobRequest)> {
+        let employer = self.lock().employer.clone();
+        if let Some(github) = employer {
+            return self.take_over_the_wire(&github, name);
+        }
         let mut state = self.lock();
         let runner = state.runners.get(name).filter(|runner| runner.job.is_none())?;
         let fits = |request: &JobRequest| request.labels.iter().all(|l| runner.labels.contains(l));
@@ -400,14 +427,39 @@ impl Outside {
         Some((job, request))
     }
 
+    fn take_over_the_wire(
+        &self,
+        github: &FakeGithub,
+        name: &RunnerName,
+    ) -> Option<(JobKey, JobRequest)> {
+        let id = github.begin_job(name.as_str())?;
+        self.lock().given.insert(name.clone(), id);
+        let request = JobRequest {
+            repository: REPOSITORY.to_owned(),
+            workflow: String::new(),
+            name: format!("job {id}"),
+            labels: Vec::new(),
+            run_id: 0,
+            url: String::new(),
+            scale_set: None,
+            origin: Origin::PRIVATE,
+        };
+        Some((JobKey { id, attempt: 1 }, request))
+    }
+
     /// Whether GitHub holds this runner for busy.
     pub(super) fn has_job(&self, name: &RunnerName) -> bool {
-        self.lock().runners.get(name).is_some_and(|runner| runner.job.is_some())
+        let given = self.lock().given.contains_key(name);
+        given || self.lock().runners.get(name).is_some_and(|runner| runner.job.is_some())
     }
 
     /// A runner reports its job's end; GitHub removes the one-job registration by itself.
     pub(super) fn end_job(&self, name: &RunnerName, vm: VmId, conclusion: &str) {
         let mut state = self.lock();
+        if let (Some(github), Some(job)) = (state.employer.clone(), state.given.remove(name)) {
+            drop(state);
+            return github.end_job(job, conclusion);
+        }
         let Some((job, request)) = state.runners.remove(name).and_then(|runner| runner.job) else {
             return;
         };

@@ -39,7 +39,8 @@ pub(super) async fn pass(
     let call = Call::of(&request);
     let now = shared.clock.now();
     request.extensions_mut().insert(Arrived(now));
-    let entered = shared.ledger(|ledger| ledger.enter(call, now));
+    let books_now = shared.books_now();
+    let entered = shared.ledger(|ledger| ledger.enter(call, books_now));
     shared.wake();
     let mut response = match entered {
         Ok(()) => {
@@ -50,7 +51,7 @@ pub(super) async fn pass(
         }
         Err(refused) => refuse(&shared, refused),
     };
-    let now = shared.clock.now();
+    let now = shared.books_now();
     let standing = shared.ledger(|ledger| {
         if response.status() == StatusCode::NOT_MODIFIED {
             ledger.not_modified(call.budget);

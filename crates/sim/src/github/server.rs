@@ -59,6 +59,8 @@ pub struct Config {
     pub answer_wait: Duration,
     /// How many calls it takes.
     pub limits: Limits,
+    /// How many times as fast as the clock the books of the limits are kept: an hour of calls need not take one.
+    pub hurry: u32,
     /// What the chances of [`super::HookRates`] and [`super::Fault`] are drawn from.
     pub seed: u64,
     /// The time of everything but a poll for messages and a webhook's answer.
@@ -97,6 +99,7 @@ impl Config {
             offers: false,
             answer_wait: Duration::from_secs(10),
             limits: Limits::default(),
+            hurry: 1,
             seed: 1,
             clock: Clock::system(),
         }
@@ -111,6 +114,8 @@ pub(super) struct Shared {
     pub(super) runner_key: Key,
     pub(super) hooks: Hooks,
     pub(super) clock: Clock,
+    /// When it was.
+    started: u64,
     state: Mutex<State>,
     faults: Mutex<Faults>,
     ledger: Mutex<Ledger>,
@@ -184,6 +189,12 @@ impl Shared {
         how(&mut self.faults.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The time of the books of the limits.
+    pub(super) fn books_now(&self) -> u64 {
+        let passed = self.clock.now().saturating_sub(self.started);
+        self.started + passed * u64::from(self.config.hurry)
+    }
+
     pub(super) fn ledger<R>(&self, how: impl FnOnce(&mut Ledger) -> R) -> R {
         how(&mut self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -243,6 +254,7 @@ pub(super) async fn start(
         clock: config.clock.clone(),
         state: Mutex::new(state),
         faults: Mutex::new(Faults::new(config.seed)),
+        started: config.clock.now(),
         ledger: Mutex::new(Ledger::new(config.limits)),
         config,
         changed: watch::Sender::new(0),

@@ -27,6 +27,12 @@ pub(super) struct Identity {
 
 const NAMES: [&str; 3] = [".runner", ".credentials", ".credentials_rsaparams"];
 
+/// The name of the runner that a one-job registration is for.
+#[must_use]
+pub fn runner_name(config: &str) -> Option<String> {
+    Identity::decode(config).ok().map(|identity| identity.name)
+}
+
 impl Identity {
     /// Reads what GitHub's `generate-jitconfig` gave.
     pub(super) fn decode(config: &str) -> Result<Self, Error> {

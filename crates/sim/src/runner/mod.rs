@@ -18,6 +18,7 @@ mod step;
 mod worker;
 
 pub use error::Error;
+pub use jit::runner_name;
 
 use std::env;
 use std::path::PathBuf;
