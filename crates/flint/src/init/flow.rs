@@ -12,13 +12,12 @@ use super::server::{self, Asked};
 use super::visit::{Door, Visit};
 use super::{Files, Wish};
 use crate::forge::pages::Pages;
-use crate::forge::{self, setup::Setup};
+use crate::forge::setup::Setup;
 use flint_wire::Secret;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 
 /// As long as a manifest's code is good.
 const PATIENCE: Duration = Duration::from_hours(1);
@@ -122,18 +121,20 @@ impl Flow<'_> {
                     Stage::Installed { app } => Ok(app.clone()),
                     _ => Err(Error::TooLate { unfinished: self.unfinished() }),
                 },
-                _ = &mut interrupt => return Err(Error::Stopped { unfinished: self.unfinished() }),
+                _ = &mut interrupt => return match &self.stage {
+                    Stage::Installed { app } => Ok(app.clone()),
+                    _ => Err(Error::Stopped { unfinished: self.unfinished() }),
+                },
             }
         }
     }
 
     fn unfinished(&self) -> Unfinished {
         match &self.stage {
-            Stage::Asking => Unfinished::NoApp,
             Stage::Made(App { install, .. }) => {
                 Unfinished::NotInstalled { page: install.to_string() }
             }
-            Stage::Installed { .. } => Unfinished::NotInstalled { page: String::new() },
+            Stage::Asking | Stage::Installed { .. } => Unfinished::NoApp,
         }
     }
 
@@ -176,7 +177,11 @@ impl Flow<'_> {
     async fn made(&mut self, code: &Secret) -> (Answer, Result<(), Error>) {
         let made = match self.setup.exchange(code).await {
             Ok(made) => made,
-            Err(error) => return (self.not_exchanged(&error), Ok(())),
+            // The person can begin again.
+            Err(error) => {
+                (self.say)(&crate::error::chain(&error));
+                return (page::not_exchanged(&error), Ok(()));
+            }
         };
         match App::keep(made, self.wish, self.files, &self.pages) {
             Ok(app) => {
@@ -192,24 +197,6 @@ impl Flow<'_> {
                 (page::failed(500, &error.to_string(), &help), Err(error))
             }
         }
-    }
-
-    /// A code that is of no use ends nothing: the person can begin again.
-    fn not_exchanged(&self, error: &forge::Error) -> Answer {
-        (self.say)(&crate::error::chain(error));
-        let (status, help) = match error {
-            forge::Error::NotFound { .. } => (
-                410,
-                "GitHub's code was used already, or is older than an hour. If an App of that name is in your settings \
-                 now, delete it there; then begin again at the address that the terminal shows."
-                    .to_owned(),
-            ),
-            error => (
-                502,
-                format!("{}. Load this page again in a moment.", error.help().unwrap_or_else(|| error.to_string())),
-            ),
-        };
-        page::failed(status, "GitHub did not give the App", &help)
     }
 
     /// Asks GitHub whether the App is installed; true when it is.

@@ -2,8 +2,8 @@
 
 use super::Wish;
 use super::visit::Refusal;
-use crate::forge::Scope;
 use crate::forge::rights::{EVENT, needs};
+use crate::forge::{self, Scope};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::digest::{SHA256, digest};
@@ -105,6 +105,23 @@ pub(super) fn waiting(install: &Url) -> Answer {
 /// The code was of no use, or nobody knows.
 pub(super) fn failed(status: u16, what: &str, help: &str) -> Answer {
     told(status, what, &escape(help))
+}
+
+/// GitHub did not give the App for its code.
+pub(super) fn not_exchanged(error: &forge::Error) -> Answer {
+    let (status, help) = match error {
+        forge::Error::NotFound { .. } => (
+            410,
+            "GitHub's code was used already, or is older than an hour. If an App of that name is in your settings now, \
+             delete it there; then begin again at the address that the terminal shows."
+                .to_owned(),
+        ),
+        error => {
+            let why = error.help().unwrap_or_else(|| error.to_string());
+            (502, format!("{why}. Load this page again in a moment."))
+        }
+    };
+    failed(status, "GitHub did not give the App", &help)
 }
 
 /// A visit that has no effect.

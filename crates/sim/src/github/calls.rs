@@ -26,7 +26,18 @@ pub(super) struct Call {
 impl Call {
     pub(super) fn of(request: &Request) -> Self {
         let name = name(request);
-        let own = ["installation", "access-tokens", "deliveries", "delivery", "redeliver"];
+        let own = [
+            "installation",
+            "access-tokens",
+            "deliveries",
+            "delivery",
+            "redeliver",
+            "app",
+            "app-hook",
+            "installations",
+            "conversion",
+            "account",
+        ];
         let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
         Call {
             name,
@@ -44,6 +55,11 @@ pub(super) fn name(request: &Request) -> &'static str {
     let below = below.trim_start_matches("/repos/{owner}/{repo}");
     match (request.method().as_str(), below) {
         ("POST", "/app/installations/{id}/access_tokens") => "access-tokens",
+        ("GET", "/app") => "app",
+        ("GET", "/app/hook/config") => "app-hook",
+        ("GET", "/app/installations") => "installations",
+        ("POST", "/app-manifests/{code}/conversions") => "conversion",
+        ("GET", "/users/{login}") => "account",
         ("GET", "/app/hook/deliveries") => "deliveries",
         ("GET", "/app/hook/deliveries/{id}") => "delivery",
         ("POST", "/app/hook/deliveries/{id}/attempts") => "redeliver",
