@@ -59,7 +59,28 @@ mod tests {
             Scope::Organization("acme".to_owned()),
             Some("https://flint.acme.example/webhook"),
         );
-        insta::assert_snapshot!(serde_json::to_string_pretty(&asked(&wish)).unwrap(), @"");
+        insta::assert_snapshot!(serde_json::to_string_pretty(&asked(&wish)).unwrap(), @r#"
+        {
+          "default_events": [
+            "workflow_job"
+          ],
+          "default_permissions": {
+            "actions": "read",
+            "metadata": "read",
+            "organization_self_hosted_runners": "write"
+          },
+          "description": "Runs workflow jobs in microVMs of our own.",
+          "hook_attributes": {
+            "active": true,
+            "url": "https://flint.acme.example/webhook"
+          },
+          "name": "flint-acme",
+          "public": false,
+          "redirect_url": "http://127.0.0.1:9199/k/made",
+          "setup_url": "http://127.0.0.1:9199/k/installed",
+          "url": "https://github.com/flint-actions/flint"
+        }
+        "#);
     }
 
     #[test]

@@ -207,7 +207,33 @@ mod tests {
             Some("https://flint.acme.example/webhook"),
         );
         let page = start(&wish, &action.unwrap(), &serde_json::json!({ "name": "flint-acme" }));
-        insta::assert_snapshot!(shown(&page), @"");
+        insta::assert_snapshot!(shown(&page), @r#"
+        200
+        <!doctype html>
+        <html lang="en">
+        <meta charset="utf-8">
+        <meta name="viewport" content="width=device-width">
+        <title>Give Flint a GitHub App</title>
+        <style>..</style>
+        <main>
+        <h1>Give Flint a GitHub App</h1>
+        <p>Flint registers runners for <strong>acme</strong> through a GitHub App that belongs to you. This button asks github.com to make it, with just these rights. There you can change its name; then you choose where it is installed.</p>
+        <table>
+        <tr><th>Name</th><td>flint-acme<small>one of its kind in all of GitHub</small></td></tr>
+        <tr><th>Repository → Metadata</th><td>read<small>see the repositories</small></td></tr>
+        <tr><th>Repository → Actions</th><td>read<small>hear of jobs, and ask about those of which no webhook told</small></td></tr>
+        <tr><th>Organization → Self-hosted runners</th><td>write<small>register and remove runners</small></td></tr>
+        <tr><th>Event</th><td>workflow_job<small>a job is queued, runs, or has ended</small></td></tr>
+        <tr><th>Webhook</th><td>https://flint.acme.example/webhook<small>where GitHub tells of jobs</small></td></tr>
+        </table>
+        <form action="https://github.com/organizations/acme/settings/apps/new?state=s" method="post">
+        <input type="hidden" name="manifest" value="{&quot;name&quot;:&quot;flint-acme&quot;}">
+        <button type="submit" id="make">Make the App at GitHub</button>
+        </form>
+        <p><small>The key comes back to this machine and stays here. If GitHub shows “404”, you are not signed in as an owner of acme. Nothing is made before you say so at GitHub.</small></p>
+        </main>
+        </html>
+        "#);
     }
 
     #[test]

@@ -166,7 +166,35 @@ mod tests {
             secret: "/etc/flint/webhook-secret".into(),
         };
         let hook = Some("https://flint.acme.example/webhook");
-        insta::assert_snapshot!(text(&wish("https://api.github.com/", acme(), hook), &files), @"");
+        insta::assert_snapshot!(text(&wish("https://api.github.com/", acme(), hook), &files), @r#"
+        # Flint's configuration, made by `flint init`. docs/config.md explains every key; `flint doctor` checks this file and
+        # the machine.
+
+        [github]
+        # Whose jobs are served.
+        organization = "acme"
+        # The GitHub App: https://github.com/apps/flint-acme
+        app_id = 42
+        # Its key and the secret that its webhooks are signed with. Nobody but Flint may read them.
+        private_key = "/etc/flint/private.pem"
+        webhook_secret_file = "/etc/flint/webhook-secret"
+
+        [server]
+        # GitHub sends webhooks to https://flint.acme.example/webhook: a proxy with TLS there passes them on to this
+        # address. Without a proxy: `tls_certificate`, `tls_key` and the address that GitHub reaches.
+        listen = "127.0.0.1:9198"
+
+        # One entry per kind of runner: a job goes to one that has all labels that it asks for.
+        [[profile]]
+        name = "default"
+        labels = ["self-hosted", "linux", "x64"]
+        vcpus = 2
+        memory = "4 GiB"
+        scratch = "20 GiB"
+        # MicroVMs that are booted ahead, and how many there may be.
+        #warm = 0
+        #max = 64
+        "#);
     }
 
     #[test]

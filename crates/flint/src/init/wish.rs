@@ -240,7 +240,13 @@ mod tests {
         let scope = Scope::Repository { owner: "ana".to_owned(), name: "site".to_owned() };
         assert_eq!((wish.scope, wish.name.as_str()), (scope, "flint-ana"));
         assert_eq!(wish.hook.unwrap().as_str(), "https://flint.acme.example/webhook");
-        insta::assert_snapshot!(said.into_inner().unwrap().join("\n"), @"");
+        insta::assert_snapshot!(said.into_inner().unwrap().join("\n"), @r"
+        Whose jobs shall run here? An organization, or one repository as owner/name:
+          it must be an organization's login, as in its address, such as `octo-org`:
+        GitHub's REST address; of an Enterprise Server https://HOST/api/v3 [https://api.github.com]:
+        Where GitHub reaches this Flint, such as https://flint.acme.example/webhook; empty: no webhook:
+        The App's name, one of its kind in all of GitHub [flint-ana]:
+        ");
     }
 
     #[test]

@@ -182,7 +182,17 @@ mod tests {
 
     #[test]
     fn each_permission_and_event_has_its_line() {
-        insta::assert_snapshot!(show(&lines(&acme(), &good()), false), @"");
+        insta::assert_snapshot!(show(&lines(&acme(), &good()), false), @r"
+            ITEM                              READING
+        ok  app                               https://github.com/apps/flint-acme, known at https://api.github.com
+        ok  installation                      in acme, for all repositories
+        ok  metadata                          read
+        ok  actions                           read
+        ok  organization_self_hosted_runners  write
+        ok  workflow_job                      subscribed
+        ok  webhook                           https://flint.acme.example/webhook
+        ok  runners                           a token lists those of acme
+        ");
     }
 
     #[test]
@@ -197,7 +207,21 @@ mod tests {
             hook: Ok(hook("https://flint.acme.example/webhook", "form")),
             ..good()
         };
-        insta::assert_snapshot!(show(&lines(&acme(), &seen), false), @"");
+        insta::assert_snapshot!(show(&lines(&acme(), &seen), false), @r"
+             ITEM                              READING
+        ok   app                               https://github.com/apps/flint-acme, known at https://api.github.com
+        ok   installation                      in acme, for all repositories
+        ok   metadata                          read
+        bad  actions                           the App asks for: none; needed: read
+        bad  organization_self_hosted_runners  the App asks for: read; needed: write
+        bad  workflow_job                      the App does not subscribe to it
+        bad  webhook                           https://flint.acme.example/webhook, as a form
+        ok   runners                           a token lists those of acme
+          help: actions: set Repository → Actions to read, to hear of jobs, and ask about those of which no webhook told: https://github.com/organizations/acme/settings/apps/flint-acme/permissions
+          help: organization_self_hosted_runners: set Organization → Self-hosted runners to write, to register and remove runners: https://github.com/organizations/acme/settings/apps/flint-acme/permissions
+          help: workflow_job: subscribe to Workflow job: https://github.com/organizations/acme/settings/apps/flint-acme/permissions
+          help: webhook: set its content type to application/json: https://github.com/organizations/acme/settings/apps/flint-acme
+        ");
     }
 
     #[test]
@@ -206,13 +230,37 @@ mod tests {
         less["permissions"]["actions"].take();
         less["events"] = json!([]);
         let seen = Seen { installed: Ok(installed(&less)), hook: Ok(Hook::default()), ..good() };
-        insta::assert_snapshot!(show(&lines(&acme(), &seen), false), @"");
+        insta::assert_snapshot!(show(&lines(&acme(), &seen), false), @r"
+              ITEM                              READING
+        ok    app                               https://github.com/apps/flint-acme, known at https://api.github.com
+        ok    installation                      in acme, for all repositories
+        ok    metadata                          read
+        bad   actions                           the App has: none; needed: read
+        ok    organization_self_hosted_runners  write
+        bad   workflow_job                      the installation does not send it
+        note  webhook                           none: GitHub tells of no job by itself
+        ok    runners                           a token lists those of acme
+          help: actions: accept the App's new permissions: https://github.com/organizations/acme/settings/installations/7
+          help: workflow_job: accept the App's new permissions: https://github.com/organizations/acme/settings/installations/7
+          help: webhook: set its URL, ending in /webhook, and make it active: https://github.com/organizations/acme/settings/apps/flint-acme
+        ");
     }
 
     #[test]
     fn an_app_that_is_not_installed_says_where_to_install_it() {
         let error = || Error::NotFound { call: "GET /x".to_owned(), said: "Not Found".to_owned() };
         let seen = Seen { installed: Err(error()), hook: Err(error()), runners: None, ..good() };
-        insta::assert_snapshot!(show(&lines(&acme(), &seen), false), @"");
+        insta::assert_snapshot!(show(&lines(&acme(), &seen), false), @r"
+              ITEM                              READING
+        ok    app                               https://github.com/apps/flint-acme, known at https://api.github.com
+        bad   installation                      not in acme
+        ok    metadata                          the App asks for: read
+        ok    actions                           the App asks for: read
+        ok    organization_self_hosted_runners  the App asks for: write
+        ok    workflow_job                      subscribed
+        note  webhook                           cannot GET /x: GitHub answered 404: Not Found
+          help: installation: install the App there: https://github.com/apps/flint-acme/installations/new
+          help: webhook: look at https://github.com/organizations/acme/settings/apps/flint-acme
+        ");
     }
 }
