@@ -29,7 +29,7 @@ struct Run {
 
 fn wish(github: &FakeGithub, config: PathBuf, edit: impl FnOnce(&mut Given)) -> Wish {
     let mut given = Given {
-        organization: Some("flint-demo".to_owned()),
+        organization: Some("acme".to_owned()),
         github_url: Some(github.url().to_owned()),
         webhook_url: Some(hook()),
         listen: Some("127.0.0.1:0".to_owned()),
@@ -110,12 +110,12 @@ async fn three_clicks_lead_from_nothing_to_a_job_that_is_served() {
     are_private(&run.etc());
     let done = run.submit(&install, &[]).await;
     assert!(done.url.as_str().starts_with(&run.page), "it leads back: {}", done.url);
-    assert!(done.html.contains("is installed in <strong>flint-demo</strong>"), "{}", done.html);
+    assert!(done.html.contains("is installed in <strong>acme</strong>"), "{}", done.html);
     let (config, dir) = (run.config(), run.etc());
     let key = std::fs::read_to_string(dir.join("private.pem")).expect("it is there");
     let Run { dir: _kept, mut shown, ended, .. } = run;
     let outcome = ended.await.expect("it does not panic").expect("it ends well");
-    assert_eq!(outcome.app, "flint-flint-demo");
+    assert_eq!(outcome.app, "flint-acme");
     is_good(&config);
     serves(&github, &config).await;
     while let Some(line) = shown.recv().await {
@@ -139,7 +139,7 @@ async fn an_app_without_a_webhook_is_made_with_it_off_and_a_secret_in_store() {
     let webhook = doctor(&config).into_iter().find(|[item, ..]| item == "webhook");
     let [_, verdict, reading, fix] = webhook.expect("it has a line");
     assert_eq!(verdict, "note", "{reading}");
-    assert!(fix.contains("/organizations/flint-demo/settings/apps/flint-flint-demo"), "{fix}");
+    assert!(fix.contains("/organizations/acme/settings/apps/flint-acme"), "{fix}");
 }
 
 #[tokio::test]
@@ -240,7 +240,7 @@ async fn a_wrong_organization_and_a_person_are_refused_before_anything_is_made()
         assert_eq!(error.exit(), Exit::Refused);
         format!("{error}: {}", error.help().unwrap_or_default())
     };
-    assert!(told("acme").await.contains("cannot find `acme` at http://127.0.0.1"));
+    assert!(told("acmee").await.contains("cannot find `acmee` at http://127.0.0.1"));
     assert!(told("octocat").await.contains("--repository octocat/NAME"));
     assert!(!exists(&dir.path().join("flint.toml")));
 }
@@ -250,14 +250,14 @@ async fn an_app_in_another_account_is_not_taken() {
     let github = github(|_| {}).await;
     let run = Run::start(&github, |_| {}).await;
     let page = run.ask().await;
-    let mine = Page { html: page.html.replace("/organizations/flint-demo", ""), ..page };
+    let mine = Page { html: page.html.replace("/organizations/acme", ""), ..page };
     let told = run.submit(&mine, &[]).await;
     assert_eq!(told.status, 500);
     assert!(told.html.contains("octocat"), "{}", told.html);
     let config = run.config();
     let error = run.outcome().await.expect_err("it is refused");
-    assert!(error.to_string().contains("it belongs to `octocat`, not to `flint-demo`"), "{error}");
-    assert!(error.help().is_some_and(|help| help.contains("/apps/flint-flint-demo")));
+    assert!(error.to_string().contains("it belongs to `octocat`, not to `acme`"), "{error}");
+    assert!(error.help().is_some_and(|help| help.contains("/apps/flint-acme")));
     assert!(!exists(&config));
 }
 
@@ -283,7 +283,7 @@ async fn what_is_there_is_refused_and_with_force_nothing_of_it_is_lost() {
     let page = browser.submit(&page, &[]).await.expect("somebody answers");
     browser.submit(&page, &[]).await.expect("somebody answers");
     ended.await.expect("it does not panic").expect("it ends well");
-    assert!(std::fs::read_to_string(&config).expect("it is there").contains("flint-demo"));
+    assert!(std::fs::read_to_string(&config).expect("it is there").contains("acme"));
     let kept = std::fs::read_to_string(dir.path().join("flint.toml.bak"));
     assert_eq!(kept.expect("it is there"), "mine");
 }
@@ -321,7 +321,7 @@ async fn a_permission_that_is_missing_is_named_with_the_page_where_it_is_set() {
     let bad: Vec<_> = lines.iter().filter(|[_, verdict, ..]| verdict == "bad").collect();
     let [permission, runners] = bad[..] else { panic!("{lines:#?}") };
     assert_eq!(permission[0], "organization_self_hosted_runners");
-    let page = "/organizations/flint-demo/settings/apps/flint-flint-demo/permissions";
+    let page = "/organizations/acme/settings/apps/flint-acme/permissions";
     assert!(permission[3].contains(page), "{permission:?}");
     assert!(runners[2].contains("Resource not accessible by integration"), "{runners:?}");
 }

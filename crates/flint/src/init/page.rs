@@ -52,7 +52,7 @@ make it, with just these rights. There you can change its name; then you choose 
 <input type=\"hidden\" name=\"manifest\" value=\"{}\">
 <button type=\"submit\" id=\"make\">Make the App at GitHub</button>
 </form>
-<p><small>The key comes back to this machine and stays here. {} Nothing is made before you say so at GitHub.</small></p>",
+<p><small>The key goes to the host that serves this page, and stays there. {} Nothing is made before you say so at GitHub.</small></p>",
         escape(action.as_str()),
         escape(&manifest.to_string()),
         owner_hint(&wish.scope),
@@ -230,7 +230,7 @@ mod tests {
         <input type="hidden" name="manifest" value="{&quot;name&quot;:&quot;flint-acme&quot;}">
         <button type="submit" id="make">Make the App at GitHub</button>
         </form>
-        <p><small>The key comes back to this machine and stays here. If GitHub shows “404”, you are not signed in as an owner of acme. Nothing is made before you say so at GitHub.</small></p>
+        <p><small>The key goes to the host that serves this page, and stays there. If GitHub shows “404”, you are not signed in as an owner of acme. Nothing is made before you say so at GitHub.</small></p>
         </main>
         </html>
         "#);

@@ -34,6 +34,7 @@ pub(crate) async fn github(edit: impl FnOnce(&mut Config)) -> FakeGithub {
     static PEM: OnceLock<String> = OnceLock::new();
     let pem = PEM.get_or_init(|| generate_pem().expect("openssl is a test's requirement"));
     let mut config = Config::new(pem.clone());
+    config.organization = "acme".to_owned();
     edit(&mut config);
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("loopback has a free port");
     FakeGithub::start(listener, config).await.expect("it starts")

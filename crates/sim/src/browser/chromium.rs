@@ -5,9 +5,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
-use std::io::BufReader;
+use std::io::{BufReader, Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 /// How long something may take to appear on a page, as the browser counts it.
@@ -15,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The key under which the protocol names an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 /// The window, in pixels.
-const WINDOW: &str = "--window-size=880,860";
+const WINDOW: &str = "--window-size=880,980";
 
 /// Of a test: nothing is kept, nothing is fetched in the background, and root may start it.
 const ARGUMENTS: [&str; 10] = [
@@ -31,23 +32,30 @@ const ARGUMENTS: [&str; 10] = [
     WINDOW,
 ];
 
-/// One browser with one window. It ends when dropped.
+/// One browser with one window. It ends when dropped, and leaves nothing outside of its directory.
 pub struct Chromium {
-    /// It ends its browser when it is told to end itself.
     driver: Child,
+    port: u16,
     http: reqwest::Client,
-    /// Of the session.
+    /// Held open, for what it may still have to say.
+    output: Option<BufReader<ChildStdout>>,
+    /// Of the session, below the driver's address.
     base: String,
 }
 
 impl Chromium {
-    /// Starts `chromedriver` and, by it, Chromium with a profile of its own below `directory`.
+    /// Starts `chromedriver` and, by it, Chromium with a profile and a home of its own in `directory`.
     ///
     /// # Errors
     /// When one of them is not there or does not start.
     pub async fn start(directory: &Path) -> Result<Self> {
+        std::fs::create_dir_all(directory)?;
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
+            .envs(
+                ["HOME", "TMPDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"]
+                    .map(|name| (name, directory)),
+            )
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -57,11 +65,13 @@ impl Chromium {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().build()?;
         // From here on it is ended, whatever happens.
-        let mut browser = Chromium { driver, http, base: String::new() };
-        let port = port(BufReader::new(output.context("chromedriver has no output")?))?;
-        browser.base = format!("http://127.0.0.1:{port}/session");
+        let mut browser = Chromium { driver, port: 0, http, output: None, base: String::new() };
+        let mut output = BufReader::new(output.context("chromedriver has no output")?);
+        browser.port = port(&mut output)?;
+        browser.output = Some(output);
+        browser.base = "/session".to_owned();
         let mut arguments = ARGUMENTS.map(str::to_owned).to_vec();
-        arguments.push(format!("--user-data-dir={}", directory.display()));
+        arguments.push(format!("--user-data-dir={}", directory.join("profile").display()));
         let wanted = json!({ "browserName": "chrome", "goog:chromeOptions": { "args": arguments },
             "timeouts": { "implicit": PATIENCE.as_millis(), "pageLoad": PATIENCE.as_millis() } });
         let capabilities = json!({ "capabilities": { "alwaysMatch": wanted } });
@@ -126,20 +136,36 @@ impl Chromium {
     }
 
     async fn post(&self, path: &str, body: Value) -> Result<Value> {
-        let url = format!("{}{path}", self.base);
-        value(self.http.post(url).json(&body).send().await?).await
+        value(self.http.post(self.url_of(path)).json(&body).send().await?).await
     }
 
     async fn get(&self, path: &str) -> Result<Value> {
-        value(self.http.get(format!("{}{path}", self.base)).send().await?).await
+        value(self.http.get(self.url_of(path)).send().await?).await
+    }
+
+    fn url_of(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{}{path}", self.port, self.base)
+    }
+
+    /// Ends the browser: the driver does not do so when it ends itself. It waits, because nothing may run on after a
+    /// test that failed, either.
+    fn quit(&self) -> std::io::Result<()> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let head = "HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n";
+        stream.write_all(format!("DELETE {} {head}", self.base).as_bytes())?;
+        // The driver answers when the browser is gone, and keeps the connection.
+        stream.read(&mut [0; 64]).map(drop)
     }
 }
 
 impl Drop for Chromium {
     fn drop(&mut self) {
+        self.quit().ok();
         if let Some(pid) = Pid::from_raw(self.driver.id().cast_signed()) {
             rustix::process::kill_process(pid, Signal::TERM).ok();
         }
+        drop(self.output.take());
         self.driver.wait().ok();
     }
 }
@@ -148,7 +174,7 @@ impl Drop for Chromium {
 fn port(output: impl std::io::BufRead) -> Result<u16> {
     for line in output.lines() {
         let line = line?;
-        if let Some((_, port)) = line.split_once("on port ") {
+        if let Some((_, port)) = line.split_once("successfully on port ") {
             return port.trim_end_matches('.').parse().context("the port is no number");
         }
     }
