@@ -2,7 +2,8 @@
 
 use anyhow::{Context as _, Result};
 use reqwest::header::CONTENT_TYPE;
-use url::{Url, form_urlencoded::Serializer};
+use url::Url;
+use url::form_urlencoded::Serializer;
 
 /// The browser.
 pub struct Forms {
