@@ -4,12 +4,14 @@
 mod support;
 
 use flint::error::Exit;
-use flint::init::error::Unfinished;
 use flint::init::{self, Error, Given, Outcome, Person, Wish};
 use flint_sim::browser::{Forms, Page};
 use flint_sim::github::{FakeGithub, FaultKind};
+use rustix::process::{Pid, Signal};
+use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 use support::{are_private, doctor, github, hook, is_good, serves};
 use tempfile::TempDir;
@@ -326,11 +328,99 @@ async fn a_permission_that_is_missing_is_named_with_the_page_where_it_is_set() {
     assert!(runners[2].contains("Resource not accessible by integration"), "{runners:?}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_enterprise_server_has_its_api_below_a_path_and_its_pages_beside_it() {
+    let github = github(|_| {}).await;
+    let api = format!("{}/api/v3", github.url());
+    let run = Run::start(&github, |given| given.github_url = Some(api.clone())).await;
+    let install = run.make().await;
+    assert_eq!(install.url.path(), "/apps/flint-acme/installations/new");
+    run.submit(&install, &[]).await;
+    let config = run.config();
+    let Run { dir: _kept, ended, .. } = run;
+    ended.await.expect("it does not panic").expect("it ends well");
+    let text = std::fs::read_to_string(&config).expect("it is there");
+    assert!(text.contains(&format!("url = \"{api}/\"")), "{text}");
+    is_good(&config);
+    serves(&github, &config).await;
+}
+
+/// The program as a process, with nobody at a terminal.
+struct Process(Child, BufReader<ChildStderr>);
+
+impl Process {
+    fn start(arguments: &[&str]) -> Process {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_flint"));
+        command.arg("init").args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
+        command.env_remove("FLINT_ORGANIZATION").env_remove("FLINT_REPOSITORY");
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the program is there");
+        let shown = BufReader::new(child.stderr.take().expect("it is piped"));
+        Process(child, shown)
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.1.read_line(&mut line).expect("it is text");
+        line.trim().to_owned()
+    }
+
+    /// As Ctrl-C does.
+    fn interrupt(&self) {
+        let pid = Pid::from_raw(self.0.id().cast_signed()).expect("it is a process");
+        rustix::process::kill_process(pid, Signal::INT).expect("it is there");
+    }
+
+    /// The rest of what it says, and its exit code.
+    fn end(mut self) -> (String, Option<i32>) {
+        let mut rest = String::new();
+        self.1.read_to_string(&mut rest).expect("it is text");
+        (rest, self.0.wait().expect("it is ours").code())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ctrl_c_says_what_is_made_and_how_to_go_on() {
+    let github = github(|_| {}).await;
+    let dir = tempfile::tempdir().expect("there is a temporary folder");
+    let config = dir.path().join("etc/flint.toml");
+    let file = config.to_str().expect("it is text");
+    let arguments = [
+        "--organization",
+        "acme",
+        "--github-url",
+        github.url(),
+        "--listen",
+        "127.0.0.1:0",
+        "--config",
+        file,
+    ];
+
+    let mut process = Process::start(&arguments);
+    assert!(process.line().starts_with("open "));
+    process.interrupt();
+    let (said, code) = process.end();
+    assert!(said.contains("stopped: no App was made") && code == Some(1), "{said}");
+    assert!(!exists(&config) && github.apps().is_empty());
+
+    let mut process = Process::start(&arguments);
+    let page = process.line().trim_start_matches("open ").to_owned();
+    let browser = Forms::new().expect("it is plain");
+    let page = browser.open(page).await.expect("somebody answers");
+    let page = browser.submit(&page, &[]).await.expect("somebody answers");
+    browser.submit(&page, &[]).await.expect("somebody answers");
+    process.interrupt();
+    let (said, code) = process.end();
+    let install = format!("install it at {}/apps/flint-acme/installations/new", github.url());
+    assert!(said.contains(&install) && said.contains("flint doctor --github"), "{said}");
+    assert_eq!(code, Some(1));
+    are_private(&dir.path().join("etc"));
+}
+
 #[test]
-fn what_is_unfinished_says_how_to_go_on() {
-    let page = "https://github.com/apps/flint-acme/installations/new".to_owned();
-    let stopped = |unfinished| Error::Stopped { unfinished }.help().unwrap_or_default();
-    assert!(stopped(Unfinished::NoApp).contains("flint init"));
-    let help = stopped(Unfinished::NotInstalled { page: page.clone() });
-    assert!(help.contains(&page) && help.contains("flint doctor --github"), "{help}");
+fn without_a_terminal_what_is_missing_is_a_flag_that_is_named() {
+    let dir = tempfile::tempdir().expect("there is a temporary folder");
+    let config = dir.path().join("flint.toml");
+    let (said, code) = Process::start(&["--config", config.to_str().expect("it is text")]).end();
+    assert!(said.contains("give --organization or --repository"), "{said}");
+    assert_eq!(code, Some(2));
 }

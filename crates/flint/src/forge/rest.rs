@@ -333,6 +333,24 @@ mod tests {
         );
     }
 
+    #[tokio::test]
+    async fn a_manifests_code_is_in_the_path_and_in_no_error() {
+        let code = Secret::new("c0de".to_owned());
+        // Nobody listens on the port of the discard service.
+        let rest = Rest::new("http://127.0.0.1:9").expect("the base is good");
+        let path = ["app-manifests", CODE, "conversions"];
+        let (bearer, freshness) = (Bearer::Code(&code), Freshness::Sent);
+        let call =
+            Call { method: Method::POST, path: &path, query: &[], body: None, bearer, freshness };
+        assert_eq!(rest.url(&call, Some(&code)).path(), "/app-manifests/c0de/conversions");
+        let error = rest.send(call).await.expect_err("nobody answers");
+        let told = format!("{} {error:?}", crate::error::chain(&error));
+        assert!(
+            told.contains("/app-manifests/CODE/conversions") && !told.contains("c0de"),
+            "{told}"
+        );
+    }
+
     #[test]
     fn only_what_answers_a_question_can_wait() {
         let token = Secret::new("t".to_owned());

@@ -4,20 +4,20 @@
 //! rest can be done by hand, and `flint doctor --github` says what is left.
 
 use super::app::App;
-use super::before::owner;
 use super::error::{Error, Unfinished};
 use super::manifest::manifest;
 use super::page::{self, Answer};
-use super::server::{self, Asked};
+use super::server::Asked;
 use super::visit::{Door, Visit};
 use super::{Files, Wish};
 use crate::forge::pages::Pages;
 use crate::forge::setup::Setup;
 use flint_wire::Secret;
 use std::sync::Arc;
-use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::signal::unix::Signal;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 /// As long as a manifest's code is good.
 const PATIENCE: Duration = Duration::from_hours(1);
@@ -26,28 +26,19 @@ const GLANCE: Duration = Duration::from_secs(3);
 /// For the browser to come back from the installation that GitHub already tells of.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// What was made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// The App's name.
-    pub app: String,
-    /// The files.
-    pub files: Files,
-}
-
 /// One run.
-struct Flow<'a> {
-    wish: &'a Wish,
-    files: &'a Files,
-    say: &'a (dyn Fn(&str) + Sync),
-    setup: Setup,
-    pages: Pages,
-    door: Arc<Door>,
-    stage: Stage,
+pub(super) struct Flow<'a> {
+    pub(super) wish: &'a Wish,
+    pub(super) files: &'a Files,
+    pub(super) say: &'a (dyn Fn(&str) + Sync),
+    pub(super) setup: Setup,
+    pub(super) pages: Pages,
+    pub(super) door: Arc<Door>,
+    pub(super) stage: Stage,
 }
 
 /// How far it is.
-enum Stage {
+pub(super) enum Stage {
     /// No App yet.
     Asking,
     /// The App is there; its files are, too.
@@ -56,34 +47,17 @@ enum Stage {
     Installed { app: String },
 }
 
-/// Makes the files of a wish. Shows each step by `say`, among them the address to open.
-///
-/// # Errors
-/// [`Error`]; before the App is made, nothing is left.
-pub async fn run(wish: &Wish, say: &(dyn Fn(&str) + Sync)) -> Result<Outcome, Error> {
-    let files = Files::prepare(&wish.config, wish.force)?;
-    let setup = Setup::new(wish.api.as_str()).map_err(|source| Error::GitHub { source })?;
-    let account = owner(&setup, wish).await?;
-    let failed = |source| Error::Listen { address: wish.listen, source };
-    let listener = TcpListener::bind(wish.listen).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    let door = Arc::new(Door::new(address).map_err(failed)?);
-    let (asks, mut asked) = mpsc::channel(4);
-    let (stop, stopped) = oneshot::channel::<()>();
-    let stopped = async move { drop(stopped.await) };
-    let serving = tokio::spawn(server::run(listener, Arc::clone(&door), asks, stopped));
-    let pages = Pages::new(&wish.api, &wish.scope, account);
-    let mut flow = Flow { wish, files: &files, say, setup, pages, door, stage: Stage::Asking };
-    flow.invite();
-    let ended = flow.go(&mut asked).await;
-    // Whoever waits for a page gets it, and whoever comes later finds nobody.
-    drop((asked, stop));
-    serving.await.ok();
-    ended.map(|app| Outcome { app, files })
+/// Waits for Ctrl-C. Without a way to hear of it, the kernel ends the program by it.
+async fn heard(interrupt: &mut Option<Signal>) {
+    match interrupt {
+        Some(interrupt) => drop(interrupt.recv().await),
+        None => std::future::pending().await,
+    }
 }
 
 impl Flow<'_> {
-    fn invite(&self) {
+    /// Says where the page is.
+    pub(super) fn invite(&self) {
         let address = self.wish.listen;
         let page = self.door.page("");
         let port = page.port().unwrap_or_else(|| address.port());
@@ -96,10 +70,13 @@ impl Flow<'_> {
     }
 
     /// Until the App is installed. Gives its name.
-    async fn go(&mut self, asked: &mut mpsc::Receiver<Asked>) -> Result<String, Error> {
+    pub(super) async fn go(
+        &mut self,
+        asked: &mut mpsc::Receiver<Asked>,
+        mut interrupt: Option<Signal>,
+    ) -> Result<String, Error> {
         let mut deadline = Instant::now() + PATIENCE;
         let mut glance = tokio::time::interval(GLANCE);
-        let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
         loop {
             tokio::select! {
                 Some(Asked { visit, answer }) = asked.recv() => {
@@ -121,7 +98,7 @@ impl Flow<'_> {
                     Stage::Installed { app } => Ok(app.clone()),
                     _ => Err(Error::TooLate { unfinished: self.unfinished() }),
                 },
-                _ = &mut interrupt => return match &self.stage {
+                () = heard(&mut interrupt) => return match &self.stage {
                     Stage::Installed { app } => Ok(app.clone()),
                     _ => Err(Error::Stopped { unfinished: self.unfinished() }),
                 },

@@ -12,6 +12,7 @@ mod files;
 mod flow;
 mod manifest;
 mod page;
+mod run;
 mod server;
 mod template;
 mod visit;
@@ -19,8 +20,7 @@ mod wish;
 
 pub use error::Error;
 pub use files::Files;
-pub use flow::{Outcome, run};
-pub use template::{Config, render};
+pub use run::{Outcome, run};
 pub use wish::{Given, Wish};
 
 use std::io;

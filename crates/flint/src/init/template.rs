@@ -9,20 +9,19 @@ use url::{Host, Url};
 
 /// What the configuration is made of.
 #[derive(Clone, Copy, Debug)]
-pub struct Config<'a> {
+pub(super) struct Config<'a> {
     /// What was wanted.
-    pub wish: &'a Wish,
+    pub(super) wish: &'a Wish,
     /// Where the secrets are.
-    pub files: &'a Files,
+    pub(super) files: &'a Files,
     /// The App's number.
-    pub app: u64,
+    pub(super) app: u64,
     /// The App's page.
-    pub page: &'a str,
+    pub(super) page: &'a str,
 }
 
 /// The file's text.
-#[must_use]
-pub fn render(config: &Config<'_>) -> String {
+pub(super) fn render(config: &Config<'_>) -> String {
     let Config { wish, files, app, page } = config;
     let mut text =
         "# Flint's configuration, made by `flint init`. docs/config.md explains every key; \

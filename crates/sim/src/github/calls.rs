@@ -2,6 +2,12 @@
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::Method;
+use axum::http::uri::PathAndQuery;
+use axum::middleware::Next;
+use axum::response::Response;
+
+/// Where an Enterprise Server has its API.
+const SERVER_API: &str = "/api/v3";
 
 /// Whose calls GitHub counts together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +52,16 @@ impl Call {
             content: [Method::POST, Method::PUT, Method::PATCH].contains(request.method()),
         }
     }
+}
+
+/// An Enterprise Server has the same API below a path of its own, and its pages where this one has its API, too.
+pub(super) async fn at_server_path(mut request: Request, next: Next) -> Response {
+    let whole = request.uri().path_and_query().map(PathAndQuery::as_str);
+    let below = whole.and_then(|path| path.strip_prefix(SERVER_API)?.parse().ok());
+    if let Some(below) = below {
+        *request.uri_mut() = below;
+    }
+    next.run(request).await
 }
 
 /// What a request is called here.

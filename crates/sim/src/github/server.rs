@@ -8,7 +8,7 @@ use super::limits::{Ledger, Limits};
 use super::state::{State, Times};
 use super::{actions, admin, apps, broker, conditional, deliveries, gate, meddle, rest, workflow};
 use anyhow::Context as _;
-use axum::middleware;
+use axum::{Router, middleware};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -276,6 +276,9 @@ pub(super) async fn start(
         .merge(admin::routes())
         .merge(apps::pages())
         .with_state(Arc::clone(&shared));
+    let routes = Router::new()
+        .fallback_service(routes)
+        .layer(middleware::from_fn(super::calls::at_server_path));
     let serve = tokio::spawn(async move {
         let _ = axum::serve(listener, routes).await;
     });
