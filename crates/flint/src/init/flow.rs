@@ -42,7 +42,7 @@ pub(super) enum Stage {
     /// No App yet.
     Asking,
     /// The App is there; its files are, too.
-    Made(App),
+    Made(Box<App>),
     /// All done.
     Installed { app: String },
 }
@@ -108,9 +108,7 @@ impl Flow<'_> {
 
     fn unfinished(&self) -> Unfinished {
         match &self.stage {
-            Stage::Made(App { install, .. }) => {
-                Unfinished::NotInstalled { page: install.to_string() }
-            }
+            Stage::Made(app) => Unfinished::NotInstalled { page: app.install.to_string() },
             Stage::Asking | Stage::Installed { .. } => Unfinished::NoApp,
         }
     }
@@ -145,7 +143,7 @@ impl Flow<'_> {
     fn standing(&self) -> Answer {
         match &self.stage {
             Stage::Installed { app } => page::done(app, &self.wish.scope),
-            Stage::Made(App { install, .. }) => page::waiting(install),
+            Stage::Made(app) => page::waiting(&app.install),
             Stage::Asking => self.start(),
         }
     }
@@ -166,7 +164,7 @@ impl Flow<'_> {
                 (self.say)(&format!("the App `{}` is made; its key is in {key}", app.name));
                 (self.say)(&format!("  waiting until it is installed: {}", app.install));
                 let install = app.install.clone();
-                self.stage = Stage::Made(app);
+                self.stage = Stage::Made(Box::new(app));
                 (Answer::Go(install), Ok(()))
             }
             Err(error) => {
