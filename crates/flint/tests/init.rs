@@ -345,6 +345,24 @@ async fn an_enterprise_server_has_its_api_below_a_path_and_its_pages_beside_it()
     serves(&github, &config).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repository_gets_an_app_with_a_repositorys_right() {
+    let github = github(|_| {}).await;
+    let run = Run::start(&github, |given| {
+        (given.organization, given.repository) = (None, Some("acme/widgets".to_owned()));
+    })
+    .await;
+    let install = run.make().await;
+    run.submit(&install, &[]).await;
+    let config = run.config();
+    let Run { dir: _kept, ended, .. } = run;
+    ended.await.expect("it does not panic").expect("it ends well");
+    let lines = doctor(&config);
+    let right = lines.iter().find(|[item, ..]| item == "administration");
+    assert_eq!(right.map(|[_, _, reading, _]| reading.as_str()), Some("write"), "{lines:#?}");
+    assert!(lines.iter().all(|[_, verdict, ..]| verdict == "ok"), "{lines:#?}");
+}
+
 /// The program as a process, with nobody at a terminal.
 struct Process(Child, BufReader<ChildStderr>);
 

@@ -15,6 +15,15 @@ const KEY: &str = "private.pem";
 /// As in the manual.
 const SECRET: &str = "webhook-secret";
 
+/// What becomes of a file whose place is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// It stays, and nothing is made.
+    Refuse,
+    /// It stays beside the new one, under another name.
+    SetAside,
+}
+
 /// Where everything goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Files {
@@ -30,8 +39,8 @@ impl Files {
     /// Makes the directory, and shows that it can be written to.
     ///
     /// # Errors
-    /// [`Error::Exists`] when one of the files is there, unless `force`; [`Error::Write`].
-    pub fn prepare(config: &Path, force: bool) -> Result<Files, Error> {
+    /// [`Error::Exists`] when one of the files is there and may not be set aside; [`Error::Write`].
+    pub fn prepare(config: &Path, existing: Existing) -> Result<Files, Error> {
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |source| Error::Write { path, source }
@@ -40,9 +49,10 @@ impl Files {
         let directory = config.parent().unwrap_or(Path::new("/")).to_owned();
         let files = Files { key: directory.join(KEY), secret: directory.join(SECRET), config };
         // A link that leads nowhere is there, too.
-        let there = |path: &&&PathBuf| !force && path.symlink_metadata().is_ok();
-        if let Some(path) = [&files.config, &files.key, &files.secret].iter().find(there) {
-            return Err(Error::Exists { path: (*path).clone() });
+        let all = [&files.config, &files.key, &files.secret];
+        let found = all.into_iter().find(|path| path.symlink_metadata().is_ok());
+        if let (Some(path), Existing::Refuse) = (found, existing) {
+            return Err(Error::Exists { path: path.clone() });
         }
         DirBuilder::new()
             .recursive(true)
@@ -140,7 +150,7 @@ mod tests {
     fn all_files_are_their_owners_alone_and_so_is_a_directory_that_is_made() {
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("etc/flint/flint.toml");
-        let files = Files::prepare(&config, false).unwrap();
+        let files = Files::prepare(&config, Existing::Refuse).unwrap();
         assert_eq!(names(config.parent().unwrap()), Vec::<String>::new());
         files.store(&secret("key"), &secret("word"), "[github]\n").unwrap();
         let wanted = ["flint.toml", "private.pem", "webhook-secret"];
@@ -158,14 +168,15 @@ mod tests {
         for name in ["flint.toml", KEY, SECRET] {
             let dir = tempfile::tempdir().unwrap();
             fs::write(dir.path().join(name), "mine").unwrap();
-            let error = Files::prepare(&dir.path().join("flint.toml"), false).unwrap_err();
+            let error =
+                Files::prepare(&dir.path().join("flint.toml"), Existing::Refuse).unwrap_err();
             assert!(matches!(&error, Error::Exists { path } if path.ends_with(name)), "{error}");
             assert!(error.help().unwrap().contains("--force"));
         }
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("flint.toml");
         std::os::unix::fs::symlink("/nowhere", &config).unwrap();
-        assert!(matches!(Files::prepare(&config, false), Err(Error::Exists { .. })));
+        assert!(matches!(Files::prepare(&config, Existing::Refuse), Err(Error::Exists { .. })));
     }
 
     #[test]
@@ -173,7 +184,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("flint.toml");
         for round in ["one", "two", "three"] {
-            let files = Files::prepare(&config, true).unwrap();
+            let files = Files::prepare(&config, Existing::SetAside).unwrap();
             files.store(&secret(round), &secret(round), round).unwrap();
         }
         let read = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
@@ -189,7 +200,8 @@ mod tests {
     fn a_place_that_cannot_be_written_is_refused_before_anything_else() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("file"), "").unwrap();
-        let error = Files::prepare(&dir.path().join("file/flint.toml"), false).unwrap_err();
+        let error =
+            Files::prepare(&dir.path().join("file/flint.toml"), Existing::Refuse).unwrap_err();
         assert!(matches!(error, Error::Write { .. }), "{error}");
     }
 }

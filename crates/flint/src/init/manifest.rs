@@ -35,6 +35,7 @@ pub(super) fn manifest(wish: &Wish, made: &Url, installed: &Url) -> Value {
 mod tests {
     use super::*;
     use crate::forge::Scope;
+    use crate::init::Existing;
 
     fn wish(scope: Scope, hook: Option<&str>) -> Wish {
         Wish {
@@ -44,7 +45,7 @@ mod tests {
             name: "flint-acme".to_owned(),
             listen: ([127, 0, 0, 1], 9199).into(),
             config: "flint.toml".into(),
-            force: false,
+            existing: Existing::Refuse,
         }
     }
 

@@ -19,7 +19,7 @@ mod visit;
 mod wish;
 
 pub use error::Error;
-pub use files::Files;
+pub use files::{Existing, Files};
 pub use run::{Outcome, run};
 pub use wish::{Given, Wish};
 

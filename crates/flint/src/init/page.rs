@@ -178,6 +178,7 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::init::Existing;
 
     fn wish(scope: Scope, hook: Option<&str>) -> Wish {
         Wish {
@@ -187,7 +188,7 @@ mod tests {
             name: "flint-acme".to_owned(),
             listen: ([127, 0, 0, 1], 9199).into(),
             config: "flint.toml".into(),
-            force: false,
+            existing: Existing::Refuse,
         }
     }
 

@@ -25,7 +25,7 @@ pub struct Outcome {
 /// # Errors
 /// [`Error`]; before the App is made, nothing is left but perhaps an empty directory.
 pub async fn run(wish: &Wish, say: &(dyn Fn(&str) + Sync)) -> Result<Outcome, Error> {
-    let files = Files::prepare(&wish.config, wish.force)?;
+    let files = Files::prepare(&wish.config, wish.existing)?;
     let setup = Setup::new(wish.api.as_str()).map_err(|source| Error::GitHub { source })?;
     let account = owner(&setup, wish).await?;
     let failed = |source| Error::Listen { address: wish.listen, source };

@@ -119,6 +119,7 @@ mod tests {
     use super::*;
     use crate::config;
     use crate::config::{Config as Checked, File, Machine, Purpose, Sources};
+    use crate::init::Existing;
     use flint_core::units::MiB;
     use std::fs;
 
@@ -130,7 +131,7 @@ mod tests {
             name: "flint-acme".to_owned(),
             listen: ([127, 0, 0, 1], 9199).into(),
             config: "flint.toml".into(),
-            force: false,
+            existing: Existing::Refuse,
         }
     }
 
@@ -145,7 +146,8 @@ mod tests {
     /// What the daemon makes of it.
     fn checked(wish: &Wish) -> Checked {
         let dir = tempfile::tempdir().unwrap();
-        let files = Files::prepare(&dir.path().join("a \"b\"/flint.toml"), false).unwrap();
+        let files =
+            Files::prepare(&dir.path().join("a \"b\"/flint.toml"), Existing::Refuse).unwrap();
         let pem = "-----BEGIN RSA PRIVATE KEY-----\n-----END RSA PRIVATE KEY-----\n";
         fs::write(&files.key, pem).unwrap();
         fs::write(&files.secret, "word").unwrap();

@@ -1,7 +1,7 @@
 //! What is wanted: from flags, and for what they leave open from questions.
 
 use super::ask::Questions;
-use super::{Error, Person};
+use super::{Error, Existing, Person};
 use crate::config::{defaults, values};
 use crate::forge::Scope;
 use std::net::SocketAddr;
@@ -31,10 +31,10 @@ pub struct Given {
         conflicts_with = "organization"
     )]
     pub repository: Option<String>,
-    /// GitHub's REST address; Enterprise Server: <https://HOST/api/v3> [default: <https://api.github.com>]
+    /// GitHub's REST address; Enterprise Server: `https://HOST/api/v3` [default: `https://api.github.com`]
     #[arg(long, value_name = "URL", env = "FLINT_GITHUB_URL")]
     pub github_url: Option<String>,
-    /// Where GitHub reaches Flint's webhook, such as <https://flint.acme.example/webhook>; empty: no webhook
+    /// Where GitHub reaches Flint's webhook, such as `https://flint.acme.example/webhook`; empty: no webhook
     #[arg(long, value_name = "URL")]
     pub webhook_url: Option<String>,
     /// The App's name, one of its kind in all of GitHub [default: flint-OWNER]
@@ -63,8 +63,8 @@ pub struct Wish {
     pub listen: SocketAddr,
     /// The file to write; the secrets lie beside it.
     pub config: PathBuf,
-    /// Whether a file may take another one's place.
-    pub force: bool,
+    /// What becomes of files that are there.
+    pub existing: Existing,
 }
 
 impl Wish {
@@ -110,7 +110,8 @@ impl Wish {
                 app_name,
             )?,
         };
-        Ok(Wish { api, scope, hook, name, listen, config, force: given.force })
+        let existing = if given.force { Existing::SetAside } else { Existing::Refuse };
+        Ok(Wish { api, scope, hook, name, listen, config, existing })
     }
 }
 
