@@ -23,9 +23,9 @@ build: ## Build the program: build/flint.
 	mkdir -p build
 	cp -f target/release/flint build/flint
 
-demo: ## Run three jobs in three microVMs, without GitHub. As root.
+demo: ## Run three jobs in three microVMs, without GitHub. SOURCE=scale-set: without webhooks too. As root.
 	@$(NEED) cargo $(BUILD) $(KERNEL) $(FILESYSTEM) $(RUN)
-	cargo xtask demo
+	cargo xtask demo $(if $(SOURCE),-- --source $(SOURCE))
 
 test: ## Run all tests that this machine can run. As root, to leave none out.
 	@$(NEED) cargo $(BUILD) $(KERNEL) $(FILESYSTEM) $(RUN)

@@ -7,6 +7,7 @@ use crate::job::{Conclusion, JobRequest};
 use crate::limits::Limits;
 use crate::policy::Origin;
 use crate::profile::Profile;
+use crate::scale_set::SetEvent;
 use crate::units::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,6 +71,19 @@ pub enum ForgeEvent {
         runner: Option<RunnerName>,
         /// How it ended.
         conclusion: Conclusion,
+    },
+    /// A scale set lost a job before a runner took it: it was cancelled, or GitHub took it back because no runner came in
+    /// time, and may give it again.
+    JobWithdrawn {
+        /// Which.
+        job: JobKey,
+    },
+    /// Of a profile's scale set as a whole.
+    ScaleSet {
+        /// Whose.
+        profile: ProfileId,
+        /// What.
+        said: SetEvent,
     },
     /// The order `Register` succeeded. The secret went to the guest, not here.
     Registered {

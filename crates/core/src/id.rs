@@ -106,6 +106,16 @@ impl RunnerName {
     /// characters, so another daemon's profile that looks like our instance does not make its runner ours.
     #[must_use]
     pub fn vm(&self, instance: &str) -> Option<VmId> {
+        self.read(instance).map(|(vm, _)| vm)
+    }
+
+    /// The profile that this name tells, if `instance` made the name.
+    #[must_use]
+    pub fn profile(&self, instance: &str) -> Option<ProfileId> {
+        self.read(instance).map(|(_, profile)| profile)
+    }
+
+    fn read(&self, instance: &str) -> Option<(VmId, ProfileId)> {
         let (number, rest) = self.0.strip_prefix("vm-")?.split_once('-')?;
         let rest = match rest.rsplit_once('-') {
             Some((head, try_)) if try_.len() < 6 && plain_number(try_).is_some_and(|n| n > 1) => {
@@ -114,8 +124,8 @@ impl RunnerName {
             Some(_) | None => rest,
         };
         let (profile, maker) = rest.rsplit_once('-')?;
-        let made_here = maker == instance && ProfileId::new(profile).is_ok();
-        plain_number(number).filter(|_| made_here).map(VmId)
+        let profile = ProfileId::new(profile).ok().filter(|_| maker == instance)?;
+        plain_number(number).map(|number| (VmId(number), profile))
     }
 
     /// The name as GitHub shows it.

@@ -15,6 +15,9 @@ const QUEUED_MAX: Duration = MINUTE.saturating_mul(49 * 60);
 /// GitHub ends a job after 5 days; 2 in the queue come before that.
 const KNOWN_MAX: Duration = MINUTE.saturating_mul((7 * 24 + 1) * 60);
 
+/// A scale set's last word about a job comes within this after its microVM went, if it comes at all.
+const LAST_WORD_MAX: Duration = MINUTE.saturating_mul(2 * 60);
+
 /// A job that waits for this long is asked for: it may have been taken or cancelled without a word.
 const ASK_QUEUED: Duration = MINUTE.saturating_mul(10);
 
@@ -42,6 +45,9 @@ pub struct Job {
     /// What GitHub said when it was asked last.
     #[serde(default)]
     pub asked: Option<Asked>,
+    /// When its microVM went, if GitHub has not said yet that it completed.
+    #[serde(default)]
+    pub left: Option<Timestamp>,
 }
 
 /// An answer of GitHub's about one job.
@@ -59,16 +65,25 @@ impl Job {
     pub fn queued(request: JobRequest, profile: Option<ProfileId>, now: Timestamp) -> Self {
         let (state, ask_at) = (JobState::Queued, now.after(ASK_QUEUED));
         let verdict = Verdict::Admitted;
-        Job { request, profile, state, verdict, received: now, ask_at, asked: None }
+        Job { request, profile, state, verdict, received: now, ask_at, asked: None, left: None }
     }
 
     /// When its row goes although GitHub never said that it completed.
     #[must_use]
     pub fn expires(&self) -> Timestamp {
-        self.received.after(match self.state {
+        let kept = self.received.after(match self.state {
             JobState::Queued => QUEUED_MAX,
             JobState::Running(_) | JobState::Elsewhere => KNOWN_MAX,
-        })
+        });
+        // Others are asked for singly then; those of a scale set have no number that the REST API knows.
+        let left = self.left.filter(|_| self.request.scale_set.is_some());
+        left.map_or(kept, |left| kept.min(left.after(LAST_WORD_MAX)))
+    }
+
+    /// Whether GitHub can be asked how it is. A scale set names its jobs in a way of its own.
+    #[must_use]
+    pub fn can_be_asked_for(&self) -> bool {
+        self.profile.is_some() && (self.request.scale_set.is_none() || self.is_undecided())
     }
 
     /// Whether it waits, and nobody knows yet whether it is let in.
@@ -113,6 +128,9 @@ pub struct JobRequest {
     pub run_id: u64,
     /// The page of the job, for people.
     pub url: String,
+    /// The profile whose scale set told of it; `None`: webhooks and lists did.
+    #[serde(default)]
+    pub scale_set: Option<ProfileId>,
     /// Where it comes from.
     #[serde(default)]
     pub origin: Origin,

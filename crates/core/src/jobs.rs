@@ -49,7 +49,7 @@ pub struct Jobs {
     groups: Arc<BTreeMap<Group, Line>>,
     /// By the time at which each row goes although GitHub never said that it completed.
     expiries: Line,
-    /// Those that somebody serves, by the time at which GitHub is asked how they are.
+    /// Those that GitHub can be asked for, by the time at which GitHub is asked how they are.
     asks: Line,
 }
 
@@ -144,6 +144,22 @@ impl Jobs {
         })
     }
 
+    /// All jobs of a profile.
+    pub fn of_profile(&self, profile: &ProfileId) -> impl Iterator<Item = (JobKey, &Job)> {
+        let groups =
+            self.groups.iter().filter(move |(group, _)| group.profile.as_ref() == Some(profile));
+        let keys = groups.flat_map(|(_, line)| line.keys().map(|(_, key)| *key));
+        keys.filter_map(|key| Some((key, self.rows.get(&key)?)))
+    }
+
+    /// How many jobs of a profile there are.
+    #[must_use]
+    pub fn count_of(&self, profile: &ProfileId) -> usize {
+        let groups =
+            self.groups.iter().filter(|(group, _)| group.profile.as_ref() == Some(profile));
+        groups.map(|(_, line)| line.len()).sum()
+    }
+
     /// When the first row goes although GitHub never said that it completed, and which it is.
     #[must_use]
     pub fn first_to_expire(&self) -> Option<(Timestamp, JobKey)> {
@@ -160,7 +176,7 @@ impl Jobs {
         let group = self.group_of(job);
         Arc::make_mut(&mut self.groups).entry(group).or_default().insert(entry, ());
         self.expiries.insert((job.expires(), key), ());
-        if job.profile.is_some() {
+        if job.can_be_asked_for() {
             self.asks.insert((job.ask_at, key), ());
         }
     }
@@ -244,6 +260,7 @@ mod tests {
             labels: Vec::new(),
             run_id: 1,
             url: String::new(),
+            scale_set: None,
             origin: Origin::PRIVATE,
         };
         let profile = ProfileId::new("p").ok();

@@ -9,6 +9,7 @@
 pub mod ask;
 pub mod audit;
 pub mod breaker;
+mod demand;
 pub mod event;
 pub mod fold;
 pub mod forge;
@@ -23,6 +24,7 @@ pub mod policy;
 pub mod profile;
 pub mod record;
 pub mod rows;
+pub mod scale_set;
 pub mod size;
 pub mod units;
 pub mod vm;

@@ -110,6 +110,12 @@ faults! {
     WordNotAwaited = "word-not-awaited",
     /// A registration that failed is tried again under the same name.
     NameReused = "name-reused",
+    /// Jobs that a scale set counts and does not name get nothing.
+    UnnamedIgnored = "unnamed-ignored",
+    /// Jobs that a scale set does not count any more stay.
+    SurplusStays = "surplus-stays",
+    /// A job that a scale set lost is never taken again.
+    WithdrawnForGood = "withdrawn-for-good",
     /// A microVM is destroyed at its job's last step, before its runner has told GitHub.
     EndsAtLastStep = "ends-at-last-step",
 }

@@ -1,6 +1,7 @@
 //! A profile: which jobs it serves, and what shape its microVMs have.
 
 use crate::policy::Admits;
+use crate::scale_set::Source;
 use crate::size::{MadeOf, Sizes};
 use crate::units::Resources;
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,9 @@ use std::time::Duration;
 /// One entry of the configuration. Its name is the key in [`crate::world::World::profiles`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {
+    /// How it hears of its jobs.
+    #[serde(default)]
+    pub source: Source,
     /// Exactly what its runners advertise, lower case. A job fits when all its labels are here.
     /// Empty: it has left the configuration, serves nobody, and goes with its last microVM.
     pub labels: BTreeSet<String>,
@@ -58,12 +62,13 @@ pub(crate) const LAST_RESORT: Timeouts = Timeouts {
 };
 
 impl Profile {
-    /// Whether a job that asks for `labels` may run here: each is ours, compared without case. A size is for jobs that
-    /// ask for just that.
+    /// Whether a job that asks for `labels`, told by a webhook or a list, may run here: each is ours, compared without
+    /// case. A size is for jobs that ask for just that. A scale set's jobs are those that GitHub gives it.
     #[must_use]
     pub fn serves(&self, labels: &[String]) -> bool {
         let ours = labels.iter().all(|l| self.labels.contains(&l.to_ascii_lowercase()));
         let all = || self.labels.iter().all(|l| labels.iter().any(|o| o.eq_ignore_ascii_case(l)));
-        !labels.is_empty() && ours && (self.made_of.is_none() || all())
+        let told = self.source == Source::Webhook;
+        told && !labels.is_empty() && ours && (self.made_of.is_none() || all())
     }
 }

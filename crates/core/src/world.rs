@@ -43,6 +43,9 @@ pub struct World {
     /// Repositories that jobs of ours came from lately.
     #[serde(default)]
     pub repositories: BTreeMap<String, Repository>,
+    /// The scale sets of profiles that have one.
+    #[serde(default)]
+    pub scale_sets: BTreeMap<ProfileId, crate::scale_set::ScaleSet>,
     /// Jobs that have not completed.
     pub jobs: Jobs,
     /// Jobs known to have completed, and when: a late "queued" must not revive them. Pruned by age.

@@ -5,7 +5,7 @@
 //! | `GET /v1/status` | [`Status`] |
 //! | `GET /v1/vms` | [`Vms`] |
 //! | `GET /v1/jobs`, with `?done=1` the completed ones too | [`Jobs`] |
-//! | `GET /v1/why/{job}` | [`WhyAnswer`]; 404 with [`Refusal`] when nobody knows the job |
+//! | `GET /v1/why/{job}` | [`WhyAnswer`], also by the number of a run; 404 with [`Refusal`] when nobody knows the job |
 //! | `GET /v1/logs/{vm}?follow=1&console=1` | `text/plain`, a line per line; with `follow` until the microVM is gone |
 //! | `POST /v1/drain` | [`Status`] |
 //!
@@ -59,10 +59,13 @@ pub struct Jobs {
 /// One job and its waterfall.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobRow {
-    /// GitHub's number.
+    /// GitHub's number; where a scale set told of it, one that Flint made of the job's UUID.
     pub id: u64,
-    /// Which attempt, from 1.
+    /// Which attempt, from 1; 0 when a scale set told of it, which does not say.
     pub attempt: u32,
+    /// GitHub's number of its workflow run.
+    #[serde(default)]
+    pub run: u64,
     /// `owner/name`.
     pub repository: String,
     /// The workflow's name; may be empty.
@@ -152,6 +155,20 @@ pub struct ProfileRow {
     pub vms: u32,
     /// How many of its jobs are queued.
     pub queued: u32,
+    /// Its scale set, if it hears of its jobs by one.
+    #[serde(default)]
+    pub scale_set: Option<ScaleSetRow>,
+}
+
+/// A profile's scale set.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScaleSetRow {
+    /// Jobs that wait for a runner of it or have one, as GitHub counted last; `None`: not counted since the start.
+    pub assigned: Option<u32>,
+    /// Why nobody hears of its jobs now.
+    pub trouble: Option<String>,
+    /// The last message that could not be read.
+    pub passed_over: Option<String>,
 }
 
 /// A profile's failures in a row.

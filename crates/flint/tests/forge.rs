@@ -1,7 +1,8 @@
 //! The forge room against bad deliveries and against a GitHub that answers everything it may.
 
 use flint::forge::{
-    Error, Forge as _, GitHub, Options, Removal, Request, Scope, Told, WebhookAuth, app_auth,
+    Error, Forge as _, GitHub, Options, Removal, Request, RunnerGroup, Scope, Told, WebhookAuth,
+    app_auth,
 };
 use flint::front::tls::Tls;
 use flint::front::webhook::{self, BODY_CAP, Committed, Counters, Delivery, Door, Unavailable};
@@ -37,7 +38,7 @@ fn options(api_url: &str, webhook: WebhookAuth) -> Options {
         app: "123456".to_owned(),
         private_key: Secret::new(pem().to_owned()),
         webhook,
-        runner_group_id: 1,
+        runner_group: RunnerGroup::Number(1),
     }
 }
 

@@ -138,10 +138,9 @@ async fn an_app_without_a_webhook_is_made_with_it_off_and_a_secret_in_store() {
     let Run { dir: _kept, ended, .. } = run;
     ended.await.expect("it does not panic").expect("it ends well");
     assert_eq!(std::fs::read_to_string(secret).expect("it is there").len(), 64);
-    let webhook = doctor(&config).into_iter().find(|[item, ..]| item == "webhook");
-    let [_, verdict, reading, fix] = webhook.expect("it has a line");
-    assert_eq!(verdict, "note", "{reading}");
-    assert!(fix.contains("/organizations/acme/settings/apps/flint-acme"), "{fix}");
+    is_good(&config);
+    let text = std::fs::read_to_string(&config).expect("it is there");
+    assert!(text.contains("source = \"scale-set\""), "{text}");
 }
 
 #[tokio::test]

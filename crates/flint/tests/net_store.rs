@@ -88,6 +88,7 @@ fn queued(id: u64) -> Event {
         labels: vec!["linux".to_owned()],
         run_id: 1,
         url: String::new(),
+        scale_set: None,
         origin: Origin::PRIVATE,
     };
     Event::Forge(ForgeEvent::JobQueued { job: JobKey { id, attempt: 1 }, request })

@@ -1,7 +1,7 @@
 //! What GitHub is asked because webhooks get lost, over loopback against a GitHub with every vice.
 
 use flint::forge::{
-    Answer, Error, Forge as _, GitHub, Options, Scope, Told, WebhookAuth, app_auth,
+    Answer, Error, Forge as _, GitHub, Options, RunnerGroup, Scope, Told, WebhookAuth, app_auth,
 };
 use flint::front::server;
 use flint::front::tls::Tls;
@@ -42,7 +42,7 @@ fn options(api_url: &str) -> Options {
         app: "123456".to_owned(),
         private_key: Secret::new(pem().to_owned()),
         webhook: WebhookAuth::Insecure,
-        runner_group_id: 1,
+        runner_group: RunnerGroup::Number(1),
     }
 }
 
@@ -477,8 +477,9 @@ async fn whether_the_runner_group_admits_a_repository_is_said_if_github_says_so(
     fake.add_repository("gadgets");
     let group = fake.add_group("closed", &["gadgets"]);
     let id = queue(&fake);
-    let forge = |runner_group_id| {
-        let options = Options { runner_group_id, ..options(fake.url()) };
+    let forge = |group| {
+        let runner_group = RunnerGroup::Number(group);
+        let options = Options { runner_group, ..options(fake.url()) };
         GitHub::new(&options, "k3x9q2").expect("the options are good")
     };
     let closed = forge(group);

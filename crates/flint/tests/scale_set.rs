@@ -1,10 +1,10 @@
 //! The client of scale sets against a GitHub that has them: a whole life, and each thing that goes wrong.
 
-use flint::forge::Scope;
 use flint::forge::scale_set::{
     Error, JobMessage, Message, MessageId, Next, Options, Outcome, Polled, ScaleSets, Session,
     Unreadable, Wanted,
 };
+use flint::forge::{RunnerGroup, Scope};
 use flint_core::event::RegisterFailure;
 use flint_core::id::{ProfileId, RunnerName, VmId};
 use flint_sim::github::{Clock, Config, FakeGithub, FaultKind, generate_pem};
@@ -47,7 +47,7 @@ async fn github() -> (FakeGithub, ScaleSets) {
 
 fn wanted() -> Wanted {
     let labels = ["linux-4cpu".to_owned(), "self-hosted".to_owned()].into();
-    Wanted { name: "flint".to_owned(), group: "Default".to_owned(), labels }
+    Wanted { name: "flint".to_owned(), group: RunnerGroup::Name("Default".to_owned()), labels }
 }
 
 fn name(vm: u64) -> RunnerName {
@@ -209,9 +209,11 @@ async fn a_set_that_somebody_else_serves_is_not_touched() {
 async fn a_group_is_found_by_its_name() {
     let (fake, sets) = github().await;
     let id = fake.add_group("Builders", &["widgets"]);
-    let session = sets.take(&Wanted { group: "builders".to_owned(), ..wanted() }, OWNER).await;
+    let session = sets
+        .take(&Wanted { group: RunnerGroup::Name("builders".to_owned()), ..wanted() }, OWNER)
+        .await;
     assert_eq!(session.expect("the group is there").set().group, id);
-    let missing = Wanted { group: "nobody".to_owned(), ..wanted() };
+    let missing = Wanted { group: RunnerGroup::Name("nobody".to_owned()), ..wanted() };
     let error = sets.take(&missing, OWNER).await.err().expect("there is no such group");
     assert_eq!((error.slug(), error.next()), ("scale-set-no-group", Next::Person));
     assert!(error.help().is_some_and(|help| help.contains("`nobody`")));

@@ -3,7 +3,7 @@
 //! Needs root, QEMU, a kernel and an image with the fake runner: what `cargo xtask demo --prepare` makes, or
 //! `FLINT_TEST_KERNEL` and `FLINT_TEST_IMAGE`.
 
-use flint_sim::demo::{Options, run};
+use flint_sim::demo::{Options, Source, run};
 use std::sync::Mutex;
 
 #[test]
@@ -25,5 +25,21 @@ fn three_jobs_run_in_three_microvms_and_nothing_is_left() {
     for name in ["build", "test", "isolate"] {
         let last = format!("Job {name} completed with result: Succeeded");
         assert!(log.contains(&last), "a log ends with its job's last line: {name}\n{log}");
+    }
+}
+
+#[test]
+fn three_jobs_of_scale_sets_run_without_a_webhook() {
+    let lines = Mutex::new(Vec::new());
+    let (flint, scratch) = (env!("CARGO_BIN_EXE_flint"), env!("CARGO_TARGET_TMPDIR"));
+    let options =
+        Options { source: Source::ScaleSet, ..Options::of_a_test(flint, scratch, "flset") };
+    let say = |line: &str| lines.lock().expect("nothing panics with it").push(line.to_owned());
+    let seen = run(&options, &say).unwrap();
+    let log = lines.into_inner().expect("nothing panics with it").join("\n");
+    assert_eq!(seen.wrong, Vec::<String>::new(), "{log}");
+    assert_eq!((seen.jobs.len(), seen.microvms, seen.leftovers.len()), (3, 3, 0), "{log}");
+    for job in &seen.jobs {
+        assert!(job.url.ends_with(&format!("/actions/runs/{}", job.run)), "{}", job.url);
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! It stands here and not beside `flint`'s tests because only this package knows where its runner binary is.
 
-use flint::forge::{Forge as _, GitHub, Options, Registered, Removal, Request, Scope, WebhookAuth};
+use flint::forge::{
+    Forge as _, GitHub, Options, Registered, Removal, Request, RunnerGroup, Scope, WebhookAuth,
+};
 use flint::front::server;
 use flint::front::tls::Tls;
 use flint::front::webhook::{self, Committed, Counters, Delivery, Door};
@@ -69,7 +71,7 @@ async fn room() -> Room {
         app,
         private_key: Secret::new(pem().to_owned()),
         webhook: WebhookAuth::Secrets { current: Secret::new("s3cret".to_owned()), other: None },
-        runner_group_id: 1,
+        runner_group: RunnerGroup::Number(1),
     };
     let (door, facts) = Door::new(16);
     let proofs = Hook { auth: options.webhook.clone(), scope: options.scope.clone() };

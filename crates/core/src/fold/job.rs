@@ -23,8 +23,8 @@ fn known(world: &mut World, now: Timestamp, key: JobKey, request: JobRequest) {
         comes_from(world, now, key, request.origin);
         return;
     }
-    let profile = size::profile_for(world, &request.labels);
-    if profile.is_some() {
+    let profile = size::profile_for(world, &request);
+    if profile.is_some() && request.scale_set.is_none() {
         hear(&mut world.repositories, now, &request.repository);
     }
     let verdict = world.verdict(profile.as_ref(), request.origin);
@@ -51,18 +51,22 @@ pub(super) fn started(
     (key, request): (JobKey, JobRequest),
     runner: Option<&RunnerName>,
 ) {
-    if world.finished.contains_key(&key) {
+    if world.finished.contains_key(&key) || is_anothers(world, &request, runner) {
         return;
     }
     let vm = runner.and_then(|name| name.vm(&world.instance));
     let offered = || matches!(world.size_for(&request.labels), Some(Ok(_)));
-    let served = || vm.is_some() || world.profile_for(&request.labels).is_some() || offered();
+    let told = request.scale_set.is_some();
+    let served =
+        || told || vm.is_some() || world.profile_for(&request.labels).is_some() || offered();
     if !world.jobs.contains_key(&key) && !served() {
         // Neither our labels nor our runner: GitHub lists those of all runners, and may never tell of their end.
         return;
     }
     known(world, now, key, request);
     let before = world.jobs[&key].state.clone();
+    // Its microVM may be gone before this word came.
+    let gone = vm.is_some_and(|vm| !world.vms.contains_key(&vm));
     world.jobs.update(key, |job| {
         match (&job.state, vm) {
             // The first runner named stays: a job runs once, and facts come in any order.
@@ -71,6 +75,9 @@ pub(super) fn started(
             (JobState::Queued | JobState::Elsewhere, Some(vm)) => job.state = JobState::Running(vm),
         }
         job.ask_at = now.after(job.word_holds());
+        if gone {
+            job.left.get_or_insert(now);
+        }
     });
     let is_new = !matches!(before, JobState::Running(_));
     if let Some(vm) = vm.filter(|_| is_new) {
@@ -106,12 +113,13 @@ pub(super) fn completed(
     runner: Option<RunnerName>,
     conclusion: Conclusion,
 ) -> Option<Record> {
-    if world.finished.contains_key(&key) {
+    if world.finished.contains_key(&key) || is_anothers(world, &request, runner.as_ref()) {
         return None;
     }
     world.finished.insert(key, now);
     known(world, now, key, request);
     let job = world.jobs.remove(&key)?;
+    world.counted_one_less(job.profile.as_ref());
     let running_in = match job.state {
         JobState::Running(vm) => Some(vm),
         JobState::Queued | JobState::Elsewhere => None,
@@ -129,12 +137,40 @@ pub(super) fn completed(
 pub(super) fn forgotten(world: &mut World, now: Timestamp, key: JobKey) -> Option<Record> {
     world.finished.insert(key, now);
     let job = world.jobs.remove(&key).filter(|job| job.profile.is_some())?;
+    world.counted_one_less(job.profile.as_ref());
     let vm = match job.state {
         JobState::Running(vm) => Some(vm),
         JobState::Queued | JobState::Elsewhere => None,
     };
     let conclusion = Conclusion("unknown".to_owned());
     Some(Record::Job(JobRecord { key, job, vm, runner: None, conclusion, completed: now }))
+}
+
+/// A scale set does not have the job any more, or GitHub does not count it. It is no completed job: GitHub may give it
+/// again, and may yet say what became of it.
+pub(super) fn withdrawn(
+    world: &mut World,
+    now: Timestamp,
+    key: JobKey,
+    conclusion: &str,
+) -> Option<Record> {
+    let running = |job: &Job| matches!(job.state, JobState::Running(_)) && job.left.is_none();
+    // A runner has it after all.
+    if world.jobs.get(&key).is_none_or(running) {
+        return None;
+    }
+    let record = forgotten(world, now, key);
+    if !is(Fault::WithdrawnForGood) {
+        world.finished.remove(&key);
+    }
+    let Some(Record::Job(record)) = record else { return None };
+    Some(Record::Job(JobRecord { conclusion: Conclusion(conclusion.to_owned()), ..record }))
+}
+
+/// Whether a webhook or a list tells of a job that a scale set tells of too, under another key.
+fn is_anothers(world: &World, request: &JobRequest, runner: Option<&RunnerName>) -> bool {
+    let profile = runner.and_then(|name| name.profile(&world.instance));
+    request.scale_set.is_none() && profile.is_some_and(|profile| world.is_scale_set(&profile))
 }
 
 /// The microVM had its one job. Its guest gets a moment for the last lines of its log; one that was never seen at

@@ -5,6 +5,7 @@ mod guest;
 mod host;
 mod job;
 mod registration;
+mod set;
 mod size;
 mod start;
 mod sweep;
@@ -49,6 +50,10 @@ fn forge(world: &mut World, now: Timestamp, event: ForgeEvent) -> Vec<Record> {
             let record = job::completed(world, now, (job, request), runner, conclusion);
             return record.into_iter().collect();
         }
+        ForgeEvent::JobWithdrawn { job } => {
+            return job::withdrawn(world, now, job, "cancelled").into_iter().collect();
+        }
+        ForgeEvent::ScaleSet { profile, said } => return set::heard(world, now, profile, said),
         ForgeEvent::Registered { vm, attempt, runner } => {
             registration::registered(world, now, vm, attempt, runner);
         }

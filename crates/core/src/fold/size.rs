@@ -1,6 +1,7 @@
 //! Profiles that are made for the sizes that jobs ask for, and go with the last that needs them.
 
 use crate::id::ProfileId;
+use crate::job::JobRequest;
 use crate::jobs::Standing;
 use crate::profile::Profile;
 use crate::size::{self, MadeOf, Size};
@@ -8,8 +9,17 @@ use crate::units::Timestamp;
 use crate::world::World;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The profile for a job's labels, made if they ask for a size that has none yet.
-pub(super) fn profile_for(world: &mut World, labels: &[String]) -> Option<ProfileId> {
+/// The profile for a job: the one whose scale set told of it, or that for its labels, made if they ask for a size that has
+/// none yet.
+pub(super) fn profile_for(world: &mut World, request: &JobRequest) -> Option<ProfileId> {
+    if let Some(profile) = &request.scale_set {
+        return world
+            .profiles
+            .get_key_value(profile)
+            .map(|(id, _)| id.clone())
+            .filter(|id| world.is_scale_set(id));
+    }
+    let labels = &request.labels;
     if let Some(known) = world.profile_for(labels) {
         return Some(known.clone());
     }
@@ -68,7 +78,7 @@ pub(super) fn sweep(world: &mut World, now: Timestamp) {
     for key in keys {
         let Some(row) = world.jobs.get(&key) else { continue };
         let request = row.request.clone();
-        let Some(profile) = profile_for(world, &request.labels) else { continue };
+        let Some(profile) = profile_for(world, &request) else { continue };
         let verdict = world.verdict(Some(&profile), request.origin);
         world.jobs.update(key, |job| {
             job.profile = Some(profile);

@@ -25,6 +25,7 @@ pub(super) fn started(
 ) {
     configure(world, now, profiles, hosts);
     world.limits = limits;
+    recount(world);
     ask_anew(world, now);
     for vm in world.vms.values_mut() {
         // Read from the store, each row has a name of its own; a plan is quicker when they share it.
@@ -47,14 +48,22 @@ pub(super) fn started(
     let queued = world.jobs.iter().filter(|(_, job)| job.state == JobState::Queued);
     let keys: Vec<JobKey> = queued.map(|(key, _)| *key).collect();
     for key in keys {
-        let labels = world.jobs[&key].request.labels.clone();
-        let profile = size::profile_for(world, &labels);
+        let request = world.jobs[&key].request.clone();
+        let profile = size::profile_for(world, &request);
         let verdict = world.verdict(profile.as_ref(), world.jobs[&key].request.origin);
         world.jobs.update(key, |job| {
             job.profile = profile;
             job.judged(verdict, now);
         });
     }
+}
+
+/// What GitHub counted was long ago. A session that was left open is ended by whoever opens the next.
+fn recount(world: &mut World) {
+    let mut sets = std::mem::take(&mut world.scale_sets);
+    sets.retain(|profile, _| world.is_scale_set(profile));
+    sets.values_mut().for_each(|set| (set.assigned, set.fewer_since) = (None, None));
+    world.scale_sets = sets;
 }
 
 /// Whatever GitHub told while nobody listened is asked for now, repository after repository.

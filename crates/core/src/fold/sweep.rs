@@ -99,7 +99,10 @@ fn leave(world: &mut World, now: Timestamp, id: VmId, reason: Reason) -> Option<
     let vm = world.vms.remove(&id)?;
     let job = vm.job;
     if let Some(job) = job {
-        world.jobs.update(job, |job| job.ask_at = job.ask_at.min(now.after(LAST_WORD)));
+        world.jobs.update(job, |job| {
+            job.ask_at = job.ask_at.min(now.after(LAST_WORD));
+            job.left = Some(now);
+        });
     }
     Some(Record::Vm(VmRecord { id, vm, reason, job, gone: now }))
 }

@@ -6,6 +6,7 @@ use crate::forge::{Due, Forge};
 use crate::id::JobKey;
 use crate::job::{Job, JobRequest};
 use crate::planted::{Fault, is};
+use crate::scale_set::Source;
 use crate::units::Timestamp;
 use crate::world::World;
 use std::collections::BTreeSet;
@@ -22,20 +23,28 @@ pub(super) fn due(world: &World, now: Timestamp) -> Vec<Action> {
         }
     }
     let forge = &world.forge;
-    if may_ask(forge, &forge.deliveries, Budget::App, now) {
+    let hooks = has_webhooks(world);
+    if hooks && may_ask(forge, &forge.deliveries, Budget::App, now) {
         actions.push(Action::Ask { question: forge.deliveries_question() });
     }
     if may_ask(forge, &forge.runners, Budget::Installation, now) {
         actions.push(Action::Ask { question: Question::Runners });
     }
-    if may_ask(forge, &forge.repositories, Budget::Installation, now) {
+    if hooks && may_ask(forge, &forge.repositories, Budget::Installation, now) {
         actions.push(Action::Ask { question: Question::Repositories });
     }
     if forge.silent_until(Budget::Installation) <= now {
-        actions.extend(repositories(world, now).filter(|_| !is(Fault::JobsNeverListed)));
+        actions.extend(
+            repositories(world, now).filter(|_| hooks).filter(|_| !is(Fault::JobsNeverListed)),
+        );
         actions.extend(jobs(world, now).filter(|_| !is(Fault::NeverAskedSingly)));
     }
     actions
+}
+
+/// Whether anybody hears of jobs by webhooks. Scale sets need none of what is asked because webhooks get lost.
+fn has_webhooks(world: &World) -> bool {
+    world.profiles.values().any(|profile| profile.source == Source::Webhook)
 }
 
 fn may_ask(forge: &Forge, due: &Due, budget: Budget, now: Timestamp) -> bool {
@@ -76,10 +85,13 @@ pub(super) fn next(world: &World, now: Timestamp) -> Option<Timestamp> {
     let forge = &world.forge;
     let installation = forge.silent_until(Budget::Installation);
     let scans = world.hosts.values().map(|host| host.scan_at);
-    let app = forge.deliveries.at.max(forge.silent_until(Budget::App));
-    let ours = [forge.runners.at, forge.repositories.at].map(|at| at.max(installation));
-    let repositories = world.repositories.values().map(|r| r.jobs.at.max(installation));
+    let hooks = has_webhooks(world);
+    let app = hooks.then(|| forge.deliveries.at.max(forge.silent_until(Budget::App)));
+    let lists = [Some(forge.runners.at), hooks.then_some(forge.repositories.at)];
+    let ours = lists.into_iter().flatten().map(|at| at.max(installation));
+    let repositories = world.repositories.values().filter(|_| hooks);
+    let repositories = repositories.map(|r| r.jobs.at.max(installation));
     let jobs = world.jobs.asks().map(|(at, _)| at.max(installation)).find(|at| *at > now);
-    let all = scans.chain([app]).chain(ours).chain(repositories).chain(jobs);
+    let all = scans.chain(app).chain(ours).chain(repositories).chain(jobs);
     all.filter(|at| *at > now).min()
 }

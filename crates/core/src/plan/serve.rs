@@ -80,6 +80,7 @@ pub(super) fn serve(draft: &mut Draft) -> Served {
             }
         }
     }
+    serve_unnamed(draft, &mut served, &world, &blocked);
     // The one that is tried while GitHub refuses may stand in line behind a job that found no room. Nobody else is
     // started now, so nobody needs room.
     if draft.forge_refuses().is_some() {
@@ -88,6 +89,28 @@ pub(super) fn serve(draft: &mut Draft) -> Served {
     }
     served.waits.finish();
     served
+}
+
+/// Jobs that a scale set has and has not named get microVMs too, after those that stand in the line.
+fn serve_unnamed(
+    draft: &mut Draft,
+    served: &mut Served,
+    world: &World,
+    blocked: &BTreeMap<ProfileId, Because>,
+) {
+    for id in world.scale_sets.keys().filter(|id| !blocked.contains_key(id)) {
+        for _ in 0..world.unnamed_jobs(id) {
+            let supply = served.supply.entry(id.clone()).or_default();
+            match serve_one(draft, id, supply) {
+                Ok(_) => {}
+                Err(Because::HostFull { .. }) => {
+                    starve(draft, served, world, id);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+    }
 }
 
 /// Whether the job's repository or owner has as much as it may.
@@ -233,7 +256,7 @@ fn starve(draft: &mut Draft, served: &mut Served, world: &World, id: &ProfileId)
         let first = line.first_key_value().map(|((received, _), ())| *received);
         oldest = oldest.min(first.unwrap_or(oldest));
     }
-    let queued = u32::try_from(queued).unwrap_or(u32::MAX);
+    let queued = u32::try_from(queued).unwrap_or(u32::MAX).saturating_add(world.unnamed_jobs(id));
     served.starving.push(Starving { shape, count: queued.min(may_have) });
     if draft.now.since(oldest) >= PATIENCE
         && may_have > 0

@@ -117,7 +117,7 @@ pub fn why(world: &World, waits: &Waits, job: JobKey) -> String {
     let Some(row) = world.jobs.get(&job) else {
         return match world.finished.get(&job) {
             Some(at) => format!("job {job} does not wait: it completed at {at}"),
-            None => format!("job {job} is not known: no webhook has told of it"),
+            None => format!("job {job} is not known: GitHub has not told of it{}", unheard(world)),
         };
     };
     match row.state {
@@ -220,6 +220,14 @@ fn quoted<'a>(labels: impl IntoIterator<Item = &'a String>) -> String {
     labels.collect::<Vec<_>>().join(", ")
 }
 
+/// The scale sets that nobody hears of: its job may be one of theirs.
+fn unheard(world: &World) -> String {
+    let troubled =
+        world.scale_sets.iter().filter_map(|(id, set)| Some((id, set.trouble.as_ref()?)));
+    let sentence = |(id, why)| format!("; the scale set of profile `{id}` is not heard: {why}");
+    troubled.map(sentence).collect()
+}
+
 /// The profile that lacks fewest of the labels, if it has any of them.
 fn nearest(world: &World, labels: &[String]) -> String {
     let lacks = |profile: &Profile| -> Vec<String> {
@@ -230,6 +238,9 @@ fn nearest(world: &World, labels: &[String]) -> String {
     let profiles = world.profiles.iter().map(|(id, profile)| (id, lacks(profile)));
     let some = profiles.filter(|(_, lacks)| lacks.len() < labels.len());
     match some.min_by_key(|(_, lacks): &(&ProfileId, Vec<String>)| lacks.len()) {
+        Some((id, lacks)) if lacks.is_empty() => {
+            format!("; `{id}` has them, and takes only what its scale set is given")
+        }
         Some((id, lacks)) => format!("; `{id}` lacks {}", quoted(&lacks)),
         None => String::new(),
     }

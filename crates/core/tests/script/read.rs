@@ -12,6 +12,8 @@
 //! 1s job 7 started by vm-0 LABEL     5s vm-0 launched | launch failed | destroyed | destroy failed
 //! 1s job 7 success by vm-0 LABEL     5s vm-0 registered [2] | register failed [2] transient | taken | refused
 //! 1s job 7 queued LABEL in o/r       5s vm-0 register failed 1 forbidden | limited 600s
+//! 1s job 7 queued LABEL set NAME     1s job 7 withdrawn
+//! 1s set NAME has 3 | opened 4711 | lost | passed over
 //! 1s job 7 cancelled LABEL           5s vm-0 deregistered | deregister refused | deregister failed
 //! 1s tick                            5s vm-0 ready | listening | busy | done | exit 0 | failed | off | crashed | stop
 //! 1s runners vm-0 vm-1 [asked 0s]    1s reset NAME        1s why 7        1s show
@@ -34,6 +36,7 @@ use flint_core::job::{Conclusion, JobRequest};
 use flint_core::limits::Limits;
 use flint_core::policy::{Admits, Origin};
 use flint_core::profile::{Profile, Timeouts};
+use flint_core::scale_set::{Session, SetEvent, Source};
 use flint_core::size::Sizes;
 use flint_core::units::{MiB, Resources, Timestamp};
 use std::collections::BTreeSet;
@@ -69,7 +72,12 @@ pub(crate) fn line(line: &str, instance: &str) -> Option<Line> {
 fn fact(at: Timestamp, words: &[&str], instance: &str) -> Option<Event> {
     Some(match words {
         ["tick"] => Event::Tick,
+        ["job", id, "withdrawn"] => {
+            let job = JobKey { id: number(id), attempt: 1 };
+            Event::Forge(ForgeEvent::JobWithdrawn { job })
+        }
         ["job", id, rest @ ..] => Event::Forge(job(number(id), rest, instance)?),
+        ["set", name, rest @ ..] => Event::Forge(of_set(profile_id(name), rest)?),
         ["runners", vms @ ..] => {
             let (vms, asked) = asked(at, vms);
             let registered = vms.iter().map(|vm| vm_id(vm)).collect();
@@ -98,6 +106,10 @@ fn job(id: u64, words: &[&str], instance: &str) -> Option<ForgeEvent> {
         [words @ .., "from", from] => (words, origin(from)?),
         words => (words, Origin::PRIVATE),
     };
+    let (words, scale_set) = match words {
+        [words @ .., "set", name] => (words, Some(profile_id(name))),
+        words => (words, None),
+    };
     let (words, repository) = match words {
         [words @ .., "in", repository] => (words, *repository),
         words => (words, "flint-demo/widgets"),
@@ -108,7 +120,7 @@ fn job(id: u64, words: &[&str], instance: &str) -> Option<ForgeEvent> {
         [_] => (None, ""),
         _ => return None,
     };
-    let request = JobRequest { origin, ..request(id, labels, repository) };
+    let request = JobRequest { origin, scale_set, ..request(id, labels, repository) };
     Some(match *words.first()? {
         "queued" => ForgeEvent::JobQueued { job, request },
         "started" => ForgeEvent::JobStarted { job, request, runner },
@@ -124,7 +136,26 @@ fn request(id: u64, labels: &str, repository: &str) -> JobRequest {
     let (repository, workflow) = (repository.to_owned(), "CI".to_owned());
     let (name, url) = (format!("job {id}"), String::new());
     let origin = Origin::PRIVATE;
-    JobRequest { repository, workflow, name, labels, run_id: 1, url, origin }
+    JobRequest { repository, workflow, name, labels, run_id: 1, url, scale_set: None, origin }
+}
+
+/// What is heard of a scale set as a whole.
+fn of_set(profile: ProfileId, words: &[&str]) -> Option<ForgeEvent> {
+    let why = "it was written so".to_owned();
+    let said = match words {
+        ["has", count] => {
+            let assigned = u32::try_from(number(count)).expect("a script's numbers are small");
+            SetEvent::Counted { assigned }
+        }
+        ["opened", set] => {
+            let (set, id) = (number(set), "a-session".to_owned());
+            SetEvent::Opened { session: Session { set, id } }
+        }
+        ["lost"] => SetEvent::Lost { why },
+        ["passed", "over"] => SetEvent::PassedOver { why },
+        _ => return None,
+    };
+    Some(ForgeEvent::ScaleSet { profile, said })
 }
 
 /// Where a job comes from.
@@ -364,6 +395,10 @@ fn profile(name: &str, labels: &str, words: &[&str]) -> Line {
         },
         sizes: sizes(&settings.text("sizes", "")),
         made_of: None,
+        source: match settings.text("source", "webhook").as_str() {
+            "scale-set" => Source::ScaleSet,
+            _ => Source::Webhook,
+        },
         timeouts: Timeouts {
             boot: time("boot", "60s"),
             register: time("register", "90s"),

@@ -7,7 +7,7 @@ use crate::daemon::clock::SystemClock;
 use crate::daemon::controller::Ends;
 use crate::daemon::dispatch::{Dispatcher, Hands};
 use crate::daemon::door::Door;
-use crate::forge::GitHub;
+use crate::forge::Runners;
 use crate::host::Told;
 use flint_core::vm::Phase;
 use flint_core::world::World;
@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 /// What orders and scans need.
 pub(super) struct Engine {
     pub(super) host: Arc<RealHost>,
-    pub(super) forge: Arc<GitHub>,
+    pub(super) forge: Arc<Runners>,
     pub(super) clock: Arc<SystemClock>,
     pub(super) door: Door,
 }

@@ -19,6 +19,12 @@ pub enum Error {
         /// Why not.
         source: crate::forge::Error,
     },
+    /// Scale sets.
+    #[error("cannot prepare GitHub's scale sets")]
+    ScaleSets {
+        /// Why not.
+        source: crate::forge::scale_set::Error,
+    },
     /// The half that faces the network.
     #[error("cannot take webhooks")]
     Front {
@@ -100,6 +106,7 @@ impl Error {
         match self {
             Error::Store { source } => source.help(),
             Error::Forge { source } => source.help(),
+            Error::ScaleSets { source } => source.help(),
             Error::Front { source } => source.help(),
             Error::Net { source } => source.help().map(str::to_owned),
             Error::Images { source, .. } => source.help(),

@@ -11,6 +11,7 @@ mod front;
 mod github;
 mod host;
 mod options;
+mod scale_sets;
 mod serve;
 
 pub use bridge::{BridgeState, bridge, lower_bridge, raise_bridge};

@@ -1,7 +1,8 @@
 //! The configuration as each room wants it. Nothing is decided here, only renamed.
 
-use crate::config::{Config, GithubOptions, Scope, VmmChoice};
+use crate::config::{Config, GithubOptions, RunnerGroup, Scope, VmmChoice, Webhooks};
 use crate::daemon::dispatch::{Recipe, Recipes};
+use crate::forge::scale_set::Wanted;
 use crate::forge::{self, WebhookAuth};
 use crate::host::{self, Layout};
 use crate::images::Source;
@@ -20,10 +21,15 @@ pub(super) const LOCAL: HostId = HostId(0);
 
 /// GitHub's room.
 pub(super) fn forge(github: &GithubOptions) -> forge::Options {
-    let mut secrets = github.webhook_secrets.iter().cloned();
-    let webhook = match secrets.next() {
-        Some(current) => WebhookAuth::Secrets { current, other: secrets.next() },
-        None => WebhookAuth::Insecure,
+    let webhook = match &github.webhooks {
+        Webhooks::Signed(secrets) => match secrets.as_slice() {
+            [current, others @ ..] => {
+                WebhookAuth::Secrets { current: current.clone(), other: others.first().cloned() }
+            }
+            [] => WebhookAuth::Refused,
+        },
+        Webhooks::Unsigned => WebhookAuth::Insecure,
+        Webhooks::Refused => WebhookAuth::Refused,
     };
     let scope = match github.scope.clone() {
         Scope::Organization(login) => forge::Scope::Organization(login),
@@ -35,8 +41,25 @@ pub(super) fn forge(github: &GithubOptions) -> forge::Options {
         app: github.app_id.clone(),
         private_key: github.private_key.clone(),
         webhook,
-        runner_group_id: github.runner_group,
+        runner_group: group(&github.runner_group),
     }
+}
+
+fn group(group: &RunnerGroup) -> forge::RunnerGroup {
+    match group {
+        RunnerGroup::Number(number) => forge::RunnerGroup::Number(*number),
+        RunnerGroup::Name(name) => forge::RunnerGroup::Name(name.clone()),
+    }
+}
+
+/// The scale sets of the profiles that have one.
+pub(super) fn scale_sets(config: &Config, github: &GithubOptions) -> BTreeMap<ProfileId, Wanted> {
+    let named = config.profiles.iter().filter_map(|(id, o)| Some((id, o, o.scale_set.clone()?)));
+    let wanted = named.map(|(id, options, name)| {
+        let (group, labels) = (group(&github.runner_group), options.profile.labels.clone());
+        (id.clone(), Wanted { name, group, labels })
+    });
+    wanted.collect()
 }
 
 /// The network's room.

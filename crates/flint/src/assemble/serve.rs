@@ -3,14 +3,14 @@
 use super::engine::{Engine, adopt};
 use super::faces::{answer, api_socket, notify};
 use super::host::{Assembled, assemble, directory};
-use super::{Error, front, options};
+use super::{Error, front, options, scale_sets};
 use crate::config::Config;
 use crate::daemon::api::{Api, Logs};
 use crate::daemon::clock::{Clock, SystemClock};
 use crate::daemon::controller::Controller;
 use crate::daemon::door::Door;
 use crate::daemon::stop::{Signals, drain};
-use crate::forge::GitHub;
+use crate::forge::{GitHub, Runners};
 use crate::store::Sqlite;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -22,7 +22,8 @@ use tokio::task::JoinSet;
 /// [`Error`] when something it needs is missing; nothing has been started then.
 pub async fn serve(config: Config) -> Result<(), Error> {
     let mut signals = Signals::listen().map_err(|source| Error::Signals { source })?;
-    let github = options::forge(config.github.as_ref().ok_or(Error::NoGithub)?);
+    let given = config.github.as_ref().ok_or(Error::NoGithub)?;
+    let (github, sets) = (options::forge(given), scale_sets::prepare(&config, given)?);
     for path in [&config.host.state_dir, &config.host.run_dir] {
         directory(path)?;
     }
@@ -48,9 +49,10 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
     tasks.spawn(controller.run());
-    let engine =
-        Engine { host, forge: Arc::new(forge), clock: Arc::clone(&clock), door: door.clone() };
+    let forge = Arc::new(Runners::new(forge, sets.clone()));
+    let engine = Engine { host, forge, clock: Arc::clone(&clock), door: door.clone() };
     engine.start(&mut tasks, ends, told, &config);
+    let mut listeners = scale_sets::listen(sets, (&door, &window, &clock), &stopped);
     let mut facing = tokio::spawn(front::face(keeper, desk, stopped));
     tasks.spawn(answer(socket, api));
     notify(sd_notify::NotifyState::Ready);
@@ -60,12 +62,14 @@ pub async fn serve(config: Config) -> Result<(), Error> {
         () = signals.next() => {}
         _ = tasks.join_next() => return Err(Error::Broken),
         _ = &mut facing => return Err(Error::Broken),
+        Some(_) = listeners.join_next() => return Err(Error::Broken),
     }
     notify(sd_notify::NotifyState::Stopping);
     drain(signals.next(), &door, &window, clock.as_ref(), config.host.drain_timeout).await;
     stop.send_replace(true);
     // Requests under way get their answers; the controller is still there for them.
     drop(facing.await);
+    while listeners.join_next().await.is_some() {}
     jails.leave();
     // Gone already is fine: the next start removes a stale one too.
     drop(std::fs::remove_file(path));

@@ -166,6 +166,7 @@ mod tests {
             labels: vec!["linux".to_owned()],
             run_id: 1,
             url: "https://github.com/octo/secret-plans/actions/runs/1".to_owned(),
+            scale_set: None,
             origin: Origin::PRIVATE,
         };
         let job = JobKey { id: 7, attempt: 1 };

@@ -31,7 +31,7 @@ pub(super) fn run(
     };
     let wish = Wish::complete(with(given, top), path, person).map_err(problem)?;
     let made = block_on(init::run(&wish, person.say))?.map_err(problem)?;
-    prove(out, &made, &wish)
+    prove(out, &made)
 }
 
 /// Flags before the command's name are as good as those after it.
@@ -52,7 +52,7 @@ fn hear() -> io::Result<Option<String>> {
 }
 
 /// The file is read as the daemon will read it, and GitHub is asked as `flint doctor --github` does.
-fn prove(out: Output, made: &Outcome, wish: &Wish) -> Result<Exit, Problem> {
+fn prove(out: Output, made: &Outcome) -> Result<Exit, Problem> {
     let path = made.files.config.clone();
     let sources = Sources::gather(Flags::default(), Some(path.clone()))
         .map_err(|error| Problem::new(Exit::Usage, error))?;
@@ -65,9 +65,6 @@ fn prove(out: Output, made: &Outcome, wish: &Wish) -> Result<Exit, Problem> {
     };
     output::complain(&format!("{} is written", path.display()));
     let exit = doctor::tell(out, &doctor::github::look(&github, true))?;
-    if wish.hook.is_none() {
-        output::complain("next: give the App a webhook on its page, so that jobs are heard of");
-    }
     output::complain("next: `flint doctor` looks at this machine, `flint serve` serves");
     Ok(exit)
 }

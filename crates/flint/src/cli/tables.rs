@@ -1,7 +1,10 @@
 //! The daemon's answers as people read them.
 
 use super::output::{between, short, table};
-use crate::api::{GithubRow, JobRow, Jobs, QuotaRow, Status, UnansweredRow, Vms, WhyAnswer};
+use crate::api::{
+    GithubRow, JobRow, Jobs, ProfileRow, QuotaRow, ScaleSetRow, Status, UnansweredRow, Vms,
+    WhyAnswer,
+};
 use crate::text::escaped;
 use flint_core::units::Timestamp;
 
@@ -97,6 +100,7 @@ pub(super) fn status(answer: &Status, now: Timestamp) -> String {
     let mut text: String = head.iter().map(|line| escaped(line) + "\n").collect();
     text += "\n";
     text += &table(["PROFILE", "LABELS", "SHAPE", "VMS", "WARM", "QUEUED"], profiles);
+    text += &scale_sets(&answer.profiles);
     for breaker in &answer.breakers {
         let kind = if breaker.open { "breaker open" } else { "backing off" };
         let left = short(breaker.until.since(now));
@@ -107,6 +111,24 @@ pub(super) fn status(answer: &Status, now: Timestamp) -> String {
         ));
     }
     text + &github(&answer.github, now)
+}
+
+/// How the scale sets stand that are not as they should be.
+fn scale_sets(profiles: &[ProfileRow]) -> String {
+    let mut lines = Vec::new();
+    for ProfileRow { name, scale_set, .. } in profiles {
+        let Some(ScaleSetRow { assigned, trouble, passed_over }) = scale_set else { continue };
+        match (trouble, assigned) {
+            (Some(why), _) => {
+                lines.push(format!("profile {name}: nobody hears of its scale set's jobs: {why}"));
+            }
+            (None, None) => lines.push(format!("profile {name}: its scale set is being opened")),
+            (None, Some(_)) => {}
+        }
+        let over = |what| format!("profile {name}: its scale set's {what} was passed over");
+        lines.extend(passed_over.as_deref().map(over));
+    }
+    lines.iter().map(|line| format!("\n{}", escaped(line))).collect()
 }
 
 /// What GitHub keeps from us; nothing while all is well.

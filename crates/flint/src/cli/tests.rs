@@ -211,6 +211,7 @@ fn jobs_are_a_table_of_where_their_time_went() {
     let ours = JobRow {
         id: 7,
         attempt: 1,
+        run: 1,
         repository: "octo/hello".to_owned(),
         workflow: "ci".to_owned(),
         name: "build".to_owned(),
@@ -226,6 +227,7 @@ fn jobs_are_a_table_of_where_their_time_went() {
     let waits = JobRow {
         id: 8,
         attempt: 2,
+        run: 1,
         profile: None,
         state: "queued".to_owned(),
         vm: None,
@@ -260,6 +262,7 @@ fn status() -> Status {
             max: 4,
             vms: 1,
             queued: 2,
+            scale_set: None,
         }],
         breakers: vec![BreakerRow {
             profile: "default".to_owned(),

@@ -4,7 +4,9 @@ use super::error::Error;
 use super::reader::{Reader, Section};
 use super::report::{Origin, Problem, Report, Severity};
 use super::source::Sources;
-use super::{Config, GithubOptions, Machine, Purpose, github, host, limits, profiles, server};
+use super::{
+    Config, GithubOptions, Machine, Purpose, github, host, limits, profiles, scale_sets, server,
+};
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -59,7 +61,7 @@ fn read<'a>(
     }
     let [github, server, host, limits] =
         ["github", "server", "host", "limits"].map(|name| section(reader, root, name));
-    let github = github::read(reader, github, purpose);
+    let github = github::read(reader, github, (purpose, scale_sets::hear_by_webhooks(root)));
     let host = host::read(reader, host, machine);
     let server = server::read(reader, server, &host);
     let limits = limits::read(reader, limits);

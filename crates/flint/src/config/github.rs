@@ -2,17 +2,18 @@
 
 use super::reader::{Found, Reader, Section};
 use super::report::Origin;
-use super::{GithubOptions, Purpose, Scope, defaults, values};
+use super::{GithubOptions, Purpose, RunnerGroup, Scope, Webhooks, defaults, values};
 use flint_wire::Secret;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// Reads `[github]`; `None` when something that is needed is missing. A local purpose needs nothing and reads no file.
+/// Reads `[github]`; `None` when something that is needed is missing. A local purpose needs nothing and reads no file;
+/// where no profile `hears` of its jobs by webhooks, no secret is needed.
 pub(super) fn read<'a>(
     reader: &mut Reader<'a>,
     section: Section<'a>,
-    purpose: Purpose,
+    (purpose, hears): (Purpose, bool),
 ) -> Option<GithubOptions> {
     if purpose == Purpose::Local {
         return None;
@@ -20,18 +21,33 @@ pub(super) fn read<'a>(
     let default_url = || values::url(defaults::GITHUB_URL).expect("the default address is one");
     let url =
         reader.text(section, "url", values::url).map_or_else(default_url, |found| found.value);
-    let group = reader.number(section, "runner_group", 1..=u64::from(u32::MAX));
+    let group = runner_group(reader, section);
     let scope = scope(reader, section);
     let app_id = app_id(reader, section);
     let private_key = private_key(reader, section);
-    let webhook_secrets = webhook_secrets(reader, section);
+    let webhooks = if hears { webhooks(reader, section) } else { Some(Webhooks::Refused) };
     Some(GithubOptions {
         url,
         scope: scope?,
         app_id: app_id?,
         private_key: private_key?,
-        webhook_secrets: webhook_secrets?,
-        runner_group: group.map_or(defaults::RUNNER_GROUP, |found| found.value),
+        webhooks: webhooks?,
+        runner_group: group.map_or(RunnerGroup::Number(defaults::RUNNER_GROUP), |g| g.value),
+    })
+}
+
+/// A number, or a name in quotes.
+fn runner_group<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> Option<Found<RunnerGroup>> {
+    let numbers = 1..=u64::from(u32::MAX);
+    reader.number_or_text(section, "runner_group", |text| match text.trim() {
+        "" => Err("a runner group: its number or its name".to_owned()),
+        text if text.bytes().all(|byte| byte.is_ascii_digit()) => match text.parse() {
+            Ok(number) if numbers.contains(&number) => Ok(RunnerGroup::Number(number)),
+            Ok(_) | Err(_) => {
+                Err(format!("a number from {} to {}", numbers.start(), numbers.end()))
+            }
+        },
+        text => Ok(RunnerGroup::Name(text.to_owned())),
     })
 }
 
@@ -98,7 +114,7 @@ fn private_key<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> Option<Secr
 }
 
 /// The secrets of the source that wins; within one source only one of the three keys may be there.
-fn webhook_secrets<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> Option<Vec<Secret>> {
+fn webhooks<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> Option<Webhooks> {
     let names = ["webhook_secret", "webhook_secret_file", "webhook_secrets"];
     let mut given: Vec<(&str, Origin)> = names
         .iter()
@@ -112,9 +128,12 @@ fn webhook_secrets<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> Option<
             reader.error(second.clone(), message, help.to_owned());
             None
         }
-        [(name, _), ..] => read_secrets(reader, section, name),
+        [(name, _), ..] => read_secrets(reader, section, name).map(Webhooks::Signed),
         [] => match reader.credential("webhook-secret") {
-            Some(file) => read_secret(reader, "webhook secret", &file).map(|secret| vec![secret]),
+            Some(file) => {
+                let secret = read_secret(reader, "webhook secret", &file)?;
+                Some(Webhooks::Signed(vec![secret]))
+            }
             None => without_secret(reader, section),
         },
     }
@@ -149,12 +168,12 @@ fn read_secrets<'a>(
     }
 }
 
-fn without_secret<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> Option<Vec<Secret>> {
+fn without_secret<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> Option<Webhooks> {
     if reader.switch(section, "insecure_no_secret").is_some_and(|found| found.value) {
         let message =
             "webhooks are taken from anyone: no secret, and --insecure-no-secret is given";
         reader.warn(Origin::Nowhere, message.to_owned(), None);
-        return Some(Vec::new());
+        return Some(Webhooks::Unsigned);
     }
     let message = "the webhook's secret is missing: anyone could send jobs".to_owned();
     let help = "set the same text as in the App's settings: `webhook_secret_file` in `[github]`, \

@@ -16,6 +16,7 @@ mod limits;
 mod profiles;
 mod reader;
 pub mod report;
+mod scale_sets;
 mod server;
 mod sizes;
 mod source;
@@ -68,10 +69,30 @@ pub struct GithubOptions {
     pub app_id: String,
     /// The App's private key: PEM, PKCS#1 or PKCS#8.
     pub private_key: Secret,
-    /// A webhook signed with any of these is GitHub's. Empty only with `insecure_no_secret`.
-    pub webhook_secrets: Vec<Secret>,
-    /// The runner group's number.
-    pub runner_group: u64,
+    /// How webhooks prove where they come from.
+    pub webhooks: Webhooks,
+    /// The runner group.
+    pub runner_group: RunnerGroup,
+}
+
+/// How webhooks prove where they come from.
+#[derive(Clone)]
+pub enum Webhooks {
+    /// By any of these secrets, one or two.
+    Signed(Vec<Secret>),
+    /// Not at all: anyone who reaches the port can start microVMs.
+    Unsigned,
+    /// No profile hears of its jobs by webhooks: all are refused.
+    Refused,
+}
+
+/// A runner group: which repositories reach its runners.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RunnerGroup {
+    /// By GitHub's number.
+    Number(u64),
+    /// By its name.
+    Name(String),
 }
 
 /// Whose jobs Flint serves.
@@ -173,6 +194,8 @@ pub struct ProfileOptions {
     pub profile: Profile,
     /// Where its microVMs may go.
     pub egress: Egress,
+    /// Its scale set's name, if it hears of its jobs by one.
+    pub scale_set: Option<String>,
     /// How much of each disk its guests may have.
     pub disk_rate: DiskRate,
     /// The base image: ext4 or EROFS.

@@ -3,7 +3,7 @@
 use super::check::table;
 use super::reader::{Found, Reader, Section};
 use super::report::Origin;
-use super::{HostOptions, ProfileOptions, defaults, egress, host, sizes, values};
+use super::{HostOptions, ProfileOptions, defaults, egress, host, scale_sets, sizes, values};
 use crate::vmm::DiskRate;
 use flint_core::id::ProfileId;
 use flint_core::policy::Admits;
@@ -27,6 +27,9 @@ const SCRATCH_MIN: MiB = MiB(256);
 
 /// Reads and writes per second; a guest with less does not boot before its deadline.
 const OPERATIONS: RangeInclusive<u64> = 100..=1_000_000_000;
+
+/// GitHub's limit of a label and of a scale set's name.
+const LABEL_MAX: usize = 256;
 
 /// Reads all profiles. Never empty.
 pub(super) fn read<'a>(
@@ -55,6 +58,7 @@ pub(super) fn read<'a>(
         profiles.insert(name, options);
     }
     warn_of_overlaps(reader, &profiles);
+    scale_sets::refuse_shared(reader, &profiles);
     refuse_plain_sizes(reader, &profiles);
     warn_of_sizes(reader, &profiles);
     profiles
@@ -100,11 +104,13 @@ fn read_one<'a>(
         reader.error(found.origin.clone(), message, None);
     }
     let (sizes, images) = sizes::read(reader, section, host, (name, max));
+    let source = scale_sets::source(reader, section, sizes.is_some());
+    let scale_set = scale_sets::name(reader, section, (source, name));
     let image: Option<Found<PathBuf>> = reader.word(section, "image");
     let kernel: Option<Found<PathBuf>> = reader.word(section, "kernel");
     ProfileOptions {
         profile: Profile {
-            labels: labels(reader, section),
+            labels: labels(reader, section, scale_set.as_deref()),
             shape: shape(reader, section, host),
             warm: warm.map_or(defaults::WARM, |found| found.value),
             max,
@@ -116,8 +122,10 @@ fn read_one<'a>(
             timeouts: timeouts(reader, section),
             sizes,
             made_of: None,
+            source,
         },
         egress: egress::read(reader, section, host, github),
+        scale_set,
         disk_rate: disk_rate(reader, section),
         image: image.map_or_else(|| defaults::image(&host.state_dir), |found| found.value),
         images,
@@ -136,16 +144,25 @@ fn allowed<'a>(reader: &mut Reader<'a>, section: Section<'a>, name: &str) -> boo
 }
 
 /// Lower case, as the core compares them.
-fn labels<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> BTreeSet<String> {
-    let label = |text: &str| match text {
+pub(super) fn label(text: &str) -> Result<String, String> {
+    match text {
         "" => Err("a label: it is empty".to_owned()),
-        text if text.len() > 256 || text.contains([',', '\n']) => {
-            Err("a label of at most 256 characters, without a comma".to_owned())
+        text if text.chars().count() > LABEL_MAX || text.contains([',', '\n']) => {
+            Err(format!("a label of at most {LABEL_MAX} characters, without a comma"))
         }
         text => Ok(text.to_ascii_lowercase()),
-    };
+    }
+}
+
+/// What is given; else the scale set's name, or what runners have at GitHub by default.
+fn labels<'a>(
+    reader: &mut Reader<'a>,
+    section: Section<'a>,
+    scale_set: Option<&str>,
+) -> BTreeSet<String> {
     let Some(found) = reader.list(section, "labels", label) else {
-        return defaults::labels().into_iter().collect();
+        let name = scale_set.map(|name| BTreeSet::from([name.to_owned()]));
+        return name.unwrap_or_else(|| defaults::labels().into_iter().collect());
     };
     if found.value.is_empty() {
         let message = "`profile.labels` is empty: no job could ask for it".to_owned();

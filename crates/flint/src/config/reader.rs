@@ -147,6 +147,23 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// A text that may as well be written as a number.
+    pub(super) fn number_or_text<T>(
+        &mut self,
+        section: Section<'a>,
+        name: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Found<T>> {
+        self.typed(section, name, |raw| {
+            let text = match raw {
+                Raw::Text(text) => Some(text),
+                Raw::Toml(DeValue::Integer(integer)) => Some(integer.as_str()),
+                Raw::Toml(value) => value.as_str(),
+            };
+            text.map_or_else(|| Err("a number or a text".to_owned()), &parse)
+        })
+    }
+
     /// The file of a systemd credential, if systemd gave it.
     pub(super) fn credential(&self, name: &str) -> Option<Found<PathBuf>> {
         let file = self.sources.credentials.as_ref()?.join(name);

@@ -41,6 +41,11 @@ fn bad(sources: &Sources) -> String {
     checked.report.render(false)
 }
 
+fn secrets(github: &GithubOptions) -> Vec<&str> {
+    let Webhooks::Signed(secrets) = &github.webhooks else { panic!("there are secrets") };
+    secrets.iter().map(Secret::expose).collect()
+}
+
 fn profile<'a>(config: &'a Config, name: &str) -> &'a ProfileOptions {
     &config.profiles[&ProfileId::new(name).unwrap()]
 }
@@ -63,9 +68,10 @@ fn flags_alone_give_one_profile_of_the_documented_shape() {
     assert_eq!(options.image, Path::new("/root/flint/rootfs.ext4"));
     let github = config.github.unwrap();
     assert_eq!(github.scope, Scope::Organization("octo-org".to_owned()));
-    assert_eq!((github.app_id.as_str(), github.runner_group), ("123456", 1));
+    assert_eq!(github.app_id, "123456");
+    assert_eq!(github.runner_group, RunnerGroup::Number(1));
     assert_eq!(github.url.as_str(), "https://api.github.com/");
-    assert_eq!(github.webhook_secrets[0].expose(), "ABCDefgh");
+    assert_eq!(secrets(&github), ["ABCDefgh"]);
     assert_eq!(config.server.listen.to_string(), "0.0.0.0:9198");
     assert_eq!(config.host.capacity.vcpus, 8);
     assert_eq!(config.host.capacity.memory, MiB(28 * 1024));
@@ -129,8 +135,7 @@ labels = ["small"]
     let (owner, name) = ("octocat".to_owned(), "hello-world".to_owned());
     assert_eq!(github.scope, Scope::Repository { owner, name });
     assert_eq!(github.app_id, "42");
-    let secrets: Vec<&str> = github.webhook_secrets.iter().map(|s| s.expose()).collect();
-    assert_eq!(secrets, ["new", "old"]);
+    assert_eq!(secrets(github), ["new", "old"]);
     let host = &config.host;
     assert_eq!((host.vmm, host.slots, host.capacity.vcpus), (VmmChoice::Qemu, 16, 10));
     assert_eq!((host.capacity.memory, host.capacity.disk), (MiB(16_384), MiB(1_048_576)));
@@ -165,7 +170,7 @@ fn flags_win_over_variables_and_variables_over_the_file() {
 fn a_flag_for_the_secret_replaces_the_files_secret_file() {
     let given = given("[github]\nwebhook_secret_file = \"/nowhere\"\n");
     let github = good(&given.sources).github.unwrap();
-    assert_eq!(github.webhook_secrets[0].expose(), "ABCDefgh");
+    assert_eq!(secrets(&github), ["ABCDefgh"]);
 }
 
 #[test]
@@ -179,8 +184,74 @@ fn secrets_may_come_as_systemd_credentials() {
     given.sources.flags.set("github.repository", "octocat/hello-world");
     given.sources.flags.set("github.app_id", "Iv23liAbc");
     let github = good(&given.sources).github.unwrap();
-    assert_eq!(github.webhook_secrets[0].expose(), "from systemd");
+    assert_eq!(secrets(&github), ["from systemd"]);
     assert_eq!(github.private_key.expose(), KEY.trim_end());
+}
+
+#[test]
+fn scale_sets_need_no_secret_and_have_names_of_their_own() {
+    let text = r#"
+[github]
+runner_group = "build machines"
+
+[[profile]]
+name = "small"
+source = "scale-set"
+
+[[profile]]
+name = "big"
+source = "scale-set"
+scale_set = "Linux-Big"
+labels = ["linux", "big"]
+"#;
+    let mut given = given(text);
+    let key = given.sources.flags.get("github.private_key").unwrap().to_owned();
+    given.sources.flags = Flags::default();
+    given.sources.flags.set("github.organization", "octo-org");
+    given.sources.flags.set("github.app_id", "1");
+    given.sources.flags.set("github.private_key", &key);
+    let config = good(&given.sources);
+    let github = config.github.as_ref().unwrap();
+    assert!(matches!(github.webhooks, Webhooks::Refused));
+    assert_eq!(github.runner_group, RunnerGroup::Name("build machines".to_owned()));
+    let labels = |name: &str| {
+        let labels = profile(&config, name).profile.labels.iter();
+        labels.map(String::as_str).collect::<Vec<_>>()
+    };
+    assert_eq!(profile(&config, "small").scale_set.as_deref(), Some("small"));
+    assert_eq!(labels("small"), ["small"]);
+    assert_eq!(profile(&config, "big").scale_set.as_deref(), Some("linux-big"));
+    assert_eq!(labels("big"), ["big", "linux"]);
+}
+
+#[test]
+fn a_scale_set_that_cannot_be_is_explained() {
+    let text = r#"
+[[profile]]
+name = "a"
+source = "poll"
+
+[[profile]]
+name = "b"
+scale_set = "b"
+
+[[profile]]
+name = "c"
+source = "scale-set"
+sizes = { prefix = "c" }
+
+[[profile]]
+name = "d"
+source = "scale-set"
+scale_set = "One"
+
+[[profile]]
+name = "e"
+source = "scale-set"
+scale_set = "one"
+labels = ["e"]
+"#;
+    insta::assert_snapshot!(bad(&given(text).sources));
 }
 
 #[test]
@@ -195,7 +266,8 @@ fn without_a_secret_flint_starts_only_if_told_to() {
     given.sources.flags.set("github.insecure_no_secret", "true");
     let checked = check(&given.sources, &machine(), Purpose::Serve);
     assert!(checked.report.render(false).starts_with("warning: webhooks are taken from anyone"));
-    assert!(checked.config.unwrap().github.unwrap().webhook_secrets.is_empty());
+    let github = checked.config.unwrap().github.unwrap();
+    assert!(matches!(github.webhooks, Webhooks::Unsigned));
 }
 
 #[test]
@@ -214,7 +286,7 @@ fn all_problems_of_a_file_are_shown_at_once_each_at_its_line() {
     let given = given(
         r#"[github]
 webhock_secret = "oops"
-runner_group = "first"
+runner_group = 0
 
 [host]
 slots = 0

@@ -103,12 +103,13 @@ async fn jobs(State(api): State<Api>, flags: Flags) -> Result<Json<Jobs>, Refuse
 
 async fn why(State(api): State<Api>, Path(job): Path<u64>) -> Result<Json<WhyAnswer>, Refused> {
     let view = api.window.borrow().clone();
-    let (mut answer, vm) = match rows::why_open(&view, job) {
-        Some(answer) => (answer, rows::runs_in(&view.world, job)),
+    let open = rows::open_named(&view.world, job);
+    let open = open.and_then(|key| Some((key, rows::why_open(&view, key)?)));
+    let (mut answer, vm) = match open {
+        Some((key, answer)) => (answer, rows::runs_in(&view.world, key)),
         None => {
-            let history = history(&api, Query::Job(job)).await?;
-            let newest = history.jobs.first().ok_or_else(|| nobody_knows(job))?;
-            (rows::why_done(newest), newest.vm)
+            let ended = ended(&api, job).await?.ok_or_else(|| nobody_knows(&view, job))?;
+            (rows::why_done(&ended), ended.vm)
         }
     };
     if let Some(vm) = vm {
@@ -117,12 +118,36 @@ async fn why(State(api): State<Api>, Path(job): Path<u64>) -> Result<Json<WhyAns
     Ok(Json(answer))
 }
 
-fn nobody_knows(job: u64) -> Refused {
+/// The completed job of this number; or one of the newest that are of the run of this number.
+async fn ended(api: &Api, number: u64) -> Result<Option<flint_core::record::JobRecord>, Refused> {
+    let by_job = history(api, Query::Job(number)).await?;
+    if let Some(record) = by_job.jobs.into_iter().next() {
+        return Ok(Some(record));
+    }
+    let newest = history(api, Query::Newest(DONE_SHOWN)).await?;
+    Ok(newest.jobs.into_iter().find(|record| record.job.request.run_id == number))
+}
+
+fn nobody_knows(view: &View, job: u64) -> Refused {
+    let mut sets = view.world.scale_sets.iter();
+    let troubled = sets.find_map(|(id, set)| Some((id, set.trouble.as_ref()?)));
+    if let Some((profile, why)) = troubled {
+        let error = format!("GitHub has not told of job {job}, or it ended too long ago");
+        let help = format!("the scale set of profile `{profile}` is not heard now: {why}");
+        return Refused {
+            status: StatusCode::NOT_FOUND,
+            refusal: Refusal { error, help: Some(help) },
+        };
+    }
     Refused {
         status: StatusCode::NOT_FOUND,
         refusal: Refusal {
-            error: format!("no webhook has told of job {job}, or it ended too long ago"),
-            help: Some("GitHub's App settings list each delivery and its answer".to_owned()),
+            error: format!("GitHub has not told of job {job}, or it ended too long ago"),
+            help: Some(
+                "the number is in the address of the job's or the run's page; GitHub's App settings list each \
+                 webhook and its answer"
+                    .to_owned(),
+            ),
         },
     }
 }

@@ -99,6 +99,17 @@ impl Door {
         drop(self.0.send(Knock::Facts { events: vec![event], ended: None, kept }).await);
     }
 
+    /// Tells facts and waits until they are on disk.
+    ///
+    /// # Errors
+    /// [`NotStored`] when the controller has ended; the facts must be told again.
+    pub async fn commit(&self, events: Vec<Event>) -> Result<(), NotStored> {
+        let (kept, told) = oneshot::channel();
+        let knock = Knock::Facts { events, ended: None, kept: Some(kept) };
+        self.0.send(knock).await.map_err(|_| NotStored)?;
+        told.await.map_err(|_| NotStored)
+    }
+
     /// Tells what an order came to. The batch of the commit that has these facts names the order as ended.
     pub async fn end(&self, order: OrderNumber, events: Vec<Event>) {
         drop(self.0.send(Knock::Facts { events, ended: Some(order), kept: None }).await);

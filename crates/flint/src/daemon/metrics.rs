@@ -44,6 +44,7 @@ pub fn render(view: &View, counts: &Counts) -> Result<String, fmt::Error> {
     breakers(&mut registry, view);
     host(&mut registry, view);
     github(&mut registry, view);
+    scale_sets(&mut registry, view);
     let deliveries = gauges(&mut registry, "webhook_deliveries", "Webhook requests by outcome");
     for count in &counts.deliveries {
         set(&deliveries, &[("outcome", count.outcome)], count.times);
@@ -149,6 +150,16 @@ fn github(registry: &mut Registry, view: &View) {
     }
     let jobs = view.world.repositories.values().map(|r| u64::from(r.jobs.failures)).max();
     set(&failing, &[("question", "jobs")], jobs.unwrap_or(0));
+}
+
+fn scale_sets(registry: &mut Registry, view: &View) {
+    let heard = gauges(registry, "scale_set_heard", "1 while somebody hears of its jobs");
+    let assigned = gauges(registry, "scale_set_jobs", "Its jobs, as GitHub counted last");
+    for (profile, known) in &view.world.scale_sets {
+        let profile = [("profile", profile.as_str())];
+        set(&heard, &profile, u64::from(known.session.is_some() && known.trouble.is_none()));
+        set(&assigned, &profile, u64::from(known.assigned.unwrap_or(0)));
+    }
 }
 
 fn gauges(registry: &mut Registry, name: &str, help: &str) -> Gauges {

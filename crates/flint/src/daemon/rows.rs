@@ -3,10 +3,11 @@
 use super::door::View;
 use super::metrics::{because_word, budget_word, phase_word};
 use crate::api::{
-    BreakerRow, GithubRow, JobRow, ProfileRow, QuotaRow, UnansweredRow, VmRow, WhyAnswer,
+    BreakerRow, GithubRow, JobRow, ProfileRow, QuotaRow, ScaleSetRow, UnansweredRow, VmRow,
+    WhyAnswer,
 };
 use crate::store::History;
-use flint_core::id::{JobKey, VmId};
+use flint_core::id::{JobKey, ProfileId, VmId};
 use flint_core::job::{Job, JobState};
 use flint_core::plan::why;
 use flint_core::record::{JobRecord, VmRecord};
@@ -84,6 +85,7 @@ fn base(key: JobKey, job: &Job) -> JobRow {
     JobRow {
         id: key.id,
         attempt: key.attempt,
+        run: job.request.run_id,
         repository: job.request.repository.clone(),
         workflow: job.request.workflow.clone(),
         name: job.request.name.clone(),
@@ -98,10 +100,22 @@ fn base(key: JobKey, job: &Job) -> JobRow {
     }
 }
 
+/// The open job of this number; or one of the run of this number, a waiting one first. Scale sets do not tell the number
+/// of a job that GitHub's pages show, only that of its run.
+#[must_use]
+pub fn open_named(world: &World, number: u64) -> Option<JobKey> {
+    let by_job = world.jobs.iter().rfind(|(key, _)| key.id == number).map(|(key, _)| *key);
+    let of_run = || world.jobs.iter().filter(|(_, job)| job.request.run_id == number);
+    by_job.or_else(|| {
+        let waits = |(_, job): &(&JobKey, &Job)| job.state == JobState::Queued;
+        of_run().find(waits).or_else(|| of_run().next()).map(|(key, _)| *key)
+    })
+}
+
 /// Why an open job stands where it stands; `None`: nobody knows it as open.
 #[must_use]
-pub fn why_open(view: &View, id: u64) -> Option<WhyAnswer> {
-    let (key, job) = view.world.jobs.iter().rfind(|(key, _)| key.id == id)?;
+pub fn why_open(view: &View, key: JobKey) -> Option<WhyAnswer> {
+    let (id, key, job) = (key.id, &key, view.world.jobs.get(&key)?);
     let because = view.waits.because(&view.world, *key);
     let because = because.map(|because| because_word(&because).replace('_', "-"));
     let state = match job.state {
@@ -126,11 +140,10 @@ pub fn why_done(record: &JobRecord) -> WhyAnswer {
     WhyAnswer { job, state, because: None, sentence, egress: Vec::new() }
 }
 
-/// The microVM that runs an open job of this number.
+/// The microVM that runs an open job.
 #[must_use]
-pub fn runs_in(world: &World, id: u64) -> Option<VmId> {
-    let (_, job) = world.jobs.iter().rfind(|(key, _)| key.id == id)?;
-    match job.state {
+pub fn runs_in(world: &World, key: JobKey) -> Option<VmId> {
+    match world.jobs.get(&key)?.state {
         JobState::Running(vm) => Some(vm),
         JobState::Queued | JobState::Elsewhere => None,
     }
@@ -140,7 +153,7 @@ pub fn runs_in(world: &World, id: u64) -> Option<VmId> {
 #[must_use]
 pub fn profiles(world: &World) -> Vec<ProfileRow> {
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    let row = |(name, profile): (&flint_core::id::ProfileId, &flint_core::profile::Profile)| {
+    let row = |(name, profile): (&ProfileId, &flint_core::profile::Profile)| {
         let vms = world.vms.values().filter(|vm| vm.profile == *name).count();
         let mine = |job: &&Job| {
             job.profile.as_ref() == Some(name) && matches!(job.state, JobState::Queued)
@@ -153,23 +166,28 @@ pub fn profiles(world: &World) -> Vec<ProfileRow> {
             max: profile.max,
             vms: count(vms),
             queued: count(world.jobs.values().filter(mine).count()),
+            scale_set: world.is_scale_set(name).then(|| scale_set(world, name)),
         }
     };
     world.profiles.iter().map(row).collect()
+}
+
+fn scale_set(world: &World, profile: &ProfileId) -> ScaleSetRow {
+    let known = world.scale_sets.get(profile).cloned().unwrap_or_default();
+    let flint_core::scale_set::ScaleSet { assigned, trouble, passed_over, .. } = known;
+    ScaleSetRow { assigned, trouble, passed_over }
 }
 
 /// Profiles with failures.
 #[must_use]
 pub fn breakers(world: &World) -> Vec<BreakerRow> {
     let failing = world.breakers.iter().filter(|(_, breaker)| breaker.failures > 0);
-    let row = |(profile, breaker): (&flint_core::id::ProfileId, &flint_core::breaker::Breaker)| {
-        BreakerRow {
-            profile: profile.to_string(),
-            failures: breaker.failures,
-            open: breaker.open,
-            until: breaker.closed_until,
-            why: breaker.why.clone(),
-        }
+    let row = |(profile, breaker): (&ProfileId, &flint_core::breaker::Breaker)| BreakerRow {
+        profile: profile.to_string(),
+        failures: breaker.failures,
+        open: breaker.open,
+        until: breaker.closed_until,
+        why: breaker.why.clone(),
     };
     failing.map(row).collect()
 }

@@ -1,5 +1,6 @@
 //! What can go wrong at GitHub, what it means for a registration, and what a person can do about it.
 
+use super::scale_set;
 use flint_core::ask::AskFailure;
 use flint_core::event::RegisterFailure;
 use flint_core::units::Timestamp;
@@ -121,6 +122,12 @@ pub enum Error {
         /// What is wrong with it; never a part of it, it could hold a secret.
         problem: String,
     },
+    /// A scale set's runner.
+    #[error("cannot register a runner of a scale set")]
+    ScaleSet {
+        /// Why not.
+        source: Box<scale_set::Error>,
+    },
     /// No answer: connect error, timeout, broken connection. It may have been carried out.
     #[error("cannot {call}: no answer from GitHub")]
     NoAnswer {
@@ -137,6 +144,7 @@ impl Error {
     pub fn failure(&self) -> RegisterFailure {
         match self {
             Error::Conflict { .. } => RegisterFailure::NameTaken,
+            Error::ScaleSet { source } => source.failure(),
             // The call may have been carried out, or will be: try again under another name.
             Error::Server { .. } | Error::Garbage { .. } | Error::NoAnswer { .. } => {
                 RegisterFailure::Transient
@@ -182,6 +190,7 @@ impl Error {
             Error::Unexpected { .. } => "github-unexpected",
             Error::Garbage { .. } => "github-garbage",
             Error::NoAnswer { .. } => "github-no-answer",
+            Error::ScaleSet { source } => source.slug(),
         }
     }
 
@@ -214,6 +223,7 @@ impl Error {
             Error::Invalid { .. } => {
                 "check the runner group's id and the profile's labels (1 to 100, each at most 256 characters)".to_owned()
             }
+            Error::ScaleSet { source } => return source.help(),
             Error::NoAnswer { .. } => "check this host's name resolution, its proxy variables, and that port 443 is open".to_owned(),
             Error::Unexpected { status: 300..=399, .. } => {
                 "the organization or repository may have been renamed or moved: use its present name".to_owned()

@@ -13,6 +13,7 @@ pub mod pages;
 pub(crate) mod payload;
 mod rest;
 pub mod rights;
+mod runners;
 pub mod scale_set;
 pub mod setup;
 mod token;
@@ -20,6 +21,7 @@ mod token;
 pub use error::Error;
 pub use github::GitHub;
 pub use github::standing::{Hook, Installed, Known};
+pub use runners::Runners;
 
 use flint_core::ask::{Question, Quota};
 use flint_core::event::ForgeEvent;
@@ -93,8 +95,17 @@ pub struct Options {
     pub private_key: Secret,
     /// How deliveries prove where they come from.
     pub webhook: WebhookAuth,
-    /// The runner group; 1 is GitHub's `Default`, and the only one of a repository.
-    pub runner_group_id: u64,
+    /// The runner group.
+    pub runner_group: RunnerGroup,
+}
+
+/// Where runners are registered in an organization: which repositories reach them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RunnerGroup {
+    /// By GitHub's number; 1 is its `Default`, and the only one of a repository.
+    Number(u64),
+    /// By its name, without regard to case.
+    Name(String),
 }
 
 /// Where runners are registered, and whose jobs are listened to.
@@ -123,6 +134,8 @@ pub enum WebhookAuth {
     },
     /// Not at all: anyone who reaches the port can start microVMs. For development only.
     Insecure,
+    /// There are no webhooks: all are refused.
+    Refused,
 }
 
 /// What to register.

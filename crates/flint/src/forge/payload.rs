@@ -27,7 +27,7 @@ pub(crate) enum Told {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Listed {
     /// Queued, taken or completed: a fact.
-    Fact(ForgeEvent),
+    Fact(Box<ForgeEvent>),
     /// It waits for an approval or another job, or has a status of the future: no runner can get it yet.
     Held,
 }
@@ -99,7 +99,7 @@ pub(crate) fn listed_job(job: &Value, key: JobKey, repository: &str) -> Result<L
         return Ok(Listed::Held);
     }
     let request = request(repository, &job)?;
-    fact(status, key, request, &job).map(Listed::Fact)
+    fact(status, key, request, &job).map(|event| Listed::Fact(Box::new(event)))
 }
 
 /// `stage` is one of GitHub's words `queued`, `in_progress` and `completed`.
@@ -130,6 +130,7 @@ fn request(repository: &str, job: &Fields<'_>) -> Result<JobRequest, Malformed> 
         labels: labels(job)?,
         run_id: job.number("run_id")?.unwrap_or(0),
         url: text::line(job.text("html_url")?.unwrap_or_default()),
+        scale_set: None,
         origin: Origin::default(),
     })
 }
@@ -390,7 +391,7 @@ mod tests {
         let key = listed_key(&listed("queued"), 3).expect("it has an id");
         assert_eq!((key.id, key.attempt), (7, 3));
         let fact = |status: &str| match listed_job(&listed(status), key, "o/r") {
-            Ok(Listed::Fact(event)) => event,
+            Ok(Listed::Fact(event)) => *event,
             other => panic!("{status} is a fact, not {other:?}"),
         };
         let ForgeEvent::JobQueued { job, request } = fact("queued") else { panic!("it is queued") };

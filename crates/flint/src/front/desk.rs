@@ -182,6 +182,7 @@ mod tests {
             labels: Vec::new(),
             run_id: 1,
             url: String::new(),
+            scale_set: None,
             origin: Origin::PRIVATE,
         };
         let fact = Fact::Queued { job: JobKey { id: number, attempt: 1 }, request };

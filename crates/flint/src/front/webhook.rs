@@ -139,6 +139,9 @@ impl Door {
 
 /// The route [`PATH`]. Deliveries about other scopes than the hook's are counted and not passed on.
 pub fn router(hook: &Hook, door: Door, counters: Arc<Counters>) -> Router {
+    if let WebhookAuth::Refused = hook.auth {
+        return Router::new().route(PATH, routing::post(none_taken));
+    }
     let intake = Intake {
         keys: keys(&hook.auth),
         scope: hook.scope.clone(),
@@ -152,6 +155,7 @@ pub fn router(hook: &Hook, door: Door, counters: Arc<Counters>) -> Router {
 fn keys(auth: &WebhookAuth) -> Option<Vec<hmac::Key>> {
     match auth {
         WebhookAuth::Insecure => None,
+        WebhookAuth::Refused => Some(Vec::new()),
         WebhookAuth::Secrets { current, other } => {
             let secrets = [Some(current), other.as_ref()].into_iter().flatten();
             Some(
@@ -159,6 +163,10 @@ fn keys(auth: &WebhookAuth) -> Option<Vec<hmac::Key>> {
             )
         }
     }
+}
+
+async fn none_taken() -> Answer {
+    (StatusCode::NOT_FOUND, "no profile here hears of its jobs by webhooks".to_owned())
 }
 
 async fn receive(State(intake): State<Arc<Intake>>, request: Request) -> Answer {

@@ -254,6 +254,10 @@ fn sound(job: JobKey, request: &JobRequest) -> Result<(), Unsound> {
     if job.id == 0 || job.attempt == 0 {
         return Err(Unsound { what: "a job's number" });
     }
+    // What a scale set tells never comes this way.
+    if request.scale_set.is_some() {
+        return Err(Unsound { what: "a scale set" });
+    }
     line("a repository", &request.repository)?;
     line("a workflow", &request.workflow)?;
     line("a job's name", &request.name)?;
@@ -310,6 +314,7 @@ mod tests {
             labels: vec!["self-hosted".to_owned()],
             run_id: 3,
             url: "u".to_owned(),
+            scale_set: None,
             origin: Origin::PRIVATE,
         }
     }

@@ -7,7 +7,7 @@ use super::{Error, Wish};
 use crate::config::defaults;
 use crate::forge::pages::Pages;
 use crate::forge::setup::Made;
-use crate::forge::{self, GitHub, Options, WebhookAuth};
+use crate::forge::{self, GitHub, Options, RunnerGroup, WebhookAuth};
 use flint_wire::Secret;
 use url::Url;
 
@@ -52,8 +52,8 @@ impl App {
             scope: wish.scope.clone(),
             app: made.id.to_string(),
             private_key: made.private_key,
-            webhook: WebhookAuth::Insecure,
-            runner_group_id: defaults::RUNNER_GROUP,
+            webhook: WebhookAuth::Refused,
+            runner_group: RunnerGroup::Number(defaults::RUNNER_GROUP),
         };
         let client = GitHub::new(&options, NOBODY).map_err(|source| Error::GitHub { source })?;
         Ok(App { name: made.name, install, client, denials: 0 })

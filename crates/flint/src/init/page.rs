@@ -82,7 +82,7 @@ fn rows(wish: &Wish) -> Vec<[String; 3]> {
     rows.push(row("Event", EVENT, "a job is queued, runs, or has ended"));
     rows.push(match &wish.hook {
         Some(url) => row("Webhook", url.as_str(), "where GitHub tells of jobs"),
-        None => row("Webhook", "none", "GitHub tells of no job by itself"),
+        None => row("Webhook", "none", "Flint asks GitHub for its jobs"),
     });
     rows
 }

@@ -7,6 +7,9 @@ use crate::forge::Scope;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use url::{Host, Url};
 
+/// What `runs-on` can ask for beside the labels.
+const SCALE_SET: &str = "flint";
+
 /// What the configuration is made of.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Config<'a> {
@@ -50,7 +53,7 @@ pub(super) fn render(config: &Config<'_>) -> String {
         "\n# One entry per kind of runner: a job goes to one that has all labels that it asks for."
             .to_owned(),
     );
-    text + &profile()
+    text + &profile(wish.hook.as_ref())
 }
 
 /// How Flint hears of jobs. What tells of them without a webhook is said here, too.
@@ -62,8 +65,7 @@ fn heard(hook: Option<&Url>) -> Vec<String> {
         ],
         Some(url) => vec![format!("# GitHub sends webhooks to {url}.")],
         None => vec![
-            "# GitHub has no address to send webhooks to, so no job is heard of. Set one on the App's page, and there".to_owned(),
-            "# too the secret that `webhook_secret_file` names.".to_owned(),
+            "# GitHub sends nothing here: profiles ask it for their jobs. `/healthz` and `/metrics` are here.".to_owned(),
         ],
     };
     lines.push(format!("listen = {}", quoted(&listen(hook).to_string())));
@@ -87,13 +89,13 @@ fn listen(hook: Option<&Url>) -> SocketAddr {
 }
 
 /// The one that would be there without any, to be changed.
-fn profile() -> String {
+fn profile(hook: Option<&Url>) -> String {
     let labels: Vec<String> = defaults::labels().iter().map(|label| quoted(label)).collect();
     let gib = |size: flint_core::units::MiB| format!("{} GiB", size.0 / 1024);
     format!(
         "[[profile]]
 name = {}
-labels = [{}]
+{}labels = [{}]
 vcpus = {}
 memory = {}
 scratch = {}
@@ -102,12 +104,24 @@ scratch = {}
 #max = {}
 ",
         quoted(defaults::PROFILE),
+        source(hook),
         labels.join(", "),
         defaults::VCPUS,
         quoted(&gib(defaults::MEMORY)),
         quoted(&gib(defaults::SCRATCH)),
         defaults::SLOTS,
     )
+}
+
+/// Where the profile's jobs come from; webhooks need no word.
+fn source(hook: Option<&Url>) -> String {
+    match hook {
+        Some(_) => String::new(),
+        None => format!(
+            "# It asks GitHub for its jobs, by a runner scale set of this name.\nsource = \"scale-set\"\nscale_set = {}\n",
+            quoted(SCALE_SET)
+        ),
+    }
 }
 
 fn quoted(text: &str) -> String {
@@ -208,13 +222,15 @@ mod tests {
             ("42", "https://api.github.com/")
         );
         assert_eq!(public.server.listen.to_string(), "127.0.0.1:9198");
-        assert_eq!(public.profiles.len(), 1);
+        let sets: Vec<_> = public.profiles.values().map(|of| of.scale_set.as_deref()).collect();
+        assert_eq!(sets, [Some("flint")]);
 
         let scope = Scope::Repository { owner: "ana".to_owned(), name: "site".to_owned() };
         let hook = Some("http://192.0.2.7:9198/webhook");
         let server = checked(&wish("https://ghes.example/api/v3/", scope, hook));
         assert_eq!(server.github.unwrap().url.as_str(), "https://ghes.example/api/v3/");
         assert_eq!(server.server.listen.to_string(), "192.0.2.7:9198");
+        assert!(server.profiles.values().all(|of| of.scale_set.is_none()));
     }
 
     #[test]

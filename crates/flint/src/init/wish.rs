@@ -34,7 +34,7 @@ pub struct Given {
     /// GitHub's REST address; Enterprise Server: `https://HOST/api/v3` [default: `https://api.github.com`]
     #[arg(long, value_name = "URL", env = "FLINT_GITHUB_URL")]
     pub github_url: Option<String>,
-    /// Where GitHub reaches Flint's webhook, such as `https://flint.acme.example/webhook`; empty: no webhook
+    /// Where GitHub reaches Flint's webhook, such as `https://flint.acme.example/webhook`; empty: Flint asks GitHub for its jobs
     #[arg(long, value_name = "URL")]
     pub webhook_url: Option<String>,
     /// The App's name, one of its kind in all of GitHub [default: flint-OWNER]
@@ -55,7 +55,7 @@ pub struct Wish {
     pub api: Url,
     /// Whose jobs.
     pub scope: Scope,
-    /// Where webhooks go. `None`: GitHub tells of nothing by itself.
+    /// Where webhooks go. `None`: the profile has a scale set.
     pub hook: Option<Url>,
     /// The App's name.
     pub name: String,
@@ -97,7 +97,7 @@ impl Wish {
         let hook = match &given.webhook_url {
             Some(text) => flag("--webhook-url", text, hook)?,
             None => ask.optional(
-                "Where GitHub reaches this Flint, such as https://flint.acme.example/webhook; empty: no webhook",
+                "Where GitHub reaches this Flint, such as https://flint.acme.example/webhook; empty: Flint asks for its jobs",
                 "",
                 hook,
             )?,
@@ -245,7 +245,7 @@ mod tests {
         Whose jobs shall run here? An organization, or one repository as owner/name:
           it must be an organization's login, as in its address, such as `octo-org`:
         GitHub's REST address; of an Enterprise Server https://HOST/api/v3 [https://api.github.com]:
-        Where GitHub reaches this Flint, such as https://flint.acme.example/webhook; empty: no webhook:
+        Where GitHub reaches this Flint, such as https://flint.acme.example/webhook; empty: Flint asks for its jobs:
         The App's name, one of its kind in all of GitHub [flint-ana]:
         ");
     }

@@ -5,12 +5,13 @@ use flint_core::breaker::Breaker;
 use flint_core::event::{Event, ForgeEvent, GuestEvent, HostEvent, OperatorEvent};
 use flint_core::forge::Forge;
 use flint_core::host::Host;
-use flint_core::id::{JobKey, RunnerName, VmId};
+use flint_core::id::{JobKey, ProfileId, RunnerName, VmId};
 use flint_core::job::{Job, JobRequest, JobState};
 use flint_core::limits::Limits;
 use flint_core::plan::Action;
 use flint_core::policy::Origin;
 use flint_core::profile::Profile;
+use flint_core::scale_set::SetEvent;
 use flint_core::units::Timestamp;
 use flint_core::vm::{Phase, Registration, Vm};
 use std::collections::BTreeSet;
@@ -47,6 +48,10 @@ fn forge_told(event: &ForgeEvent) -> String {
         ForgeEvent::JobCompleted { job, request: _, runner, conclusion } => {
             format!("GitHub: job {job} ended with `{}`{}", conclusion.0, by(runner.as_ref()))
         }
+        ForgeEvent::JobWithdrawn { job } => {
+            format!("GitHub: the scale set lost job {job} before a runner took it")
+        }
+        ForgeEvent::ScaleSet { profile, said } => of_set(profile, said),
         ForgeEvent::Registered { vm, attempt, runner } => {
             format!("GitHub: {vm} is registered, try {attempt}, runner {runner}")
         }
@@ -80,18 +85,7 @@ fn forge_told(event: &ForgeEvent) -> String {
         }
         ForgeEvent::RunAsked { run, repository, origin, asked } => {
             let asked = time(*asked);
-            let from = match origin {
-                None => "is gone".to_owned(),
-                Some(Origin { public, fork }) => {
-                    let word =
-                        |is: Option<bool>| is.map_or("perhaps", |is| if is { "" } else { "not" });
-                    format!(
-                        "is {} of a public repository, {} of a fork",
-                        word(*public),
-                        word(*fork)
-                    )
-                }
-            };
+            let from = comes_from(*origin);
             format!("GitHub: run {run} of {repository} {from}, asked at {asked}")
         }
         ForgeEvent::AskFailed { question, failure, why } => {
@@ -101,6 +95,29 @@ fn forge_told(event: &ForgeEvent) -> String {
             let Quota { budget, limit, remaining, resets } = quota;
             let resets = time(*resets);
             format!("GitHub: {remaining} of {limit} calls are left of {budget:?} until {resets}")
+        }
+    }
+}
+
+fn comes_from(origin: Option<Origin>) -> String {
+    let Some(Origin { public, fork }) = origin else { return "is gone".to_owned() };
+    let word = |is: Option<bool>| is.map_or("perhaps", |is| if is { "" } else { "not" });
+    format!("is {} of a public repository, {} of a fork", word(public), word(fork))
+}
+
+fn of_set(profile: &ProfileId, said: &SetEvent) -> String {
+    match said {
+        SetEvent::Opened { session } => {
+            format!("GitHub: the session of the scale set of {profile} is {}", session.id)
+        }
+        SetEvent::Counted { assigned } => {
+            format!("GitHub: the scale set of {profile} has {assigned} jobs")
+        }
+        SetEvent::PassedOver { why } => {
+            format!("GitHub: a message to the scale set of {profile} was passed over: {why}")
+        }
+        SetEvent::Lost { why } => {
+            format!("GitHub: nobody hears of the jobs of the scale set of {profile}: {why}")
         }
     }
 }

@@ -10,6 +10,7 @@ use flint_core::id::{ProfileId, RunnerName, VmId};
 use flint_core::job::{Conclusion, JobRequest};
 use flint_core::limits::Limits;
 use flint_core::profile::Profile;
+use flint_core::scale_set::SetEvent;
 use flint_core::world::World;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -164,6 +165,7 @@ impl Visit<'_> {
             limits,
             forge,
             repositories,
+            scale_sets,
             jobs,
             finished: _,
             vms,
@@ -189,6 +191,14 @@ impl Visit<'_> {
             (name, repository)
         });
         *repositories = named.collect();
+        let named = std::mem::take(scale_sets).into_iter().map(|(mut id, mut set)| {
+            self.profile_id(&mut id);
+            let texts = set.trouble.iter_mut().chain(&mut set.passed_over);
+            texts.for_each(|why| self.text(why));
+            set.session.iter_mut().for_each(|session| self.text(&mut session.id));
+            (id, set)
+        });
+        *scale_sets = named.collect();
         let named = jobs.iter().map(|(key, job)| {
             let mut job = job.clone();
             self.request(&mut job.request);
@@ -278,7 +288,16 @@ impl Visit<'_> {
                 }
                 self.text(why);
             }
+            ForgeEvent::ScaleSet { profile, said } => {
+                self.profile_id(profile);
+                match said {
+                    SetEvent::Opened { session } => self.text(&mut session.id),
+                    SetEvent::Lost { why } | SetEvent::PassedOver { why } => self.text(why),
+                    SetEvent::Counted { assigned: _ } => {}
+                }
+            }
             ForgeEvent::DeliveriesRead { .. }
+            | ForgeEvent::JobWithdrawn { .. }
             | ForgeEvent::JobAsked { .. }
             | ForgeEvent::QuotaLeft(_)
             | ForgeEvent::Registered { .. }
@@ -289,7 +308,9 @@ impl Visit<'_> {
     }
 
     fn request(&mut self, request: &mut JobRequest) {
-        let JobRequest { repository, workflow, name, labels, run_id: _, url, origin: _ } = request;
+        let JobRequest { repository, workflow, name, labels, run_id: _, url, scale_set, origin: _ } =
+            request;
+        scale_set.iter_mut().for_each(|id| self.profile_id(id));
         self.repository(repository);
         self.name(Kind::Workflow, workflow);
         self.name(Kind::Job, name);

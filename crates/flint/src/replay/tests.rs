@@ -15,6 +15,7 @@ use flint_core::limits::Limits;
 use flint_core::plan::Action;
 use flint_core::policy::{Admits, Origin};
 use flint_core::profile::{Profile, Timeouts};
+use flint_core::scale_set::Source;
 use flint_core::units::{MiB, Resources, Timestamp};
 use flint_core::world::World;
 use std::collections::BTreeSet;
@@ -43,6 +44,7 @@ fn profile(labels: &[&str], vcpus: u32) -> Profile {
         admits: Admits::default(),
         sizes: None,
         made_of: None,
+        source: Source::Webhook,
         timeouts: Timeouts {
             boot: Duration::from_secs(120),
             register: Duration::from_secs(120),
@@ -78,6 +80,7 @@ fn request(name: &str, labels: &[&str]) -> JobRequest {
         labels: labels.iter().map(|label| (*label).to_owned()).collect(),
         run_id: 9,
         url: "https://zq.example/octo/widgets/actions/runs/9".to_owned(),
+        scale_set: None,
         origin: Origin::PRIVATE,
     }
 }
@@ -384,7 +387,7 @@ fn what_is_no_log_is_refused_with_the_line_the_cause_and_the_way_out() {
       help: `flint export -o FILE` writes such a log
     no header
     error: cannot find an event log's header in line 1
-      because: missing field `flint-events` at line 1 column 575
+      because: missing field `flint-events` at line 1 column 591
       help: `flint export -o FILE` writes such a log
     no JSON at all
     error: cannot find an event log's header in line 1
@@ -571,6 +574,7 @@ fn no_name_and_no_strangers_text_survives_the_stand_ins() {
         "Held",
         "Runners",
         "Warm",
+        "Webhook",
     ];
     let unmarked: Vec<&String> = found
         .iter()

@@ -23,6 +23,7 @@ use flint_core::job::{Conclusion, Job, JobRequest, JobState};
 use flint_core::limits::Limits;
 use flint_core::policy::{Admits, Origin};
 use flint_core::profile::{Profile, Timeouts};
+use flint_core::scale_set::Source;
 use flint_core::units::{MiB, Resources};
 use flint_core::vm::{Phase, Reason, Registration, Times, Vm};
 use rusqlite::Connection;
@@ -55,6 +56,7 @@ fn job(profile: Option<&str>, state: JobState) -> Job {
         labels: vec!["self-hosted".to_owned(), "linux".to_owned()],
         run_id: u64::MAX,
         url: "https://github.com/octo/x/actions/runs/1".to_owned(),
+        scale_set: None,
         origin: Origin::PRIVATE,
     };
     Job { state, ..Job::queued(request, profile.map(profile_id), NOW) }
@@ -105,6 +107,7 @@ fn rich(mut world: World) -> World {
         timeouts,
         sizes: None,
         made_of: None,
+        source: Source::Webhook,
     };
     world.profiles.insert(profile_id("linux-4"), profile);
     let breaker = Breaker {

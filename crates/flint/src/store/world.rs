@@ -25,6 +25,7 @@ pub(super) fn read(connection: &Connection) -> Result<World, Error> {
         limits: whole(connection, "limits")?,
         forge: whole(connection, "forge")?,
         repositories: whole(connection, "repositories")?,
+        scale_sets: whole(connection, "scale_sets")?,
         jobs: read_map(connection, "jobs")?,
         finished: read_map(connection, "finished")?,
         vms: read_map(connection, "vms")?,
@@ -56,6 +57,7 @@ pub(super) fn write(
     write_whole(transaction, "limits", &before.limits, &after.limits)?;
     write_whole(transaction, "forge", &before.forge, &after.forge)?;
     write_whole(transaction, "repositories", &before.repositories, &after.repositories)?;
+    write_whole(transaction, "scale_sets", &before.scale_sets, &after.scale_sets)?;
     if before.next_vm != after.next_vm {
         write_meta(transaction, "next_vm", &after.next_vm.to_string())?;
     }

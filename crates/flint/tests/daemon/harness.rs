@@ -150,6 +150,7 @@ pub(super) fn profile(name: &str) -> (ProfileId, Profile) {
         admits: Admits::default(),
         sizes: None,
         made_of: None,
+        source: flint_core::scale_set::Source::Webhook,
         timeouts: Timeouts {
             boot: Duration::from_secs(60),
             register: Duration::from_secs(60),
@@ -174,6 +175,7 @@ pub(super) fn request(label: &str) -> JobRequest {
         labels: vec![label.to_owned()],
         run_id: 1,
         url: "https://github.com/flint-demo/widgets/actions/runs/1".to_owned(),
+        scale_set: None,
         origin: Origin::PRIVATE,
     }
 }
@@ -333,7 +335,7 @@ impl Daemon {
     /// The word and the sentence for why a job stands where it stands.
     pub(super) fn why(&self, job: JobKey) -> String {
         let view = self.window.borrow().clone();
-        let answer = flint::daemon::rows::why_open(&view, job.id).expect("the job is open");
+        let answer = flint::daemon::rows::why_open(&view, job).expect("the job is open");
         format!("{}: {}", answer.because.unwrap_or(answer.state), answer.sentence)
     }
 

@@ -1,7 +1,7 @@
 //! What tests of `flint init` share: a wish, and the proof that its configuration serves.
 
 use flint::config::{self, Flags, Machine, Purpose, Sources};
-use flint::forge::{Forge as _, GitHub, Options, Request, Scope, WebhookAuth};
+use flint::forge::{Forge as _, GitHub, Options, Request, RunnerGroup, Scope, WebhookAuth};
 use flint::front::tls::Tls;
 use flint::front::webhook::{self, Committed, Counters, Door};
 use flint::front::{server, words};
@@ -91,7 +91,8 @@ pub(crate) async fn serves(github: &FakeGithub, path: &Path) {
     let given = config.github.expect("it names GitHub");
     let config::Scope::Organization(login) = given.scope else { panic!("it is an organization") };
     let scope = Scope::Organization(login);
-    let secret = given.webhook_secrets[0].clone();
+    let config::Webhooks::Signed(secrets) = given.webhooks else { panic!("it hears") };
+    let secret = secrets[0].clone();
     let auth = WebhookAuth::Secrets { current: secret, other: None };
 
     let (door, mut facts) = Door::new(4);
@@ -115,7 +116,7 @@ pub(crate) async fn serves(github: &FakeGithub, path: &Path) {
         app: given.app_id,
         private_key: given.private_key,
         webhook: auth,
-        runner_group_id: given.runner_group,
+        runner_group: RunnerGroup::Number(1),
     };
     let forge = GitHub::new(&options, "k3x9q2").expect("its key is one");
     let name = RunnerName::of(VmId(1), profile, "k3x9q2", 1);

@@ -1,7 +1,7 @@
 //! `make demo`: three jobs, three microVMs, no GitHub.
 
 use clap::Parser;
-use flint_sim::demo::{Options, Summary, run};
+use flint_sim::demo::{Options, Source, Summary, run};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -27,6 +27,9 @@ struct Arguments {
     /// Starts the name of everything the demo makes.
     #[arg(long, default_value = "flintdemo")]
     name: String,
+    /// How the daemon hears of the jobs.
+    #[arg(long, value_parser = ["webhook", "scale-set"], default_value = "webhook")]
+    source: String,
     /// Prints the jobs with their times as JSON, for measurements.
     #[arg(long)]
     json: bool,
@@ -52,6 +55,7 @@ fn demo(arguments: Arguments) -> anyhow::Result<bool> {
         vmm: arguments.vmm,
         scratch: absolute(&arguments.scratch)?,
         name: arguments.name,
+        source: if arguments.source == "scale-set" { Source::ScaleSet } else { Source::Webhook },
     };
     let tell = |line: &str| {
         if !arguments.json {

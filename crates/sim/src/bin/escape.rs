@@ -1,7 +1,7 @@
 //! `cargo xtask escape`: tries to break out of real microVMs.
 
 use clap::Parser;
-use flint_sim::demo::Options;
+use flint_sim::demo::{Options, Source};
 use flint_sim::escape::{Part, Summary, run};
 use std::io::Write;
 use std::path::PathBuf;
@@ -53,6 +53,7 @@ fn escape(arguments: Arguments) -> anyhow::Result<bool> {
         vmm: arguments.vmm,
         scratch: absolute(&arguments.scratch)?,
         name: arguments.name,
+        source: Source::Webhook,
     };
     let part = if arguments.network { Part::Network } else { Part::All };
     let summary: Summary = run(&options, part, &say)?;

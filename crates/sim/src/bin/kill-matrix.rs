@@ -1,7 +1,7 @@
 //! `cargo xtask kill-matrix`: the daemon, killed at every step of a job's life.
 
 use clap::Parser;
-use flint_sim::demo::Options;
+use flint_sim::demo::{Options, Source};
 use flint_sim::kills::{Aim, aims, run};
 use std::io::Write;
 use std::path::PathBuf;
@@ -61,6 +61,7 @@ fn matrix(arguments: Arguments) -> anyhow::Result<bool> {
         vmm: arguments.vmm,
         scratch: absolute(&arguments.scratch)?,
         name: arguments.name,
+        source: Source::Webhook,
     };
     let summary = run(&options, &chosen(&arguments.point)?, &say)?;
     say(&summary.line());

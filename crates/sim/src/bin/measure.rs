@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use flint_sim::demo::{self, Options};
+use flint_sim::demo::{self, Options, Source};
 use flint_sim::measure::{Disks, Guests, boots, disks, plans};
 use std::io::Write;
 use std::path::PathBuf;
@@ -71,7 +71,8 @@ fn measure(arguments: &Arguments) -> Result<String> {
         What::Plan => serde_json::to_string(&plans())?,
         What::Idle => {
             let (vmm, name) = ("qemu".to_owned(), "flintidle".to_owned());
-            let options = Options { flint, kernel, image, vmm, scratch, name };
+            let source = Source::Webhook;
+            let options = Options { flint, kernel, image, vmm, scratch, name, source };
             serde_json::to_string(&demo::idle::resident(&options)?)?
         }
     })

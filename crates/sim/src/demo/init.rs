@@ -2,7 +2,7 @@
 
 use super::daemon::{Daemon, How, PORT};
 use super::places::{GITHUB, HOST, Places};
-use super::{Github, Options, PATIENCE, Seen, watch};
+use super::{Github, Options, PATIENCE, Seen, Source, watch};
 use crate::browser::Forms;
 use crate::github::{Config, generate_pem};
 use anyhow::{Context, Result, bail};
@@ -65,7 +65,9 @@ fn init(options: &Options, places: &Places, folder: &Path) -> Result<PathBuf> {
         .arg(&config);
     command.args(["--organization", "flint-demo", "--listen", "127.0.0.1:0"]);
     command.args(["--github-url", &format!("http://{GITHUB}")]);
-    command.args(["--webhook-url", &format!("http://{HOST}:{PORT}/webhook")]);
+    if options.source == Source::Webhook {
+        command.args(["--webhook-url", &format!("http://{HOST}:{PORT}/webhook")]);
+    }
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut init = Init(command.spawn().context("cannot run `nsenter` (package util-linux)")?);
     let mut shown = BufReader::new(init.0.stderr.take().context("it has no output")?);

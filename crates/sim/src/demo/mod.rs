@@ -11,6 +11,7 @@ mod init;
 pub(crate) mod leftovers;
 pub(crate) mod places;
 mod proof;
+mod scale_sets;
 pub mod show;
 mod sizes;
 mod stranger;
@@ -56,6 +57,18 @@ pub struct Options {
     pub scratch: PathBuf,
     /// Starts every name that the demo makes: 1 to 9 of a-z and 0-9.
     pub name: String,
+    /// How the daemon hears of the jobs.
+    pub source: Source,
+}
+
+/// How the daemon hears of the jobs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Source {
+    /// By signed webhooks.
+    #[default]
+    Webhook,
+    /// By the messages of scale sets; nothing is sent to the host.
+    ScaleSet,
 }
 
 impl Options {
@@ -74,6 +87,7 @@ impl Options {
             vmm: "qemu".to_owned(),
             scratch: scratch.into(),
             name: name.to_owned(),
+            source: Source::Webhook,
         }
     }
 }
@@ -102,16 +116,24 @@ pub fn run(options: &Options, say: &(dyn Fn(&str) + Sync)) -> Result<Summary> {
     let places = Places::make(&options.name)?;
     let pem = generate_pem()?;
     say("demo: a made-up GitHub in a network namespace of its own");
-    let github = Github::start(&places, pem.clone())?;
-    let mut daemon = Daemon::start(options, &places, folder.path(), How::plain(&pem))?;
-    let outcome = jobs(&mut daemon, &github, say);
+    let github = Github::start_with(&places, pem.clone(), options.source)?;
+    let adjust = match options.source {
+        Source::Webhook => |_: &mut toml::Table| {},
+        Source::ScaleSet => scale_sets::configure,
+    };
+    let how = How { adjust, ..How::plain(&pem) };
+    let mut daemon = Daemon::start(options, &places, folder.path(), how)?;
+    let outcome = jobs(&mut daemon, &github, (options.source, say));
     let stopped = daemon.stop();
     let state_dir = daemon.state_dir();
     let search = Search { prefix: &options.name, state_dir: &state_dir, uplink: places.host() };
     let seen = outcome.with_context(|| daemon.last_words())?;
     stopped?;
     let leftovers = search.leftovers();
-    let wrong = proof::wrong(&seen, &leftovers);
+    let mut wrong = proof::wrong(&seen, &leftovers);
+    if options.source == Source::ScaleSet {
+        wrong.extend(scale_sets::wrong(&github.0));
+    }
     let microvms = seen.microvms();
     Ok(Summary { jobs: seen.rows, microvms, leftovers, wrong })
 }
@@ -132,7 +154,11 @@ impl Seen {
     }
 }
 
-fn jobs(daemon: &mut Daemon, github: &Github, say: &(dyn Fn(&str) + Sync)) -> Result<Seen> {
+fn jobs(
+    daemon: &mut Daemon,
+    github: &Github,
+    (source, say): (Source, &(dyn Fn(&str) + Sync)),
+) -> Result<Seen> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let status = daemon.ready().await?;
@@ -147,7 +173,11 @@ fn jobs(daemon: &mut Daemon, github: &Github, say: &(dyn Fn(&str) + Sync)) -> Re
         }
         say("demo: what faces the network is nobody, without rights, files or network");
         let ids = github.0.queue(WORKFLOW)?;
-        say(&format!("demo: {} jobs are queued, as signed webhooks", ids.len()));
+        let how = match source {
+            Source::Webhook => "told by signed webhooks",
+            Source::ScaleSet => "told by scale sets: no webhook is sent",
+        };
+        say(&format!("demo: {} jobs are queued, {how}", ids.len()));
         let watching = watch::until_done(daemon.client(), &github.0, &ids, say);
         match tokio::time::timeout(PATIENCE, watching).await {
             Ok(seen) => seen,
@@ -161,9 +191,15 @@ pub(crate) struct Github(pub(crate) Arc<FakeGithub>, Option<tokio::sync::oneshot
 
 impl Github {
     pub(crate) fn start(places: &Places, pem: String) -> Result<Github> {
+        Github::start_with(places, pem, Source::Webhook)
+    }
+
+    fn start_with(places: &Places, pem: String, source: Source) -> Result<Github> {
         let mut config = Config::new(pem);
         let url = format!("http://{HOST}:{}/webhook", daemon::PORT);
-        config.webhook = Some(Webhook { url, secret: SECRET.to_owned() });
+        if source == Source::Webhook {
+            config.webhook = Some(Webhook { url, secret: SECRET.to_owned() });
+        }
         Github::with(places, config)
     }
 

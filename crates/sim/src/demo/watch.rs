@@ -53,11 +53,22 @@ pub(super) async fn until_done(
         say(&show::line(&vm, &text));
     }
     let jobs: Jobs = client.get("/v1/jobs?done=1").await?;
-    let mut rows: Vec<JobRow> = jobs.jobs.into_iter().filter(|row| ids.contains(&row.id)).collect();
-    rows.sort_by_key(|row| row.id);
-    rows.iter().for_each(|row| say(&show::waterfall(row)));
-    let logs = rows.iter().map(|row| (row.id, github.log(row.id))).collect();
+    let named = |row: JobRow| Some((named(github, ids, &row)?, row));
+    let mut rows: Vec<(u64, JobRow)> = jobs.jobs.into_iter().filter_map(named).collect();
+    rows.sort_by_key(|(id, _)| *id);
+    rows.iter().for_each(|(_, row)| say(&show::waterfall(row)));
+    let logs = rows.iter().map(|(id, _)| (*id, github.log(*id))).collect();
+    let rows = rows.into_iter().map(|(_, row)| row).collect();
     Ok(Seen { rows, logs })
+}
+
+/// GitHub's number of the daemon's job, if it is one of these. A scale set tells of a job without its number.
+fn named(github: &FakeGithub, ids: &[u64], row: &JobRow) -> Option<u64> {
+    let is_it = |id: &&u64| {
+        let job = github.job(**id);
+        **id == row.id || job.is_some_and(|job| (job.run, &job.name) == (row.run, &row.name))
+    };
+    ids.iter().find(is_it).copied()
 }
 
 /// Whether the microVM is in another phase than when it was last seen.

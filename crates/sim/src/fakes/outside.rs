@@ -217,6 +217,7 @@ impl Outside {
             labels: labels.iter().map(|label| (*label).to_owned()).collect(),
             run_id: id,
             url: format!("https://github.com/{repository}/actions/runs/{id}"),
+            scale_set: None,
             origin,
         };
         let mut state = self.lock();

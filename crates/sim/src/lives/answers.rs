@@ -143,7 +143,9 @@ impl Life {
     }
 
     fn open_jobs(&self, repository: &str, is: impl Fn(&JobIs) -> bool) -> Vec<u64> {
-        let jobs = self.outside.jobs.iter().filter(|(_, job)| !job.deleted && is(&job.state));
+        // A scale set tells of its jobs under keys that these lists do not have.
+        let listed = |job: &super::outside::Job| !job.deleted && job.request.scale_set.is_none();
+        let jobs = self.outside.jobs.iter().filter(|(_, job)| listed(job) && is(&job.state));
         jobs.filter(|(_, job)| job.request.repository == repository).map(|(id, _)| *id).collect()
     }
 

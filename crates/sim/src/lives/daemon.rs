@@ -56,6 +56,9 @@ impl Life {
         let (profiles, hosts) = (self.setup.profiles.clone(), self.setup.hosts.clone());
         let limits = self.setup.limits.clone();
         self.takes(Event::Started { profiles, hosts, limits });
+        for set in self.outside.sets.keys().cloned().collect::<Vec<_>>() {
+            self.soon(Happening::SetSpeaks(set));
+        }
         for event in std::mem::take(&mut self.daemon.unheard) {
             let life = self.daemon.life;
             self.later(1, Happening::Answer(life, event));

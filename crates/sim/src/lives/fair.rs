@@ -27,6 +27,8 @@ struct Account<'a> {
     now: Timestamp,
     /// Jobs that wait, by their profile.
     queued: BTreeMap<&'a ProfileId, Vec<&'a Job>>,
+    /// Jobs that GitHub counts and has not named.
+    unnamed: BTreeMap<&'a ProfileId, u32>,
     /// Jobs that run in microVMs of ours.
     repositories: BTreeMap<&'a str, u32>,
     owners: BTreeMap<&'a str, u32>,
@@ -71,7 +73,19 @@ impl<'a> Account<'a> {
                 *held.entry(family(world, &row.profile)).or_insert(0_u32) += 1;
             }
         }
-        Account { world, now, queued, repositories, owners, coming, expected, held, usable }
+        let unnamed = unnamed(world);
+        Account {
+            world,
+            now,
+            queued,
+            unnamed,
+            repositories,
+            owners,
+            coming,
+            expected,
+            held,
+            usable,
+        }
     }
 
     fn coming(&self, profile: &ProfileId) -> u32 {
@@ -133,7 +147,8 @@ impl<'a> Account<'a> {
             let has = self.owners.get(owner).copied().unwrap_or(0);
             each.sum::<u32>().min(left(limits.of_owner(owner), has))
         };
-        owners.into_iter().map(of_owner).sum()
+        let unnamed = self.unnamed.get(profile).copied().unwrap_or(0);
+        unnamed + owners.into_iter().map(of_owner).sum::<u32>()
     }
 }
 
@@ -239,6 +254,15 @@ fn idle_room(account: &Account<'_>) -> Option<String> {
         let host = account.usable.iter().find(room)?;
         Some(format!("jobs of {profile} wait, and {host} has room for one"))
     })
+}
+
+/// How many more jobs GitHub counts of each scale set than the daemon knows by name.
+fn unnamed(world: &World) -> BTreeMap<&ProfileId, u32> {
+    let of = |(id, set): (_, &flint_core::scale_set::ScaleSet)| {
+        let known = world.jobs.values().filter(|job| job.profile.as_ref() == Some(id)).count();
+        (id, set.assigned.unwrap_or(0).saturating_sub(count(known)))
+    };
+    world.scale_sets.iter().map(of).collect()
 }
 
 /// Who shares one `max`: all sizes of a template, which has its own.

@@ -34,6 +34,14 @@ faults! {
     webhook_twice: 300,
     /// A webhook is late by minutes.
     webhook_late: 200,
+    /// A scale set's message is lost.
+    name_lost: 200,
+    /// A scale set's message comes again.
+    message_twice: 200,
+    /// A scale set's count is one too many or too few.
+    count_wrong: 200,
+    /// Somebody else has a scale set's session for a while, or GitHub is away.
+    set_silent: 120,
     /// A registration is answered 5xx, 409 or 422.
     register_fails: 300,
     /// A registration is answered 403: GitHub takes no runner of ours.

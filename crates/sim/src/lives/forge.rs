@@ -8,6 +8,7 @@ use flint_core::id::{RunnerId, RunnerName, VmId};
 use flint_core::job::{Conclusion, JobRequest};
 use flint_core::plan::Action;
 use flint_core::policy::Origin;
+use flint_core::scale_set::Source;
 
 /// The name of a runner that is not ours.
 const THEIRS: &str = "their-runner";
@@ -31,7 +32,7 @@ impl Life {
 
     fn job_is_queued(&mut self, id: u64) {
         let request = self.outside.jobs[&id].request.clone();
-        self.webhook(ForgeEvent::JobQueued { job: key(id), request });
+        self.tell(ForgeEvent::JobQueued { job: key(id), request });
         self.assign_soon();
     }
 
@@ -52,7 +53,11 @@ impl Life {
     pub(super) fn job_held(&mut self, id: u64) {
         if let Some(job) = self.outside.jobs.get_mut(&id).filter(|j| j.state == JobIs::Queued) {
             job.state = JobIs::Held;
+            let set = job.request.scale_set.clone();
             self.say(&format!("job {id} is held"));
+            if let Some(set) = set {
+                self.tell_set(set, ForgeEvent::JobWithdrawn { job: key(id) });
+            }
             let after = self.rng.between(MINUTE, 40 * MINUTE);
             self.later(after, Happening::Released(id));
         }
@@ -75,7 +80,7 @@ impl Life {
         let conclusion = Conclusion(conclusion.to_owned());
         let runner = runner.map(RunnerName::told);
         job.ended = Some((conclusion.clone(), runner.clone()));
-        self.webhook(ForgeEvent::JobCompleted { job: key(id), request, runner, conclusion });
+        self.tell(ForgeEvent::JobCompleted { job: key(id), request, runner, conclusion });
     }
 
     pub(super) fn assign(&mut self) {
@@ -86,12 +91,15 @@ impl Life {
             let has = |runner: &Runner, label: &String| {
                 runner.labels.contains(&label.to_ascii_lowercase())
             };
-            let fits = |runner: &Runner| labels.iter().all(|label| has(runner, label));
+            let set = self.outside.jobs[&id].request.scale_set.clone();
+            let fits = |runner: &Runner| {
+                runner.set == set && labels.iter().all(|label| has(runner, label))
+            };
             let idle = |runner: &Runner| runner.online && runner.job.is_none();
             let runners = self.outside.runners.iter().filter(|(_, r)| idle(r) && fits(r));
             let names: Vec<String> = runners.map(|(name, _)| name.clone()).collect();
             let hosted = labels.iter().any(|label| label == "ubuntu-latest");
-            if hosted || self.rng.chance(self.faults.taken_elsewhere) {
+            if hosted || (set.is_none() && self.rng.chance(self.faults.taken_elsewhere)) {
                 self.begins(id, THEIRS);
             } else if let Some(name) = self.rng.pick(&names) {
                 self.begins(id, &name);
@@ -110,7 +118,7 @@ impl Life {
             let vm = runner.vm;
             self.guest_says(vm, GuestEvent::Busy);
         }
-        self.webhook(ForgeEvent::JobStarted { job: key(id), request, runner: told(name) });
+        self.tell(ForgeEvent::JobStarted { job: key(id), request, runner: told(name) });
         let length = self.rng.between(1, 20 * MINUTE);
         if !(ours && hangs) {
             self.later(length, Happening::StepsEnd(id));
@@ -193,8 +201,10 @@ impl Life {
             let event = ForgeEvent::RegisterFailed { vm, attempt, failure, why };
             return self.soon(Happening::Answer(life, Event::Forge(event)));
         }
-        let labels = self.profile(profile).labels.clone();
-        let runner = Runner { vm, labels, online: false, job: None };
+        let known = self.profile(profile);
+        let set = Some(profile.clone()).filter(|_| known.source == Source::ScaleSet);
+        let labels = known.labels.clone();
+        let runner = Runner { vm, labels, set, online: false, job: None };
         self.outside.runners.insert(name.as_str().to_owned(), runner);
         if self.rng.chance(self.faults.register_lost) {
             let (failure, why) = (RegisterFailure::Transient, "no answer".to_owned());

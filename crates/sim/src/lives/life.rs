@@ -93,6 +93,9 @@ impl Life {
             setup,
         };
         life.later(0, Happening::DaemonStarts);
+        for set in life.setup.sets() {
+            life.later(2, Happening::SetIsCounted(set));
+        }
         life.later(5, Happening::JobArrives);
         life.later(MINUTE, Happening::Misfortune);
         life
@@ -225,6 +228,8 @@ impl Life {
             Happening::RunnerLost(job) => self.runner_lost(job),
             Happening::IdleRemoved(name) => self.idle_removed(&name),
             Happening::Webhook(event) => self.webhook_arrives(event),
+            Happening::SetSpeaks(set) => self.set_speaks(set),
+            Happening::SetIsCounted(set) => self.set_is_counted(set),
             Happening::GuestReady(vm) => self.guest_ready(vm),
             Happening::RunnerStarts(vm) => self.runner_starts(vm),
             Happening::PowersOff(vm) => self.guest_ends(vm),
@@ -256,9 +261,10 @@ impl Life {
         self.jobs_left -= 1;
         let profiles: Vec<ProfileId> = self.setup.profiles.keys().cloned().collect();
         let own = self.rng.pick(&profiles).map(|id| id.to_string());
+        let hooked = self.setup.sets().len() < self.setup.profiles.len();
         let labels = match self.rng.below(20) {
-            // Any profile serves it.
-            0 | 1 => vec!["linux".to_owned()],
+            // Any profile serves it that hears by webhooks.
+            0 | 1 if hooked => vec!["linux".to_owned()],
             // Not ours.
             2 => vec!["ubuntu-latest".to_owned()],
             _ => own.into_iter().map(|own| self.sized(own)).collect(),
@@ -280,7 +286,8 @@ impl Life {
         let any = self.rng.pick(&self.setup.repositories);
         let repository = if self.rng.chance(500) { first } else { any }.unwrap_or_default();
         self.say(&format!("job {id} of {repository} is queued for {labels:?}"));
-        let request = JobRequest { origin: told, ..request(id, labels, repository) };
+        let scale_set = self.set_for(&labels);
+        let request = JobRequest { origin: told, scale_set, ..request(id, labels, repository) };
         self.new_job(id, request, origin);
     }
 

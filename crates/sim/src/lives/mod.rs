@@ -23,6 +23,7 @@ mod outside;
 mod planted;
 mod rules;
 mod script;
+mod sets;
 mod setup;
 mod shrink;
 mod sizes;

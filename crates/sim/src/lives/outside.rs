@@ -1,8 +1,9 @@
 //! What is really so: GitHub's jobs and runners, the hosts' guests. The daemon only hears of it.
 
+use super::sets::Queue;
 use flint_core::ask::{Budget, Question};
 use flint_core::event::{Event, GuestEvent};
-use flint_core::id::{HostId, JobKey, RunnerName, Slot, VmId};
+use flint_core::id::{HostId, JobKey, ProfileId, RunnerName, Slot, VmId};
 use flint_core::job::{Conclusion, JobRequest};
 use flint_core::plan::Action;
 use flint_core::policy::Origin;
@@ -25,6 +26,10 @@ pub(super) enum Happening {
     IdleRemoved(String),
     /// A webhook arrives.
     Webhook(Event),
+    /// A scale set's listener hears what is new.
+    SetSpeaks(ProfileId),
+    /// It asks how things stand.
+    SetIsCounted(ProfileId),
     /// A job that was held is queued again.
     Released(u64),
     /// An operator's command arrives.
@@ -85,6 +90,8 @@ pub(super) enum JobIs {
 pub(super) struct Runner {
     pub(super) vm: VmId,
     pub(super) labels: BTreeSet<String>,
+    /// The scale set that it is of; it gets that one's jobs and no others.
+    pub(super) set: Option<ProfileId>,
     pub(super) online: bool,
     pub(super) job: Option<u64>,
 }
@@ -142,6 +149,8 @@ pub(super) struct Outside {
     /// GitHub takes no call before this.
     pub(super) limited_until: u64,
     pub(super) jobs: BTreeMap<u64, Job>,
+    /// Scale sets, by their profiles.
+    pub(super) sets: BTreeMap<ProfileId, Queue>,
     pub(super) runners: BTreeMap<String, Runner>,
     pub(super) guests: BTreeMap<VmId, Guest>,
     pub(super) hosts: BTreeMap<HostId, RealHost>,
@@ -174,6 +183,7 @@ pub(super) fn request(id: u64, labels: Vec<String>, repository: String) -> JobRe
         labels,
         run_id: id,
         url: String::new(),
+        scale_set: None,
         origin: Origin::PRIVATE,
     }
 }

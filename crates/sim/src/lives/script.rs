@@ -10,6 +10,7 @@ use flint_core::id::{RunnerName, VmId};
 use flint_core::job::JobRequest;
 use flint_core::limits::Limits;
 use flint_core::plan::Action;
+use flint_core::scale_set::{SetEvent, Source};
 use flint_core::units::Timestamp;
 use flint_core::world::World;
 use std::collections::{BTreeMap, BTreeSet};
@@ -99,10 +100,11 @@ fn configured(setup: &Setup, silent: bool) -> Vec<String> {
         let labels: Vec<&str> = p.labels.iter().map(String::as_str).collect();
         let (shape, times) = (p.shape, &p.timeouts);
         lines.push(format!(
-            "profile {id} {} vcpus={} memory={} disk={} warm={} max={} priority={} boot={}s register={}s idle={}s job={}s sizes={}",
+            "profile {id} {} vcpus={} memory={} disk={} warm={} max={} priority={} boot={}s register={}s idle={}s job={}s sizes={} source={}",
             labels.join(","), shape.vcpus, shape.memory.0, shape.disk.0, p.warm, p.max, p.priority,
             times.boot.as_secs(), times.register.as_secs(), times.idle.as_secs(), times.job.as_secs(),
             p.sizes.as_ref().map_or("", |sizes| &sizes.prefix),
+            if p.source == Source::ScaleSet { "scale-set" } else { "webhook" },
         ));
     }
     for (id, host) in &setup.hosts {
@@ -156,7 +158,8 @@ fn by_forge(event: &ForgeEvent, instance: &str) -> String {
     };
     let of = |request: &JobRequest| {
         let (labels, repository) = (request.labels.join(","), &request.repository);
-        format!("{labels} in {repository}{}", word(request.origin))
+        let set = request.scale_set.as_ref().map(|id| format!(" set {id}")).unwrap_or_default();
+        format!("{labels} in {repository}{set}{}", word(request.origin))
     };
     match event {
         ForgeEvent::JobQueued { job, request } => format!("job {job} queued {}", of(request)),
@@ -166,6 +169,13 @@ fn by_forge(event: &ForgeEvent, instance: &str) -> String {
         ForgeEvent::JobCompleted { job, request, runner, conclusion } => {
             format!("job {job} {}{} {}", conclusion.0, by(runner), of(request))
         }
+        ForgeEvent::JobWithdrawn { job } => format!("job {job} withdrawn"),
+        ForgeEvent::ScaleSet { profile, said } => match said {
+            SetEvent::Opened { session } => format!("set {profile} opened {}", session.set),
+            SetEvent::Counted { assigned } => format!("set {profile} has {assigned}"),
+            SetEvent::PassedOver { .. } => format!("set {profile} passed over"),
+            SetEvent::Lost { .. } => format!("set {profile} lost"),
+        },
         ForgeEvent::Registered { vm, attempt, .. } => format!("{vm} registered {attempt}"),
         ForgeEvent::RegisterFailed { vm, attempt, failure, .. } => {
             let failure = match failure {

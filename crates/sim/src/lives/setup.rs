@@ -8,6 +8,7 @@ use flint_core::id::{HostId, ProfileId};
 use flint_core::limits::Limits;
 use flint_core::policy::Admits;
 use flint_core::profile::{Profile, Timeouts};
+use flint_core::scale_set::Source;
 use flint_core::size::Sizes;
 use flint_core::units::{MiB, Resources, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -100,6 +101,12 @@ impl Setup {
         rates.into_iter().for_each(|rate| *rate /= 4);
     }
 
+    /// The profiles that have a scale set.
+    pub(super) fn sets(&self) -> Vec<ProfileId> {
+        let sets = self.profiles.iter().filter(|(_, p)| p.source == Source::ScaleSet);
+        sets.map(|(id, _)| id.clone()).collect()
+    }
+
     /// Every life that is a little simpler than this.
     pub(super) fn simpler(&self) -> Vec<Setup> {
         let mut all = Vec::new();
@@ -116,6 +123,7 @@ impl Setup {
         with(&|setup| keep_first(&mut setup.profiles));
         with(&|setup| setup.repositories.truncate(1));
         with(&|setup| setup.strangers = false);
+        with(&|setup| setup.profiles.values_mut().for_each(|p| p.source = Source::Webhook));
         with(&|setup| setup.limits = Limits::default());
         with(&|setup| setup.profiles.values_mut().for_each(|profile| profile.warm = 0));
         with(&|setup| setup.profiles.values_mut().for_each(|profile| profile.priority = 0));
@@ -133,7 +141,10 @@ impl Setup {
         let mut faults = self.faults.clone();
         let rates: u64 = faults.rates().into_iter().map(|rate| u64::from(*rate > 0)).sum();
         let some = |yes: bool| u64::from(yes);
-        let profile = |p: &Profile| 2 + u64::from(p.warm) + some(p.priority != 0);
+        let profile = |p: &Profile| {
+            let set = some(p.source == Source::ScaleSet);
+            2 + u64::from(p.warm) + some(p.priority != 0) + set
+        };
         let profiles: u64 = self.profiles.values().map(profile).sum();
         let lists = self.hosts.len() + self.repositories.len();
         let plain = some(self.limits != Limits::default()) + some(self.answers != Answers::All);
@@ -177,6 +188,7 @@ fn profiles(rng: &mut Rng) -> BTreeMap<ProfileId, Profile> {
             admits: Admits { public: rng.chance(300), forks: rng.chance(300) },
             sizes: rng.chance(300).then(|| sizes(&format!("p{index}"))),
             made_of: None,
+            source: if rng.chance(300) { Source::ScaleSet } else { Source::Webhook },
             timeouts: Timeouts {
                 boot: Duration::from_secs(120),
                 register: Duration::from_secs(180),
@@ -187,7 +199,8 @@ fn profiles(rng: &mut Rng) -> BTreeMap<ProfileId, Profile> {
                 job: Duration::from_secs(3_600),
             },
         };
-        profiles.insert(id, profile);
+        let sizes = profile.sizes.clone().filter(|_| profile.source == Source::Webhook);
+        profiles.insert(id, Profile { sizes, ..profile });
     }
     profiles
 }

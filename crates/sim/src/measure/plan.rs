@@ -8,6 +8,7 @@ use flint_core::job::JobRequest;
 use flint_core::plan::plan;
 use flint_core::policy::{Admits, Origin};
 use flint_core::profile::{Profile, Timeouts};
+use flint_core::scale_set::Source;
 use flint_core::units::{MiB, Resources, Timestamp};
 use flint_core::vm::{Phase, Registration, Times, Vm};
 use flint_core::world::World;
@@ -81,6 +82,7 @@ fn request(id: u64) -> JobRequest {
         labels: vec!["self-hosted".to_owned(), format!("p{}", number % PROFILES)],
         run_id: id / 8,
         url: format!("https://github.com/owner/repository/actions/runs/{id}"),
+        scale_set: None,
         origin: Origin::PRIVATE,
     }
 }
@@ -100,8 +102,19 @@ fn world() -> World {
         let (warm, max, timeouts) = (0, 100_000, timeouts.clone());
         let admits = Admits::default();
         let (sizes, made_of) = (None, None);
-        let profile =
-            Profile { labels, shape, warm, max, priority: 0, admits, timeouts, sizes, made_of };
+        let source = Source::Webhook;
+        let profile = Profile {
+            source,
+            labels,
+            shape,
+            warm,
+            max,
+            priority: 0,
+            admits,
+            timeouts,
+            sizes,
+            made_of,
+        };
         world.profiles.insert(profile_id(number), profile);
     }
     let all = u32::from(PER_HOST);

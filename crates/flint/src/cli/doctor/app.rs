@@ -5,8 +5,11 @@ use super::github::bad;
 use crate::forge::pages::{Account, Pages};
 use crate::forge::rights::{EVENT, Need, Rights, needs};
 use crate::forge::setup::NO_HOOK;
-use crate::forge::{Error, Hook, Installed, Known, Options, Scope};
+use crate::forge::{Error, Hook, Installed, Known, Options, Scope, WebhookAuth};
 use url::Url;
+
+/// Of what tells of jobs, where no profile hears by it.
+const UNNEEDED: &str = "not needed: every profile has a scale set";
 
 /// All that was read.
 pub(super) struct Seen {
@@ -26,8 +29,14 @@ pub(super) fn lines(options: &Options, seen: &Seen) -> Vec<Line> {
     let given = seen.installed.as_ref().ok();
     let needs = needs(&options.scope);
     lines.extend(needs.iter().map(|need| permission(need, &seen.app, given, &pages)));
-    lines.push(event(&seen.app, given, &pages));
-    lines.push(webhook(&seen.hook, &seen.app, &pages));
+    // Profiles with scale sets hear of their jobs otherwise.
+    let hears = !matches!(options.webhook, WebhookAuth::Refused);
+    if hears {
+        lines.push(event(&seen.app, given, &pages));
+        lines.push(webhook(&seen.hook, &seen.app, &pages));
+    } else {
+        lines.extend([EVENT, "webhook"].map(|item| Line::ok(item, UNNEEDED)));
+    }
     lines.extend(seen.runners.as_ref().map(|listed| runners(listed, &options.scope)));
     lines
 }
@@ -131,7 +140,7 @@ fn runners(listed: &Result<(), Error>, scope: &Scope) -> Line {
 mod tests {
     use super::*;
     use crate::cli::doctor::show;
-    use crate::forge::WebhookAuth;
+    use crate::forge::RunnerGroup;
     use flint_wire::Secret;
     use serde_json::{Value, json};
 
@@ -142,7 +151,7 @@ mod tests {
             app: "1".to_owned(),
             private_key: Secret::new(String::new()),
             webhook: WebhookAuth::Insecure,
-            runner_group_id: 1,
+            runner_group: RunnerGroup::Number(1),
         }
     }
 
@@ -244,6 +253,17 @@ mod tests {
           help: workflow_job: accept the App's new permissions: https://github.com/organizations/acme/settings/installations/7
           help: webhook: set its URL, ending in /webhook, and make it active: https://github.com/organizations/acme/settings/apps/flint-acme
         ");
+    }
+
+    #[test]
+    fn where_every_profile_has_a_scale_set_nothing_has_to_be_told() {
+        let mut less = rights();
+        less["events"] = json!([]);
+        let seen = Seen { app: app(&less), hook: Ok(Hook::default()), ..good() };
+        let options = Options { webhook: WebhookAuth::Refused, ..acme() };
+        let lines = lines(&options, &seen);
+        assert!(lines.iter().all(|line| line.fix.is_none()), "{lines:#?}");
+        assert_eq!(lines.iter().filter(|line| line.reading == UNNEEDED).count(), 2);
     }
 
     #[test]

@@ -61,7 +61,7 @@ struct Failed {
 
 /// What a fetched payload is.
 enum Fetched {
-    Fact(ForgeEvent),
+    Fact(Box<ForgeEvent>),
     /// Not ours, not readable, or nothing that Flint acts on.
     Useless,
 }
@@ -189,7 +189,7 @@ impl GitHub {
             match fetched {
                 Ok(Fetched::Fact(event)) => {
                     self.memory().tell(guid.clone());
-                    told.push((first, Told { delivery: Some(guid), event }));
+                    told.push((first, Told { delivery: Some(guid), event: *event }));
                 }
                 Ok(Fetched::Useless) => self.memory().settle(guid),
                 Err(error @ Error::NotFound { .. }) => {
@@ -236,7 +236,7 @@ impl GitHub {
             Ok(payload::Told::Fact(_) | payload::Told::Nothing(_)) => return Ok(Fetched::Useless),
         };
         let covered = payload::repository(&event).is_some_and(|name| self.scope.covers(name));
-        Ok(if covered { Fetched::Fact(event) } else { Fetched::Useless })
+        Ok(if covered { Fetched::Fact(Box::new(event)) } else { Fetched::Useless })
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {

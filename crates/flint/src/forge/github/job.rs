@@ -56,12 +56,12 @@ impl GitHub {
         let listed = payload::listed_job(&body, job, repository.full);
         Ok(match listed.map_err(|malformed| reply.garbage(malformed.to_string()))? {
             Listed::Held => Partial::whole(answered(Found::Held)),
-            Listed::Fact(ForgeEvent::JobQueued { .. }) => {
+            Listed::Fact(event) if matches!(*event, ForgeEvent::JobQueued { .. }) => {
                 let admitted = self.admits(repository, asked).await;
                 Partial::whole(answered(Found::Queued { admitted }))
             }
             Listed::Fact(event) => {
-                Partial { told: vec![fact(event)], end: Ok(answered(Found::Told)) }
+                Partial { told: vec![fact(*event)], end: Ok(answered(Found::Told)) }
             }
         })
     }
@@ -85,13 +85,13 @@ impl GitHub {
     }
 
     async fn in_group(&self, login: &str, name: &str) -> Result<Option<bool>, Error> {
+        let ours = self.group().await?;
         for page in 1..=MOST_PAGES {
             let page = page.to_string();
             let query = [("visible_to_repository", name), ("per_page", "100"), ("page", &page)];
             let reply = self.read(&["orgs", login, "actions", "runner-groups"], &query).await?;
             let Groups { runner_groups } = reply.json()?;
-            if let Some(ours) = runner_groups.iter().find(|group| group.id == self.runner_group_id)
-            {
+            if let Some(ours) = runner_groups.iter().find(|group| group.id == ours) {
                 return Ok((!ours.restricted_to_workflows).then_some(true));
             }
             if runner_groups.len() < PAGE {

@@ -182,17 +182,17 @@ impl Open {
                 if let Some(request) = payload::request_of(&mut event) {
                     request.origin = attempt.origin;
                 }
-                let telling = match &event {
+                let telling = match &*event {
                     // Old news, unless it is the last word about one of our microVMs.
                     ForgeEvent::JobCompleted { runner, .. } => {
                         runner.as_ref().is_some_and(|name| name.vm(instance).is_some())
                     }
                     _ => true,
                 };
-                if matches!(event, ForgeEvent::JobQueued { .. }) {
+                if matches!(*event, ForgeEvent::JobQueued { .. }) {
                     self.queued.insert(key);
                 }
-                self.told.extend(telling.then(|| fact(event)));
+                self.told.extend(telling.then(|| fact(*event)));
             }
         }
     }

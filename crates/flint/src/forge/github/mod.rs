@@ -3,6 +3,7 @@
 mod admits;
 mod answer;
 mod deliveries;
+mod group;
 mod job;
 mod jobs;
 mod partial;
@@ -37,7 +38,7 @@ pub struct GitHub {
     rest: Rest,
     tokens: Tokens,
     scope: Scope,
-    runner_group_id: u64,
+    group: group::Group,
     instance: String,
     memory: Mutex<Memory>,
     admits: Mutex<Admits>,
@@ -80,7 +81,7 @@ impl GitHub {
             rest: Rest::new(&options.api_url)?,
             tokens: Tokens::new(app, &options.scope),
             scope: options.scope.clone(),
-            runner_group_id: options.runner_group_id,
+            group: group::Group::new(&options.runner_group),
             instance: instance.to_owned(),
             memory: Mutex::default(),
             admits: Mutex::default(),
@@ -186,7 +187,7 @@ impl Forge for GitHub {
     async fn register(&self, request: Request) -> Result<Registered, Error> {
         let body = json!({
             "name": request.name.as_str(),
-            "runner_group_id": self.runner_group_id,
+            "runner_group_id": self.group().await?,
             "labels": request.labels,
             "work_folder": "_work",
         });

@@ -76,6 +76,12 @@ impl Home {
         }
     }
 
+    /// The page of a workflow run.
+    pub(super) fn run(&self, repository: &str, run: u64) -> Url {
+        let (owner, name) = repository.split_once('/').unwrap_or((repository, ""));
+        self.below(&[owner, name, "actions", "runs", &run.to_string()])
+    }
+
     /// What the App must be allowed to have scale sets here.
     pub(super) fn permission(&self) -> &'static str {
         match &self.place {

@@ -13,6 +13,7 @@ mod connection;
 mod error;
 mod job;
 mod message;
+mod profile;
 mod queue;
 mod refusal;
 mod service;
@@ -23,6 +24,7 @@ pub use address::Place;
 pub use error::{Error, Next};
 pub use job::{Job, JobId, JobMessage, Outcome, Taker};
 pub use message::{Message, MessageId, Polled, Statistics, Unreadable};
+pub use profile::ProfileSet;
 pub use session::Session;
 pub use sets::{ScaleSet, SetId, Wanted};
 
@@ -84,6 +86,12 @@ impl ScaleSets {
     /// Whatever stands in the way.
     pub async fn check(&self) -> Result<(), Error> {
         self.connections.get(&self.service).await.map(|_| ())
+    }
+
+    /// The page of a workflow run, for people.
+    #[must_use]
+    pub fn run_page(&self, repository: &str, run: u64) -> String {
+        self.connections.home().run(repository, run).into()
     }
 
     /// Sends with the service's token; a 401 gets one try with a new one, for it was not carried out.

@@ -3,7 +3,7 @@
 use super::message::Statistics;
 use super::refusal::Subject;
 use super::service::Reply;
-use super::{Ask, Error, SETS, ScaleSet, ScaleSets, Wanted};
+use super::{Ask, Error, SETS, ScaleSet, ScaleSets, SetId, Wanted};
 use flint_wire::Secret;
 use reqwest::Method;
 use serde::Deserialize;
@@ -71,7 +71,23 @@ impl ScaleSets {
     /// # Errors
     /// [`Error::Conflict`] when somebody else holds the session; as [`Self::ensure`] and [`Self::relabel`].
     pub async fn take(&self, wanted: &Wanted, owner: &str) -> Result<Session, Error> {
+        self.take_over(wanted, owner, None).await
+    }
+
+    /// As [`Self::take`]; a session of the same set that an earlier life of ours left open is ended first.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub async fn take_over(
+        &self,
+        wanted: &Wanted,
+        owner: &str,
+        left: Option<(SetId, &str)>,
+    ) -> Result<Session, Error> {
         let set = self.ensure(wanted).await?;
+        if let Some((_, session)) = left.filter(|(of, _)| *of == set.id) {
+            self.let_go(&set, session).await;
+        }
         let mut session = self.open(&set, owner).await?;
         match self.relabel(&set, wanted).await {
             Ok(set) => {
@@ -188,7 +204,7 @@ impl ScaleSets {
 
     async fn let_go(&self, set: &ScaleSet, session: &str) {
         if let Err(error) = self.close_left(set, session).await {
-            tracing::warn!(%set, %error, "cannot close a session that cannot be used");
+            tracing::warn!(%set, %error, "cannot close a session that is of no use");
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The scale sets themselves: found by name, made when missing, never deleted; and the runners of one.
 
+use super::message::Statistics;
 use super::refusal::Subject;
 use super::{Ask, Error, SETS, ScaleSets};
-use crate::forge::Registered;
+use crate::forge::{Registered, RunnerGroup};
 use crate::text;
 use flint_core::id::{RunnerId, RunnerName};
 use flint_wire::Secret;
@@ -39,8 +40,8 @@ pub struct ScaleSet {
 pub struct Wanted {
     /// Its name, one of its kind in the group.
     pub name: String,
-    /// The name of its runner group, `Default` if there is no other.
-    pub group: String,
+    /// Its runner group.
+    pub group: RunnerGroup,
     /// What `runs-on` may ask for. Servers before Enterprise Server 3.18 silently keep the set's name alone.
     pub labels: BTreeSet<String>,
 }
@@ -151,7 +152,24 @@ impl ScaleSets {
         Ok(Registered { runner: RunnerId(runner.id), jit_config })
     }
 
-    async fn group(&self, name: &str) -> Result<u64, Error> {
+    /// How things stand with a set, if GitHub says so: messages tell it only when something happens.
+    ///
+    /// # Errors
+    /// [`Error::SetGone`], and whatever else GitHub refuses.
+    pub async fn statistics(&self, set: &ScaleSet) -> Result<Option<Statistics>, Error> {
+        let id = set.id.to_string();
+        let path = [&SETS[..], &[&id]].concat();
+        let (method, subject) = (Method::GET, Subject::Set(&set.name));
+        let ask = Ask { method, path: &path, query: &[], body: None, set: Some(set.id), subject };
+        let shown: Value = self.ask(ask).await?.json()?;
+        Ok(Statistics::read(&shown["statistics"]))
+    }
+
+    async fn group(&self, group: &RunnerGroup) -> Result<u64, Error> {
+        let name = match group {
+            RunnerGroup::Number(number) => return Ok(*number),
+            RunnerGroup::Name(name) => name.as_str(),
+        };
         // The official client asks with the slash at the end.
         let path = ["_apis", "runtime", "runnergroups", ""];
         let (method, query, subject) = (Method::GET, [("groupName", name)], Subject::Service);

@@ -1,0 +1,402 @@
+//! Who listens to a scale set, against a GitHub that has them: each thing that goes wrong heals by itself.
+
+use flint::daemon::clock::Clock;
+use flint::daemon::door::{Door, Knock, View};
+use flint::daemon::listener::Listener;
+use flint::forge::scale_set::{Options, ProfileSet, ScaleSets, Wanted};
+use flint::forge::{RunnerGroup, Scope};
+use flint_core::event::{Event, ForgeEvent};
+use flint_core::fold::fold;
+use flint_core::host::Host;
+use flint_core::id::{HostId, ProfileId, RunnerName, VmId};
+use flint_core::job::JobState;
+use flint_core::policy::Admits;
+use flint_core::profile::{Profile, Timeouts};
+use flint_core::scale_set::{SetEvent, Source};
+use flint_core::units::{MiB, Resources, Timestamp};
+use flint_core::world::World;
+use flint_sim::github::{Config, FakeGithub, FaultKind, generate_pem};
+use flint_wire::Secret;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+const INSTANCE: &str = "k3x9q2";
+const ONE: &str = "jobs: {a: {runs-on: linux-4cpu, steps: []}}";
+
+/// Waiting costs nothing but the time it shows.
+struct Hasty(AtomicU64);
+
+impl Clock for Hasty {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::SeqCst))
+    }
+
+    async fn sleep_until(&self, at: Timestamp) {
+        self.0.fetch_max(at.0, Ordering::SeqCst);
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The daemon around a listener: it folds and commits by hand.
+struct Room {
+    fake: FakeGithub,
+    clock: Arc<Hasty>,
+    world: World,
+    door: Door,
+    inside: mpsc::Receiver<Knock>,
+    window: watch::Sender<View>,
+    listener: Option<(JoinHandle<()>, oneshot::Sender<()>)>,
+}
+
+fn pem() -> &'static str {
+    static PEM: OnceLock<String> = OnceLock::new();
+    PEM.get_or_init(|| generate_pem().expect("openssl is a test's requirement"))
+}
+
+fn profile_id() -> ProfileId {
+    ProfileId::new("default").expect("it is a name")
+}
+
+fn started() -> Event {
+    let minute = Duration::from_secs(60);
+    let shape = Resources { vcpus: 1, memory: MiB(1_024), disk: MiB(1_024) };
+    let profile = Profile {
+        source: Source::ScaleSet,
+        labels: ["linux-4cpu".to_owned()].into(),
+        shape,
+        warm: 0,
+        max: 2,
+        priority: 0,
+        admits: Admits::default(),
+        timeouts: Timeouts { boot: minute, register: minute, idle: minute, job: minute },
+        sizes: None,
+        made_of: None,
+    };
+    let now = Timestamp(0);
+    let host = Host { capacity: shape, slots: 2, draining: false, seen: now, scan_at: now };
+    Event::Started {
+        profiles: BTreeMap::from([(profile_id(), profile)]),
+        hosts: BTreeMap::from([(HostId(0), host)]),
+        limits: flint_core::limits::Limits::default(),
+    }
+}
+
+impl Room {
+    async fn with(change: impl FnOnce(&mut Config)) -> Room {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a port");
+        let mut config = Config::new(pem().to_owned());
+        change(&mut config);
+        let fake = FakeGithub::start(listener, config).await.expect("it starts");
+        let (door, inside) = Door::new();
+        let (window, _) = watch::channel(View::default());
+        let world = World { instance: INSTANCE.to_owned(), ..World::default() };
+        let clock = Arc::new(Hasty(AtomicU64::new(1_000)));
+        let mut room = Room { fake, clock, world, door, inside, window, listener: None };
+        room.fold(vec![started()]);
+        room
+    }
+
+    async fn new() -> Room {
+        Room::with(|_| {}).await
+    }
+
+    /// One with a listener that has its session.
+    async fn listening() -> Room {
+        let mut room = Room::new().await;
+        room.listen();
+        room.until(counted).await;
+        room
+    }
+
+    fn set(&self) -> Arc<ProfileSet> {
+        let place = Scope::Organization("flint-demo".to_owned()).into();
+        let private_key = Secret::new(pem().to_owned());
+        let (api_url, app) = (self.fake.url().to_owned(), "123456".to_owned());
+        let sets = ScaleSets::new(&Options { api_url, place, app, private_key });
+        let sets = Arc::new(sets.expect("the options are good"));
+        let (name, group) = ("flint".to_owned(), RunnerGroup::Number(1));
+        Arc::new(ProfileSet::new(
+            sets,
+            Wanted { name, group, labels: ["linux-4cpu".to_owned()].into() },
+        ))
+    }
+
+    fn listen(&mut self) {
+        let (stop, stopped) = oneshot::channel();
+        let listener = Listener {
+            set: self.set(),
+            profile: profile_id(),
+            owner: "flint-test".to_owned(),
+            door: self.door.clone(),
+            window: self.window.subscribe(),
+            clock: Arc::clone(&self.clock),
+        };
+        let task = tokio::spawn(listener.run(async move { drop(stopped.await) }));
+        self.listener = Some((task, stop));
+    }
+
+    /// As a crash: nothing is closed.
+    async fn crash(&mut self) {
+        let (task, _stop) = self.listener.take().expect("it listens");
+        task.abort();
+        assert!(task.await.expect_err("it was ended").is_cancelled());
+    }
+
+    async fn stop(&mut self) {
+        let (task, stop) = self.listener.take().expect("it listens");
+        stop.send(()).expect("it listens still");
+        task.await.expect("it ends well");
+    }
+
+    fn fold(&mut self, events: Vec<Event>) {
+        for event in events {
+            drop(fold(&mut self.world, self.clock.now(), event));
+        }
+        let view = View { world: Arc::new(self.world.clone()), stored: true, ..View::default() };
+        self.window.send_replace(view);
+    }
+
+    /// The next facts, not yet on disk.
+    async fn knock(&mut self) -> (Vec<Event>, Option<oneshot::Sender<()>>) {
+        match self.inside.recv().await {
+            Some(Knock::Facts { events, kept, .. }) => (events, kept),
+            _ => panic!("a listener tells facts"),
+        }
+    }
+
+    /// The next facts, committed.
+    async fn told(&mut self) -> Vec<SetEvent> {
+        let (events, kept) = self.knock().await;
+        self.fold(events.clone());
+        // The listener may have been ended meanwhile.
+        let _heard = kept.map(|kept| kept.send(()));
+        let of_set = events.into_iter().filter_map(|event| match event {
+            Event::Forge(ForgeEvent::ScaleSet { said, .. }) => Some(said),
+            _ => None,
+        });
+        of_set.collect()
+    }
+
+    async fn until(&mut self, holds: impl Fn(&World) -> bool) -> Vec<SetEvent> {
+        let mut all = Vec::new();
+        while !holds(&self.world) {
+            all.extend(self.told().await);
+        }
+        all
+    }
+
+    fn count(&self) -> Option<u32> {
+        self.world.scale_sets[&profile_id()].assigned
+    }
+
+    fn trouble(&self) -> Option<&str> {
+        self.world.scale_sets[&profile_id()].trouble.as_deref()
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_acknowledged_when_its_facts_are_on_disk_and_not_before() {
+    let mut room = Room::listening().await;
+    let job = room.fake.queue(ONE).expect("it is a workflow")[0];
+    let (events, kept) = room.knock().await;
+    let [Event::Forge(ForgeEvent::JobQueued { request, .. }), count] = &events[..] else {
+        panic!("the job, and then the count: {events:?}")
+    };
+    assert_eq!(
+        (request.workflow.as_str(), request.scale_set.as_ref()),
+        ("ci.yml", Some(&profile_id()))
+    );
+    assert_eq!(request.origin.fork, Some(false), "it was a push");
+    assert!(matches!(
+        count,
+        Event::Forge(ForgeEvent::ScaleSet { said: SetEvent::Counted { assigned: 1 }, .. })
+    ));
+    assert_eq!(room.fake.sets()[0].unacknowledged, [1], "the facts are not on disk");
+    assert_eq!(room.fake.counters().calls("acknowledge-message"), 0);
+
+    // The daemon dies here: the next one is told again, and at once, for it ends the session that was left.
+    room.crash().await;
+    drop((events, kept));
+    room.listen();
+    room.until(|world| world.jobs.len() == 1).await;
+    room.fake.until(|fake| fake.sets()[0].unacknowledged.is_empty()).await;
+    assert_eq!(room.trouble(), None);
+
+    let runner = RunnerName::of(VmId(1), &profile_id(), INSTANCE, 1);
+    let made = room.set();
+    let error = made.jit(&runner).await.err().expect("it has not been opened");
+    assert_eq!(error.slug(), "scale-set-session-gone");
+    assert_eq!(room.fake.job(job).expect("it is there").status, "queued");
+}
+
+#[tokio::test]
+async fn a_job_is_followed_to_its_end() {
+    let mut room = Room::listening().await;
+    let job = room.fake.queue(ONE).expect("it is a workflow")[0];
+    room.until(|world| world.jobs.len() == 1).await;
+    let set = room.fake.sets()[0].clone();
+    assert_eq!((set.name.as_str(), set.capacity), ("flint", 2));
+    assert_eq!(set.owner.as_deref(), Some("flint-test"));
+
+    // The listener's own set would register; this one is another's, and only the REST API's name counts here.
+    let runner = RunnerName::of(VmId(1), &profile_id(), INSTANCE, 1);
+    let theirs = room.set();
+    let known = theirs.sets().ensure(&wanted()).await.expect("it is there");
+    theirs.sets().jit(&known, &runner).await.expect("the name is free");
+    assert_eq!(room.fake.begin_job(runner.as_str()), Some(job));
+    let running =
+        |world: &World| world.jobs.values().all(|job| job.state == JobState::Running(VmId(1)));
+    room.until(running).await;
+    room.fake.end_job(job, "success");
+    room.until(|world| world.jobs.is_empty()).await;
+    assert_eq!((room.count(), room.world.finished.len()), (Some(0), 1));
+
+    let other = room.fake.queue(ONE).expect("it is a workflow")[0];
+    room.until(|world| world.jobs.len() == 1).await;
+    assert!(room.fake.cancel(other));
+    room.until(|world| world.jobs.is_empty()).await;
+    assert_eq!(room.world.finished.len(), 1, "GitHub may give it again");
+}
+
+fn counted(world: &World) -> bool {
+    world.scale_sets.get(&profile_id()).is_some_and(|set| set.assigned.is_some())
+}
+
+fn wanted() -> Wanted {
+    let labels = ["linux-4cpu".to_owned()].into();
+    Wanted { name: "flint".to_owned(), group: RunnerGroup::Number(1), labels }
+}
+
+#[tokio::test]
+async fn the_end_closes_the_session_and_keeps_the_set() {
+    let mut room = Room::listening().await;
+    room.stop().await;
+    let sets = room.fake.sets();
+    assert_eq!((sets.len(), sets[0].owner.as_ref()), (1, None));
+}
+
+#[tokio::test]
+async fn a_session_that_somebody_else_holds_is_awaited_and_said() {
+    let mut room = Room::new().await;
+    let theirs = room.set();
+    let session = theirs.open("another", None).await.expect("nobody holds it");
+    room.listen();
+    room.until(|world| world.scale_sets.get(&profile_id()).is_some_and(|s| s.trouble.is_some()))
+        .await;
+    assert!(room.trouble().is_some_and(|why| why.contains("somebody else holds the session")));
+    theirs.sets().close(&session).await.expect("it is theirs");
+    room.until(|world| world.scale_sets[&profile_id()].trouble.is_none()).await;
+    assert_eq!(room.fake.sets()[0].owner.as_deref(), Some("flint-test"));
+}
+
+#[tokio::test]
+async fn a_set_that_somebody_deleted_is_made_anew() {
+    let mut room = Room::listening().await;
+    let before = room.fake.sets()[0].id;
+    assert!(room.fake.delete_scale_set("flint"));
+    let anew = move |world: &World| {
+        let session = world.scale_sets[&profile_id()].session.as_ref();
+        session.is_some_and(|session| session.set != before)
+    };
+    room.until(anew).await;
+    assert_eq!(room.fake.sets()[0].labels, ["linux-4cpu"]);
+}
+
+#[tokio::test]
+async fn a_session_that_github_ended_is_opened_anew_and_nothing_is_lost() {
+    let mut room = Room::listening().await;
+    assert!(room.fake.expire_session("flint"));
+    let _job = room.fake.queue(ONE).expect("it is a workflow")[0];
+    room.until(|world| world.jobs.len() == 1).await;
+    assert_eq!(room.count(), Some(1));
+}
+
+#[tokio::test]
+async fn tokens_that_end_cost_nothing() {
+    let mut room = Room::listening().await;
+    room.fake.expire_queue_tokens();
+    room.fake.expire_service_tokens();
+    let _job = room.fake.queue(ONE).expect("it is a workflow")[0];
+    let told = room.until(|world| world.jobs.len() == 1).await;
+    assert_eq!(told, [SetEvent::Counted { assigned: 1 }]);
+}
+
+#[tokio::test]
+async fn an_hour_without_github_is_survived_with_few_calls() {
+    let mut room = Room::listening().await;
+    let before = room.clock.now();
+    let failures = 70;
+    room.fake.fault("poll-queue", failures, FaultKind::status(503, "unicorn"));
+    let _job = room.fake.queue(ONE).expect("it is a workflow")[0];
+    let told = room.until(|world| world.jobs.len() == 1).await;
+    assert!(room.clock.now().since(before) >= Duration::from_secs(3_600));
+    let lost = told.iter().filter(|said| matches!(said, SetEvent::Lost { .. })).count();
+    assert_eq!(lost, 1, "the same trouble is told once: {told:?}");
+    room.until(|world| world.scale_sets[&profile_id()].trouble.is_none()).await;
+    assert_eq!(room.fake.counters().calls("open-session"), 1, "the session is still ours");
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_read_is_passed_over_and_told() {
+    let mut room = Room::listening().await;
+    room.fake.fault("poll-queue", 3, FaultKind::says("/body", json!("<html>")));
+    let _job = room.fake.queue(ONE).expect("it is a workflow")[0];
+    let passed = |world: &World| world.scale_sets[&profile_id()].passed_over.is_some();
+    room.until(passed).await;
+    let why = room.world.scale_sets[&profile_id()].passed_over.clone().unwrap_or_default();
+    assert!(why.starts_with("message 1: ") && why.contains("<html>"), "{why}");
+    assert_eq!((room.count(), room.world.jobs.len()), (Some(1), 0));
+    assert_eq!(room.world.unnamed_jobs(&profile_id()), 1, "it is served all the same");
+    room.fake.until(|fake| fake.sets()[0].unacknowledged.is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_message_that_can_be_read_at_last_loses_nothing() {
+    let mut room = Room::listening().await;
+    room.fake.fault("poll-queue", 2, FaultKind::Garbage);
+    let _job = room.fake.queue(ONE).expect("it is a workflow")[0];
+    room.until(|world| world.jobs.len() == 1).await;
+    assert_eq!(room.world.scale_sets[&profile_id()].passed_over, None);
+}
+
+#[tokio::test]
+async fn an_acknowledgement_that_fails_repeats_the_message_and_changes_nothing() {
+    let mut room = Room::listening().await;
+    room.fake.fault("acknowledge-message", 2, FaultKind::status(500, "no"));
+    let _job = room.fake.queue(ONE).expect("it is a workflow")[0];
+    room.until(|world| world.jobs.len() == 1).await;
+    let job = room.world.jobs.values().next().cloned();
+    room.until(|world| world.scale_sets[&profile_id()].trouble.is_some()).await;
+    room.until(|world| world.scale_sets[&profile_id()].trouble.is_none()).await;
+    room.fake.until(|fake| fake.sets()[0].unacknowledged.is_empty()).await;
+    assert_eq!((room.world.jobs.len(), room.world.jobs.values().next().cloned()), (1, job));
+}
+
+#[tokio::test]
+async fn a_count_that_was_lost_is_asked_for_when_nothing_happens() {
+    // A poll that finds nothing is answered at once.
+    let mut room = Room::with(|config| config.poll = Duration::ZERO).await;
+    room.fake.fault("open-session", 1, FaultKind::says("/statistics", json!(null)));
+    room.listen();
+    let told = room.until(counted).await;
+    assert!(
+        matches!(&told[..], [SetEvent::Opened { .. }, SetEvent::Counted { assigned: 0 }]),
+        "{told:?}"
+    );
+    assert_eq!(room.fake.counters().calls("get-set"), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_offers_jobs_is_answered_unless_nothing_may_start() {
+    let mut room = Room::with(|config| config.offers = true).await;
+    room.listen();
+    let _job = room.fake.queue(ONE).expect("it is a workflow")[0];
+    room.until(|world| world.jobs.len() == 1).await;
+    assert_eq!(room.fake.counters().calls("acquire-jobs"), 1);
+}
