@@ -52,6 +52,14 @@ impl Init {
     }
 }
 
+impl Drop for Init {
+    /// Also when the test fails.
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn one_click_and_githubs_two_lead_from_nothing_to_a_job_that_is_served() {
     let github = github(|_| {}).await;
@@ -92,8 +100,6 @@ async fn the_page_looks_as_in_the_manual() {
     browser.open(&init.page()).await.expect("it is served");
     assert!(browser.text("table").await.expect("it has one").contains(hook));
     keep(&browser.screenshot().await.expect("it is shown"));
-    init.child.kill().expect("it waits");
-    init.child.wait().expect("it is ours");
 }
 
 /// Kept only when asked: fonts differ from machine to machine.

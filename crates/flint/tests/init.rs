@@ -395,6 +395,14 @@ impl Process {
     }
 }
 
+impl Drop for Process {
+    /// Also when the test fails.
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ctrl_c_says_what_is_made_and_how_to_go_on() {
     let github = github(|_| {}).await;
