@@ -47,12 +47,12 @@ filesystem: ## Make the guests' image: build/rootfs/rootfs.ext4. RUNNER_TARBALL=
 	@$(NEED) cargo $(BUILD) $(FILESYSTEM)
 	cargo xtask filesystem
 
-install: ## Put build/flint, a systemd unit and a configuration in place. As root, after `make build`.
+install: ## Put build/flint, a systemd unit and a sample configuration in place. As root, after `make build`.
 	@test -x build/flint || { echo "build/flint is not there: run \`make build\` first"; exit 1; }
 	install -D -m 0755 build/flint $(DESTDIR)$(PREFIX)/bin/flint
 	install -D -m 0644 packaging/flint.service $(DESTDIR)/etc/systemd/system/flint.service
 	sed -i 's|^ExecStart=[^ ]*|ExecStart=$(PREFIX)/bin/flint|' $(DESTDIR)/etc/systemd/system/flint.service
-	test -e $(DESTDIR)/etc/flint/flint.toml || install -D -m 0600 packaging/flint.toml $(DESTDIR)/etc/flint/flint.toml
+	install -D -m 0600 packaging/flint.toml $(DESTDIR)/etc/flint/flint.toml.sample
 	test -n "$(DESTDIR)" || ! test -d /run/systemd/system || systemctl daemon-reload
 
 uninstall: ## Remove what `install` put there; /etc/flint and /var/lib/flint stay. As root.

@@ -35,7 +35,7 @@ enum Command {
     ///
     /// FLINT_REQUIRE=net,vm makes it an error when one of them cannot run.
     Test {
-        /// unit, scripts, lives, daemon, net, vm, firecracker.
+        /// unit, scripts, lives, daemon, browser, net, scope, vm, firecracker.
         tiers: Vec<String>,
     },
     /// Measure sizes and speed, here and now.

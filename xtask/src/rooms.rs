@@ -4,7 +4,20 @@
 /// What is not listed is forbidden; every room may use `flint_core` and `flint_wire`.
 pub(crate) const ROOMS: &[(&str, &[&str])] = &[
     // `host_facts`: what configuration's checks are told about the machine.
-    ("cli", &["api", "assemble", "config", "error", "replay", "sys::host_facts", "text"]),
+    ("cli", &["api", "assemble", "config", "error", "init", "replay", "sys::host_facts", "text"]),
+    // Of `config` only what a value may be, and the defaults; of `front` only its bounded server, for one page on loopback.
+    (
+        "init",
+        &[
+            "config::defaults",
+            "config::values",
+            "error",
+            "forge",
+            "front::server",
+            "front::tls",
+            "text",
+        ],
+    ),
     // The one place where the real rooms are plugged into the seams; it decides nothing.
     (
         "assemble",
@@ -124,7 +137,8 @@ pub(crate) struct Fence {
 /// Crates that stand behind one room. Tests are free.
 pub(crate) const FENCES: &[Fence] = &[
     Fence { path: &["libc"], only: &["flint/sys", "agent", "sim/intruder"] },
-    // HTTP is served in the front's own process, and to root on the API's UNIX socket; nowhere else.
+    // HTTP is served in the front's own process, and to root on the API's UNIX socket; and for `flint init`, on loopback,
+    // while somebody sits before it.
     Fence { path: &["hyper", "server"], only: &["flint/front/server", "sim"] },
     Fence {
         path: &["axum"],
@@ -136,6 +150,7 @@ pub(crate) const FENCES: &[Fence] = &[
             "flint/daemon/api",
             "flint/daemon/logs",
             "flint/assemble/faces",
+            "flint/init/server",
             "sim",
         ],
     },

@@ -11,6 +11,7 @@ pub mod forge;
 pub mod front;
 pub mod host;
 pub mod images;
+pub mod init;
 pub mod net;
 pub mod replay;
 pub mod steps;

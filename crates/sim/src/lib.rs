@@ -1,6 +1,8 @@
 //! The made-up outside of Flint: a fake GitHub, a fake runner, fakes of the seams, lives of the core, the demo, the kills,
-//! and an intruder.
+//! browsers, and an intruder.
 
+#[cfg(feature = "full")]
+pub mod browser;
 #[cfg(feature = "full")]
 pub mod demo;
 #[cfg(feature = "full")]

@@ -53,6 +53,12 @@ pub(crate) const TIERS: &[Tier] = &[
     Tier { name: "lives", needs: &[], target: Some(("flint-sim", "lives")), threads: None },
     Tier { name: "daemon", needs: &[], target: Some(("flint", "daemon")), threads: None },
     Tier {
+        name: "browser",
+        needs: &[Need::Program("chromium"), Need::Program("chromedriver")],
+        target: Some(("flint", "browser")),
+        threads: Some("1"),
+    },
+    Tier {
         name: "net",
         needs: &[
             Need::Root,
@@ -141,6 +147,8 @@ mod tests {
         assert_eq!(tier("flint", "net_isolation"), "net");
         assert_eq!(tier("flint", "scope"), "scope");
         assert_eq!(tier("flint", "forge"), "daemon");
+        assert_eq!(tier("flint", "init"), "daemon");
+        assert_eq!(tier("flint", "browser"), "browser");
         assert_eq!(tier("flint", "netting"), "daemon");
         assert_eq!(tier("flint-sim", "github"), "daemon");
         assert_eq!(tier("flint-wire", "golden"), "unit");

@@ -1,24 +1,17 @@
-//! Whether GitHub's side would work, for `flint doctor`.
+//! GitHub's side by itself, for `flint doctor`.
 
 use super::options;
 use crate::config::GithubOptions;
-use crate::forge::{Error, GitHub};
+use crate::forge::{Error, GitHub, Options};
 
 /// No runner is named by it: nothing is registered here.
 const NOBODY: &str = "doctor";
 
-/// Whether the App's key can be used. Asks nobody.
+/// A client of the configured App. Asks nobody.
 ///
 /// # Errors
-/// [`Error`] with what is wrong with it.
-pub fn github_key(github: &GithubOptions) -> Result<(), Error> {
-    GitHub::new(&options::forge(github), NOBODY).map(drop)
-}
-
-/// Whether GitHub knows the App and lets it list runners.
-///
-/// # Errors
-/// [`Error`] with whatever stands in the way.
-pub async fn ask_github(github: &GithubOptions) -> Result<(), Error> {
-    GitHub::new(&options::forge(github), NOBODY)?.check().await
+/// [`Error`] with what is wrong with its key.
+pub fn github(github: &GithubOptions) -> Result<(GitHub, Options), Error> {
+    let options = options::forge(github);
+    Ok((GitHub::new(&options, NOBODY)?, options))
 }

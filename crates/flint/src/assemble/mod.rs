@@ -17,7 +17,7 @@ mod serve;
 pub use bridge::{BridgeState, bridge, lower_bridge, raise_bridge};
 pub use by_hand::{ByHand, run};
 pub use error::Error;
-pub use github::{ask_github, github_key};
+pub use github::github;
 pub use serve::serve;
 
 pub use crate::front::half::main as half;

@@ -177,9 +177,15 @@ pub(super) enum Command {
         #[arg(long, value_name = "SEQ", conflicts_with_all = ["from", "to"])]
         at: Option<u64>,
     },
+    /// Make a configuration, and a GitHub App for it by one click in a browser
+    Init {
+        /// What is known already; the rest is asked for.
+        #[command(flatten)]
+        given: crate::init::Given,
+    },
     /// Look at this machine and the configuration
     Doctor {
-        /// Also ask GitHub whether it knows the App
+        /// Also ask GitHub about the App: its permissions, its events, where it is installed; nothing is changed there
         #[arg(long)]
         github: bool,
         /// The configuration's flags.

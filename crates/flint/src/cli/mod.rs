@@ -10,6 +10,7 @@ mod doctor;
 pub mod error;
 mod export;
 mod files;
+mod init;
 mod journal;
 mod network;
 mod output;
@@ -80,6 +81,7 @@ fn carry_out(cli: Cli) -> Result<Exit, Problem> {
         Command::Replay { events, from, to, at } => {
             replay::run(out, &events, replay::Part { from, to, at })
         }
+        Command::Init { given } => init::run(out, config, given, &top),
         Command::Network { what } => {
             let (what, flags) = what.parts();
             let config = load(&gather(flags.or(top), config)?, Purpose::Local)?;

@@ -22,7 +22,7 @@ mod sizes;
 mod source;
 #[cfg(test)]
 mod tests;
-mod values;
+pub(crate) mod values;
 
 pub use check::{Checked, check, load};
 pub use error::Error;

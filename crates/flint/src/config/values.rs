@@ -115,13 +115,13 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// `127.0.0.1:9198`, `[::1]:9198`, or `:9198` as the original Flint wrote "all addresses".
-pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
+pub(crate) fn listen(text: &str) -> Result<SocketAddr, String> {
     let whole = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
     whole.parse().map_err(|_| "an address and a port, such as `127.0.0.1:9198`".to_owned())
 }
 
 /// `owner/name` with GitHub's characters.
-pub(super) fn repository(text: &str) -> Result<(String, String), String> {
+pub(crate) fn repository(text: &str) -> Result<(String, String), String> {
     let plain = |part: &str| {
         !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
     };
@@ -134,7 +134,7 @@ pub(super) fn repository(text: &str) -> Result<(String, String), String> {
 }
 
 /// An organization's login.
-pub(super) fn organization(text: &str) -> Result<String, String> {
+pub(crate) fn organization(text: &str) -> Result<String, String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if !text.is_empty() && text.chars().all(plain) {
         return Ok(text.to_owned());
@@ -143,7 +143,7 @@ pub(super) fn organization(text: &str) -> Result<String, String> {
 }
 
 /// GitHub's REST address, with a slash at its end so that paths can be joined to it.
-pub(super) fn url(text: &str) -> Result<url::Url, String> {
+pub(crate) fn url(text: &str) -> Result<url::Url, String> {
     let wanted = || "an address such as `https://api.github.com`".to_owned();
     let mut parsed = url::Url::parse(text).map_err(|_| wanted())?;
     if !matches!(parsed.scheme(), "http" | "https") || !parsed.has_host() {

@@ -9,14 +9,18 @@ pub mod error;
 mod etags;
 mod github;
 mod limits;
+pub mod pages;
 pub(crate) mod payload;
 mod rest;
+pub mod rights;
 mod runners;
 pub mod scale_set;
+pub mod setup;
 mod token;
 
 pub use error::Error;
 pub use github::GitHub;
+pub use github::standing::{Hook, Installed, Known};
 pub use runners::Runners;
 
 use flint_core::ask::{Question, Quota};
@@ -173,6 +177,23 @@ impl Scope {
                 .split_once('/')
                 .is_some_and(|(owner, _)| owner.eq_ignore_ascii_case(login)),
             Scope::Repository { .. } => repository.eq_ignore_ascii_case(&self.to_string()),
+        }
+    }
+
+    /// The account that it belongs to.
+    #[must_use]
+    pub fn owner(&self) -> &str {
+        match self {
+            Scope::Organization(login) => login,
+            Scope::Repository { owner, .. } => owner,
+        }
+    }
+
+    /// The path below the API at which its runners and its installation are.
+    pub(crate) fn home(&self) -> Vec<&str> {
+        match self {
+            Scope::Organization(login) => vec!["orgs", login],
+            Scope::Repository { owner, name } => vec!["repos", owner, name],
         }
     }
 }

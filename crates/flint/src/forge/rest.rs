@@ -21,6 +21,8 @@ const USER_AGENT: &str = concat!("flint/", env!("CARGO_PKG_VERSION"));
 /// A generate-jitconfig takes about half a second; GitHub itself gives up after ten.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Stands in a path for a manifest's code, in names of calls too: the code is as good as the App's key.
+pub(super) const CODE: &str = "CODE";
 /// GitHub's cursors have about 20 characters.
 const LONGEST_CURSOR: usize = 256;
 const NOT_MODIFIED: u16 = 304;
@@ -41,6 +43,10 @@ pub(super) enum Bearer<'a> {
     App(&'a Secret),
     /// Its installation, by a token.
     Installation(&'a Secret),
+    /// Somebody who made an App just now: the code stands in the path, in the place of [`CODE`].
+    Code(&'a Secret),
+    /// Anybody. As with a code, such calls are counted by address, not by App.
+    Nobody,
 }
 
 /// One call.
@@ -70,6 +76,7 @@ pub(super) struct Reply {
     /// Overwritten when the last who has it lets go of it: it may hold a token.
     body: Arc<Zeroizing<Vec<u8>>>,
     next: Option<String>,
+    skew: Option<i64>,
 }
 
 impl Rest {
@@ -109,17 +116,22 @@ impl Rest {
 
     /// Sends it once. Only a 2xx is a success, and a 304 to the question whether it is the same as before.
     pub(super) async fn send(&self, call: Call<'_>) -> Result<Reply, Error> {
-        let url = self.url(&call);
-        let name = format!("{} {}", call.method, url.path());
-        let (gate, token) = match call.bearer {
-            Bearer::App(proof) => (&self.app_gate, proof),
-            Bearer::Installation(token) => (&self.installation_gate, token),
+        let name = format!("{} {}", call.method, self.url(&call, None).path());
+        let (gate, token, code) = match call.bearer {
+            Bearer::App(proof) => (&self.app_gate, Some(proof), None),
+            Bearer::Installation(token) => (&self.installation_gate, Some(token), None),
+            Bearer::Code(code) => (&self.app_gate, None, Some(code)),
+            Bearer::Nobody => (&self.app_gate, None, None),
         };
+        let url = self.url(&call, code);
         admit(gate, call.can_wait(), &name).await?;
         // Held over the call: the cache may drop it meanwhile.
         let key = (call.freshness == Freshness::Kept).then(|| url.to_string());
         let kept = key.as_deref().and_then(|key| lock(&self.etags).get(key));
-        let mut request = self.http.request(call.method, url).bearer_auth(token.expose());
+        let mut request = self.http.request(call.method, url);
+        if let Some(token) = token {
+            request = request.bearer_auth(token.expose());
+        }
         if let Some(kept) = &kept {
             request = request.header(IF_NONE_MATCH, kept.etag.clone());
         }
@@ -140,7 +152,8 @@ impl Rest {
         match (refused_until, kept) {
             (Some(until), _) => Err(limited(name, until, now)),
             (None, Some(kept)) if status == NOT_MODIFIED => {
-                Ok(Reply { call: name, body: kept.body, next: kept.next })
+                let skew = skew(&headers, now);
+                Ok(Reply { call: name, body: kept.body, next: kept.next, skew })
             }
             (None, _) if (200..300).contains(&status) => {
                 let (body, next) = (Arc::new(body), next_cursor(&headers));
@@ -149,16 +162,21 @@ impl Rest {
                         Kept { etag: etag.clone(), body: Arc::clone(&body), next: next.clone() };
                     lock(&self.etags).put(key, kept);
                 }
-                Ok(Reply { call: name, body, next })
+                Ok(Reply { call: name, body, next, skew: skew(&headers, now) })
             }
             (None, _) => Err(refusal(name, status, said, skew(&headers, now))),
         }
     }
 
-    fn url(&self, call: &Call<'_>) -> Url {
+    /// `code` takes the place of [`CODE`].
+    fn url(&self, call: &Call<'_>, code: Option<&Secret>) -> Url {
         let mut url = self.base.clone();
+        let path = call.path.iter().map(|segment| match code {
+            Some(code) if *segment == CODE => code.expose(),
+            _ => segment,
+        });
         if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(call.path);
+            segments.pop_if_empty().extend(path);
         }
         if !call.query.is_empty() {
             url.query_pairs_mut().extend_pairs(call.query);
@@ -172,7 +190,7 @@ impl Call<'_> {
     /// have theirs for themselves, and come one after the other.
     fn can_wait(&self) -> bool {
         match self.bearer {
-            Bearer::App(_) => false,
+            Bearer::App(_) | Bearer::Code(_) | Bearer::Nobody => false,
             Bearer::Installation(_) => self.freshness == Freshness::Kept,
         }
     }
@@ -200,6 +218,11 @@ impl Reply {
     /// The cursor of the next page, where GitHub counts pages by cursors.
     pub(super) fn next(&self) -> Option<&str> {
         self.next.as_deref()
+    }
+
+    /// GitHub's clock minus ours, seconds, if the answer said what time it is there.
+    pub(super) fn skew(&self) -> Option<i64> {
+        self.skew
     }
 }
 
@@ -303,10 +326,28 @@ mod tests {
             bearer: Bearer::App(&token),
             freshness: Freshness::Sent,
         };
-        let url = rest.url(&call);
+        let url = rest.url(&call, None);
         assert_eq!(
             url.as_str(),
             "https://ghe.example/api/v3/orgs/a%2F..%2Fb%3Fc/actions?name=x%26y"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_manifests_code_is_in_the_path_and_in_no_error() {
+        let code = Secret::new("c0de".to_owned());
+        // Nobody listens on the port of the discard service.
+        let rest = Rest::new("http://127.0.0.1:9").expect("the base is good");
+        let path = ["app-manifests", CODE, "conversions"];
+        let (bearer, freshness) = (Bearer::Code(&code), Freshness::Sent);
+        let call =
+            Call { method: Method::POST, path: &path, query: &[], body: None, bearer, freshness };
+        assert_eq!(rest.url(&call, Some(&code)).path(), "/app-manifests/c0de/conversions");
+        let error = rest.send(call).await.expect_err("nobody answers");
+        let told = format!("{} {error:?}", crate::error::chain(&error));
+        assert!(
+            told.contains("/app-manifests/CODE/conversions") && !told.contains("c0de"),
+            "{told}"
         );
     }
 

@@ -55,13 +55,7 @@ struct Minted {
 
 impl Tokens {
     pub(super) fn new(app: App, scope: &Scope) -> Self {
-        let home = match scope {
-            Scope::Organization(login) => vec!["orgs".to_owned(), login.clone()],
-            Scope::Repository { owner, name } => {
-                vec!["repos".to_owned(), owner.clone(), name.clone()]
-            }
-        };
-        Tokens::at(app, home)
+        Tokens::at(app, scope.home().into_iter().map(str::to_owned).collect())
     }
 
     /// The App where this path of the API is its home.

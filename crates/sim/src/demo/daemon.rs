@@ -51,12 +51,14 @@ pub(crate) struct How<'a> {
     pub(crate) aim: Option<&'a str>,
     /// Changes the configuration before it is written.
     pub(crate) adjust: fn(&mut toml::Table),
+    /// A configuration that is there already: only what it cannot know of the demo's host is added.
+    pub(crate) made: Option<&'a Path>,
 }
 
 impl<'a> How<'a> {
     /// As it is.
     pub(crate) fn plain(pem: &'a str) -> Self {
-        How { pem, aim: None, adjust: |_| {} }
+        How { pem, aim: None, adjust: |_| {}, made: None }
     }
 }
 
@@ -94,7 +96,7 @@ impl Daemon {
         folder: &Path,
         how: How<'_>,
     ) -> Result<Daemon> {
-        let How { pem, aim, adjust } = how;
+        let How { pem, aim, adjust, made } = how;
         // Jailed microVMs walk through it.
         fs::set_permissions(folder, fs::Permissions::from_mode(0o711))?;
         let (state, run) = (folder.join("state"), folder.join("run"));
@@ -102,7 +104,13 @@ impl Daemon {
         fs::write(&key, pem)?;
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600))?;
         let config = folder.join("flint.toml");
-        fs::write(&config, configuration(options, (&state, &run, &key), adjust)?)?;
+        let mut table = match made {
+            Some(made) => completed(fs::read_to_string(made)?.parse()?, options),
+            None => github(options, &key),
+        };
+        host(&mut table, options, (&state, &run));
+        adjust(&mut table);
+        fs::write(&config, toml::to_string(&table)?)?;
         let (program, log) = (options.flint.clone(), folder.join("daemon.log"));
         let (uplink, prefix) = (places.host().to_owned(), options.name.clone());
         let netns = format!("/run/netns/{uplink}");
@@ -225,60 +233,71 @@ impl Drop for Daemon {
     }
 }
 
-fn configuration(
-    options: &Options,
-    (state, run, key): (&Path, &Path, &Path),
-    adjust: fn(&mut toml::Table),
-) -> Result<String> {
-    let profile = |name: &str, vcpus: i64, memory: &str| {
-        toml::toml! {
+fn text(path: &Path) -> toml::Value {
+    toml::Value::from(path.to_string_lossy().into_owned())
+}
+
+/// The fake GitHub's App of the start, and three profiles.
+fn github(options: &Options, key: &Path) -> toml::Table {
+    let profile = |(name, vcpus, memory): (&str, i64, &str)| {
+        let mut profile = toml::toml! {
             name = name
             labels = ["self-hosted", "linux", name]
-            vcpus = vcpus
-            memory = memory
-            scratch = "2 GiB"
-        }
+        };
+        shape(&mut profile, options, (vcpus, memory));
+        toml::Value::from(profile)
     };
-    let mut config = toml::toml! {
-        [host]
+    let mut github = toml::toml! {
+        organization = "flint-demo"
+        app_id = "123456"
+        webhook_secret = SECRET
+    };
+    github.insert("url".to_owned(), format!("http://{GITHUB}").into());
+    github.insert("private_key".to_owned(), text(key));
+    let mut server = toml::Table::new();
+    server.insert("listen".to_owned(), format!("{HOST}:{PORT}").into());
+    let profiles = [("small", 1, "512 MiB"), ("medium", 1, "768 MiB"), ("large", 2, "1 GiB")];
+    let profiles = profiles.map(profile).to_vec();
+    let all = [("github", github.into()), ("server", server.into()), ("profile", profiles.into())];
+    all.into_iter().map(|(name, value): (&str, toml::Value)| (name.to_owned(), value)).collect()
+}
+
+/// A configuration of `flint init`, whose one profile is made to fit the demo's host.
+fn completed(mut config: toml::Table, options: &Options) -> toml::Table {
+    let profiles = config.get_mut("profile").and_then(toml::Value::as_array_mut);
+    for profile in profiles.into_iter().flatten().filter_map(toml::Value::as_table_mut) {
+        shape(profile, options, (1, "512 MiB"));
+    }
+    config
+}
+
+fn shape(profile: &mut toml::Table, options: &Options, (vcpus, memory): (i64, &str)) {
+    profile.insert("vcpus".to_owned(), vcpus.into());
+    profile.insert("memory".to_owned(), memory.into());
+    profile.insert("scratch".to_owned(), "2 GiB".into());
+    profile.insert("kernel".to_owned(), text(&options.kernel));
+    profile.insert("image".to_owned(), text(&options.image));
+}
+
+/// The demo's host.
+fn host(config: &mut toml::Table, options: &Options, (state, run): (&Path, &Path)) {
+    let mut host = toml::toml! {
         vcpus = 4
         memory = "4 GiB"
         disk = "8 GiB"
         slots = 4
         drain_timeout = "30s"
     };
-    let text = |path: &Path| toml::Value::from(path.to_string_lossy().into_owned());
-    let github = toml::toml! {
-        organization = "flint-demo"
-        app_id = "123456"
-        webhook_secret = SECRET
-    };
-    config.insert("github".to_owned(), github.into());
-    let profiles = [("small", 1, "512 MiB"), ("medium", 1, "768 MiB"), ("large", 2, "1 GiB")];
-    let profiles = profiles.map(|(name, vcpus, memory)| {
-        let mut profile = profile(name, vcpus, memory);
-        profile.insert("kernel".to_owned(), text(&options.kernel));
-        profile.insert("image".to_owned(), text(&options.image));
-        toml::Value::from(profile)
-    });
-    config.insert("profile".to_owned(), profiles.to_vec().into());
-    let mut set = |section: &str, key: &str, value: toml::Value| {
-        let table = config.entry(section.to_owned()).or_insert(toml::Table::new().into());
-        table.as_table_mut().map(|table| table.insert(key.to_owned(), value));
-    };
-    set("github", "url", format!("http://{GITHUB}").into());
-    set("github", "private_key", text(key));
-    set("server", "listen", format!("{HOST}:{PORT}").into());
-    set("host", "state_dir", text(state));
-    set("host", "run_dir", text(run));
-    set("host", "vmm", options.vmm.clone().into());
-    set("host", "netns_prefix", options.name.clone().into());
+    let mut set = |key: &str, value: toml::Value| host.insert(key.to_owned(), value);
+    set("state_dir", text(state));
+    set("run_dir", text(run));
+    set("vmm", options.vmm.clone().into());
+    set("netns_prefix", options.name.clone().into());
     if let Some((firecracker, jailer)) = programs() {
-        set("host", "firecracker", text(&firecracker));
-        set("host", "jailer", text(&jailer));
+        set("firecracker", text(&firecracker));
+        set("jailer", text(&jailer));
     }
-    adjust(&mut config);
-    Ok(toml::to_string(&config)?)
+    config.insert("host".to_owned(), host.into());
 }
 
 /// Firecracker and its jailer, where the environment or the search path has them.

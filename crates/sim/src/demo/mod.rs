@@ -7,6 +7,7 @@ pub(crate) mod daemon;
 mod halves;
 mod hostile;
 pub mod idle;
+mod init;
 pub(crate) mod leftovers;
 pub(crate) mod places;
 mod proof;
@@ -21,6 +22,7 @@ use anyhow::{Context, Result, bail};
 use daemon::{Daemon, How};
 use flint::api::JobRow;
 pub use hostile::{Hostile, hostile_names};
+pub use init::from_nothing;
 use leftovers::Search;
 use places::{GITHUB, HOST, Places};
 pub use sizes::{Sized, sizes};
@@ -194,11 +196,16 @@ impl Github {
 
     fn start_with(places: &Places, pem: String, source: Source) -> Result<Github> {
         let mut config = Config::new(pem);
-        config.public_url = format!("http://{GITHUB}");
         let url = format!("http://{HOST}:{}/webhook", daemon::PORT);
         if source == Source::Webhook {
             config.webhook = Some(Webhook { url, secret: SECRET.to_owned() });
         }
+        Github::with(places, config)
+    }
+
+    /// One that is told otherwise.
+    pub(crate) fn with(places: &Places, mut config: Config) -> Result<Github> {
+        config.public_url = format!("http://{GITHUB}");
         let (tell, told) = mpsc::channel();
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let netns = places.github_file();

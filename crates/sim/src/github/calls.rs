@@ -2,6 +2,12 @@
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::Method;
+use axum::http::uri::PathAndQuery;
+use axum::middleware::Next;
+use axum::response::Response;
+
+/// Where an Enterprise Server has its API.
+const SERVER_API: &str = "/api/v3";
 
 /// Whose calls GitHub counts together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +32,18 @@ pub(super) struct Call {
 impl Call {
     pub(super) fn of(request: &Request) -> Self {
         let name = name(request);
-        let own = ["installation", "access-tokens", "deliveries", "delivery", "redeliver"];
+        let own = [
+            "installation",
+            "access-tokens",
+            "deliveries",
+            "delivery",
+            "redeliver",
+            "app",
+            "app-hook",
+            "installations",
+            "conversion",
+            "account",
+        ];
         let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
         Call {
             name,
@@ -37,6 +54,16 @@ impl Call {
     }
 }
 
+/// An Enterprise Server has the same API below a path of its own, and its pages where this one has its API, too.
+pub(super) async fn at_server_path(mut request: Request, next: Next) -> Response {
+    let whole = request.uri().path_and_query().map(PathAndQuery::as_str);
+    let below = whole.and_then(|path| path.strip_prefix(SERVER_API)?.parse().ok());
+    if let Some(below) = below {
+        *request.uri_mut() = below;
+    }
+    next.run(request).await
+}
+
 /// What a request is called here.
 pub(super) fn name(request: &Request) -> &'static str {
     let matched = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
@@ -44,6 +71,11 @@ pub(super) fn name(request: &Request) -> &'static str {
     let below = below.trim_start_matches("/repos/{owner}/{repo}");
     match (request.method().as_str(), below) {
         ("POST", "/app/installations/{id}/access_tokens") => "access-tokens",
+        ("GET", "/app") => "app",
+        ("GET", "/app/hook/config") => "app-hook",
+        ("GET", "/app/installations") => "installations",
+        ("POST", "/app-manifests/{code}/conversions") => "conversion",
+        ("GET", "/users/{login}") => "account",
         ("GET", "/app/hook/deliveries") => "deliveries",
         ("GET", "/app/hook/deliveries/{id}") => "delivery",
         ("POST", "/app/hook/deliveries/{id}/attempts") => "redeliver",

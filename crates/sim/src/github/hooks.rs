@@ -3,6 +3,7 @@
 //! They are sent one after the other, so an honest server's receiver sees them in the order of the events. GitHub sends
 //! them at once and promises no order: that is asked for by [`HookRates`].
 
+use super::apps::Target;
 use super::clock::millis;
 use super::log::{Attempt, HookView, Log};
 use super::payload::{self, rfc3339};
@@ -289,13 +290,15 @@ impl Outcome {
 }
 
 impl Outgoing {
-    pub(super) fn job(config: &Config, told: &Told, at: Millis) -> Self {
+    pub(super) fn job((config, to): (&Config, &Target), told: &Told, at: Millis) -> Self {
+        let mut body = payload::webhook(config, told);
+        body["installation"]["id"] = to.installation.into();
         Outgoing {
             guid: random_id(),
             event: "workflow_job".to_owned(),
             action: Some(told.action.to_owned()),
-            body: payload::webhook(config, told).to_string().into(),
-            installation: Some(config.installation),
+            body: body.to_string().into(),
+            installation: Some(to.installation),
             repository: Some(told.job.repo.id),
             redelivery: false,
             wrong: false,
@@ -318,7 +321,7 @@ impl Outgoing {
     }
 
     async fn deliver(self, shared: &Shared, http: &reqwest::Client) {
-        let Some(target) = &shared.config.webhook else {
+        let Some(Target { webhook: target, .. }) = shared.target() else {
             return;
         };
         let begun = tokio::time::Instant::now();
@@ -333,9 +336,10 @@ impl Outgoing {
 
     /// What goes with the body.
     fn headers(&self, shared: &Shared) -> Vec<(&'static str, String)> {
-        let target = shared.config.webhook.as_ref();
-        let secret = target.map(|target| target.secret.as_str()).unwrap_or_default();
+        let target = shared.target();
+        let secret = target.as_ref().map(|to| to.webhook.secret.as_str()).unwrap_or_default();
         let secret = if self.wrong { "not the secret" } else { secret };
+        let app = target.as_ref().map_or_else(|| shared.config.app.clone(), |to| to.app.clone());
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
         let tag = hmac::sign(&key, self.body.as_bytes());
         let tag: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -345,7 +349,7 @@ impl Outgoing {
             ("x-github-event", self.event.clone()),
             ("x-github-delivery", self.guid.clone()),
             ("x-github-hook-id", "1".to_owned()),
-            ("x-github-hook-installation-target-id", shared.config.app.clone()),
+            ("x-github-hook-installation-target-id", app),
             ("x-github-hook-installation-target-type", "integration".to_owned()),
             ("x-hub-signature-256", format!("sha256={tag}")),
         ]

@@ -6,6 +6,7 @@
 
 mod actions;
 mod admin;
+mod apps;
 mod broken;
 mod broker;
 mod calls;
@@ -30,6 +31,7 @@ mod server;
 mod state;
 mod workflow;
 
+pub use apps::AppView;
 pub use clock::Clock;
 
 pub use faults::{Fault, FaultKind};
@@ -274,6 +276,21 @@ impl FakeGithub {
     /// Makes webhooks go wrong by chance from now on.
     pub fn hook_rates(&self, rates: HookRates) {
         self.shared.hooks.set_rates(rates);
+    }
+
+    /// The Apps that were made by a manifest.
+    #[must_use]
+    pub fn apps(&self) -> Vec<AppView> {
+        self.shared.look(|state| state.apps.all.values().map(apps::App::view).collect())
+    }
+
+    /// Changes what every App that was made asks for, and what its owner agreed to: a permission's level, or none.
+    pub fn permit(&self, permission: &str, level: Option<&str>) {
+        self.shared.change(|state, _| {
+            for app in state.apps.all.values_mut() {
+                app.set(permission, level);
+            }
+        });
     }
 
     /// Forgets the installation tokens: whoever has one is answered 401.

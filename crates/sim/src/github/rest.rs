@@ -1,9 +1,7 @@
 //! GitHub's REST API, as far as a coordinator needs it to have runners: the App, tokens, registrations.
 
-use super::clock::millis;
 use super::jit;
 use super::page::{Asked, Listed, Page};
-use super::payload::rfc3339;
 use super::reply::Reply;
 use super::server::{Shared, random_id};
 use super::state::Runner;
@@ -23,42 +21,14 @@ pub(super) type Names = BTreeMap<String, String>;
 pub(super) type Answer = (StatusCode, Reply);
 
 pub(super) fn routes() -> Router<Arc<Shared>> {
-    let mut routes =
-        Router::new().route("/app/installations/{id}/access_tokens", post(access_token));
+    let mut routes = Router::new();
     for scope in ["/orgs/{owner}", "/repos/{owner}/{repo}"] {
         routes = routes
-            .route(&format!("{scope}/installation"), get(installation))
             .route(&format!("{scope}/actions/runners"), get(list))
             .route(&format!("{scope}/actions/runners/generate-jitconfig"), post(generate))
             .route(&format!("{scope}/actions/runners/{{id}}"), get(one).delete(delete));
     }
     routes
-}
-
-async fn installation(State(shared): App, Path(names): Path<Names>, headers: HeaderMap) -> Answer {
-    let found = as_app(&shared, &headers).and_then(|()| scope(&shared, &names));
-    answer(found.map(|_| {
-        (StatusCode::OK, json!({ "id": shared.config.installation, "app_id": shared.config.app, "suspended_at": null }))
-    }))
-}
-
-async fn access_token(State(shared): App, Path(id): Path<u64>, headers: HeaderMap) -> Answer {
-    let made = as_app(&shared, &headers).and_then(|()| {
-        if id != shared.config.installation {
-            return Err(refusal(404, "Not Found"));
-        }
-        let expires = shared.clock.now() + millis(shared.config.token_life);
-        let token = format!("ghs_{}", random_id().replace('-', ""));
-        shared.change(|state, _| {
-            state.secrets.push(token.clone());
-            state.tokens.insert(token.clone(), expires)
-        });
-        let expires_at = rfc3339(expires);
-        let permissions = json!({ "organization_self_hosted_runners": "write", "actions": "read", "metadata": "read" });
-        Ok((StatusCode::CREATED, json!({ "token": token, "expires_at": expires_at, "permissions": permissions,
-            "repository_selection": "all" })))
-    });
-    answer(made)
 }
 
 async fn generate(
@@ -231,36 +201,9 @@ pub(super) fn scope(shared: &Shared, names: &Names) -> Result<String, Answer> {
     Ok(format!("{organization}/{own}"))
 }
 
-/// Verifies the App's JWT, with GitHub's rules about its times.
+/// Verifies an App's JWT, whichever App it is.
 pub(super) fn as_app(shared: &Shared, headers: &HeaderMap) -> Result<(), Answer> {
-    common(headers)?;
-    let undecodable = || refusal(401, "A JSON web token could not be decoded");
-    let token = bearer(headers).ok_or_else(undecodable)?;
-    let claims = shared.app_key.verified_claims(token).map_err(|_| undecodable())?;
-    let now_s = shared.clock.now() / 1000;
-    let issuer = claims["iss"]
-        .as_str()
-        .map(str::to_owned)
-        .or_else(|| claims["iss"].as_u64().map(|n| n.to_string()));
-    if issuer.as_deref() != Some(shared.config.app.as_str()) {
-        return Err(refusal(
-            401,
-            "'Issuer' claim ('iss') must be an Integer or the client ID of this App",
-        ));
-    }
-    match (claims["iat"].as_u64(), claims["exp"].as_u64()) {
-        (_, Some(exp)) if exp <= now_s => {
-            Err(refusal(401, "'Expiration time' claim ('exp') must be in the future"))
-        }
-        (_, Some(exp)) if exp > now_s + 600 => {
-            Err(refusal(401, "'Expiration time' claim ('exp') is too far in the future"))
-        }
-        (Some(iat), _) if iat > now_s => {
-            Err(refusal(401, "'Issued at' claim ('iat') must be in the past"))
-        }
-        (Some(_), Some(_)) => Ok(()),
-        _ => Err(undecodable()),
-    }
+    super::apps::caller(shared, headers).map(drop)
 }
 
 pub(super) fn as_installation(shared: &Shared, headers: &HeaderMap) -> Result<(), Answer> {
@@ -273,7 +216,7 @@ pub(super) fn as_installation(shared: &Shared, headers: &HeaderMap) -> Result<()
 }
 
 /// What GitHub asks of every call.
-fn common(headers: &HeaderMap) -> Result<(), Answer> {
+pub(super) fn common(headers: &HeaderMap) -> Result<(), Answer> {
     let has = |name: &str| headers.get(name).is_some_and(|value| !value.is_empty());
     if !has("user-agent") {
         return Err(refusal(

@@ -6,9 +6,9 @@ use super::hooks::{self, Fate, Hooks, Outgoing};
 use super::key::{Key, generate_pem};
 use super::limits::{Ledger, Limits};
 use super::state::{State, Times};
-use super::{actions, admin, broker, conditional, deliveries, gate, meddle, rest, workflow};
+use super::{actions, admin, apps, broker, conditional, deliveries, gate, meddle, rest, workflow};
 use anyhow::Context as _;
-use axum::middleware;
+use axum::{Router, middleware};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -134,9 +134,10 @@ impl Shared {
             let mut state = self.lock();
             let result = how(&mut state, now);
             // Handed over while the state is held, so that the order of the webhooks is the order of the changes.
+            let target = apps::target(&self.config, &state);
             for told in std::mem::take(&mut state.outbox) {
-                if self.config.webhook.is_some() {
-                    self.send(Outgoing::job(&self.config, &told, now));
+                if let Some(target) = &target {
+                    self.send(Outgoing::job((&self.config, target), &told, now));
                 }
             }
             result
@@ -160,6 +161,11 @@ impl Shared {
 
     pub(super) fn look<R>(&self, how: impl FnOnce(&State) -> R) -> R {
         how(&self.lock())
+    }
+
+    /// Who hears of jobs now.
+    pub(super) fn target(&self) -> Option<apps::Target> {
+        self.look(|state| apps::target(&self.config, state))
     }
 
     /// The state changed: whoever waits looks again.
@@ -267,6 +273,8 @@ pub(super) async fn start(
         .merge(actions::routes())
         .merge(deliveries::routes())
         .merge(super::scale_sets::rest_routes())
+        .merge(apps::routes())
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), apps::check))
         .layer(middleware::from_fn(conditional::answer))
         .layer(meddle.clone())
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), gate::pass));
@@ -278,7 +286,11 @@ pub(super) async fn start(
         .merge(sets)
         .merge(api)
         .merge(admin::routes())
+        .merge(apps::pages())
         .with_state(Arc::clone(&shared));
+    let routes = Router::new()
+        .fallback_service(routes)
+        .layer(middleware::from_fn(super::calls::at_server_path));
     let serve = tokio::spawn(async move {
         let _ = axum::serve(listener, routes).await;
     });

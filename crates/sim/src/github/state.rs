@@ -1,5 +1,6 @@
 //! What the fake GitHub knows, and the rules by which it changes. No I/O; the time is told.
 
+use super::apps::Apps;
 use super::org::{Organization, Repo, Run};
 use super::scale_sets::Sets;
 use super::workflow::JobSpec;
@@ -148,6 +149,7 @@ pub(super) struct State {
     next: u64,
     pub(super) org: Organization,
     pub(super) sets: Sets,
+    pub(super) apps: Apps,
     pub(super) jobs: BTreeMap<u64, Job>,
     /// The jobs that stand in a stage, oldest first: nothing looks at all jobs to find a few.
     pub(super) waiting: BTreeSet<u64>,

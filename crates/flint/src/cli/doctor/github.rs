@@ -1,38 +1,54 @@
-//! The App's credentials: whether the key is one and, if that is wanted, whether GitHub knows the App.
+//! The App's credentials: whether the key is one and, if that is wanted, what GitHub says of the App.
 
 use super::Line;
+use super::app::{self, Seen};
 use crate::assemble;
 use crate::cli::block_on;
 use crate::config::GithubOptions;
 use crate::error::chain;
+use crate::forge::{Error, GitHub, Options};
 
 /// All lines about GitHub.
-pub(super) fn look(github: &GithubOptions, ask: bool) -> Vec<Line> {
-    let key = match assemble::github_key(github) {
-        Ok(()) => Line::ok("private key", "an RSA key".to_owned()),
+pub(in crate::cli) fn look(github: &GithubOptions, ask: bool) -> Vec<Line> {
+    let (client, options) = match assemble::github(github) {
+        Ok(made) => made,
         Err(error) => {
             let fix = "make a new one on the App's page (Private keys) and download its .pem file";
-            return vec![Line::bad(
-                "private key",
-                chain(&error),
-                error.help().as_deref().unwrap_or(fix),
-            )];
+            return vec![bad("private key", &error, fix)];
         }
     };
-    let mut lines = vec![key];
-    lines.extend(ask.then(|| known(github)));
+    let mut lines = vec![Line::ok("private key", "an RSA key".to_owned())];
+    if ask {
+        lines.extend(asked(&client, &options));
+    }
     lines
 }
 
-/// One token, one list of runners: what registering needs, and nothing is changed by it.
-fn known(github: &GithubOptions) -> Line {
-    let asked = block_on(assemble::ask_github(github));
+/// Reads only: nothing at GitHub is changed by it.
+fn asked(client: &GitHub, options: &Options) -> Vec<Line> {
+    let asked = block_on(async {
+        let app = match client.app().await {
+            Ok(app) => app,
+            Err(error) => return Err(error),
+        };
+        let (installed, hook) = (client.installed().await, client.hook().await);
+        // Without an installation there is no token to list runners with.
+        let runners = match &installed {
+            Ok(_) => Some(client.check().await),
+            Err(_) => None,
+        };
+        Ok(Seen { app, installed, hook, runners })
+    });
     match asked {
-        Ok(Ok(())) => Line::ok("app", format!("{} lets it list runners", github.url)),
-        Ok(Err(error)) => {
-            let fix = "look at the App's permissions and where it is installed";
-            Line::bad("app", chain(&error), error.help().as_deref().unwrap_or(fix))
+        Ok(Ok(seen)) => app::lines(options, &seen),
+        Ok(Err(error)) => vec![bad("app", &error, "look at the App's id and its key")],
+        Err(problem) => {
+            vec![Line::bad("app", problem.error.to_string(), "free memory or threads")]
         }
-        Err(problem) => Line::bad("app", problem.error.to_string(), "free memory or threads"),
     }
+}
+
+/// A line of an error, with the error's own advice if it has one.
+pub(super) fn bad(item: &'static str, error: &Error, fix: &str) -> Line {
+    Line::bad(item, chain(error), error.help().as_deref().unwrap_or(fix))
 }

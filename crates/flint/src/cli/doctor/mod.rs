@@ -1,7 +1,8 @@
 //! `flint doctor`: what this machine and this configuration lack, each with its reading, verdict and fix.
 
+mod app;
 mod files;
-mod github;
+pub(super) mod github;
 mod kernel;
 mod machine;
 
@@ -76,8 +77,16 @@ pub(super) fn run(
     {
         lines.extend(github::look(&github, ask_github));
     }
+    tell(out, &lines)
+}
+
+/// Shows the lines, and ends by the worst.
+///
+/// # Errors
+/// When the answer cannot be written.
+pub(super) fn tell(out: Output, lines: &[Line]) -> Result<Exit, Problem> {
     out.show(&lines, |lines| show(lines, output::color_answers()))?;
-    Ok(exit(&lines))
+    Ok(exit(lines))
 }
 
 fn exit(lines: &[Line]) -> Exit {

@@ -9,6 +9,7 @@ mod jobs;
 mod partial;
 mod repositories;
 mod run;
+pub(super) mod standing;
 mod told;
 
 use self::admits::Admits;
@@ -122,10 +123,7 @@ impl GitHub {
         query: &[(&str, &str)],
         body: Option<Value>,
     ) -> Result<Reply, Error> {
-        let mut path = match &self.scope {
-            Scope::Organization(login) => vec!["orgs", login],
-            Scope::Repository { owner, name } => vec!["repos", owner, name],
-        };
+        let mut path = self.scope.home();
         path.extend(["actions", "runners"]);
         path.extend(below);
         self.send(Ask { method, path: &path, query, body, freshness: Freshness::Sent }).await

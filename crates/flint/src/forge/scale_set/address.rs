@@ -1,16 +1,10 @@
-//! Where things are at GitHub: the page that belongs to its API, and where scale sets can be.
+//! Where scale sets can be at GitHub.
 //!
-//! Source: actions/scaleset (its configuration's URL), and GitHub's pages on Enterprise Server and on data residency.
+//! Source: actions/scaleset (its configuration's URL).
 
 use crate::forge::Scope;
+use crate::forge::pages::{below, web};
 use url::Url;
-
-/// The REST API of github.com, and where its pages are instead.
-const PUBLIC: (&str, &str) = ("api.github.com", "github.com");
-/// Hosts of GitHub with data residency: pages at `SUB.ghe.com`, the API at `api.SUB.ghe.com`.
-const RESIDENT: &str = ".ghe.com";
-/// Where a GitHub Enterprise Server has its API.
-const SERVER_API: &str = "/api/v3";
 
 /// Whose scale sets they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,28 +94,8 @@ impl Home {
     }
 
     fn below(&self, path: &[&str]) -> Url {
-        let mut url = self.web.clone();
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(path);
-        }
-        url
+        below(&self.web, path)
     }
-}
-
-/// GitHub's pages, of its API.
-fn web(api: &Url) -> Url {
-    let mut url = api.clone();
-    let host = api.host_str().unwrap_or_default();
-    let resident = host.strip_prefix("api.").filter(|rest| rest.ends_with(RESIDENT));
-    let public = (host == PUBLIC.0).then_some(PUBLIC.1);
-    if let Some(host) = public.or(resident) {
-        // Both are names of hosts, so there is nothing to refuse.
-        let _ = url.set_host(Some(host));
-    }
-    let path = url.path().trim_end_matches('/');
-    let path = path.strip_suffix(SERVER_API).unwrap_or(path).to_owned();
-    url.set_path(&path);
-    url
 }
 
 /// An address that GitHub named, if a token may be sent there: it must be no less protected than `ours`.
