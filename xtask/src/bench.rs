@@ -6,6 +6,7 @@ use crate::say;
 use anyhow::{Context, bail};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -31,6 +32,8 @@ const MEASURERS: &[Measurer] = &[
     Measurer { what: "flint, idle", goal: "at most 40 MiB resident", measure: idle },
     Measurer { what: "disk", goal: "at most 20 ms, whatever the image", measure: disks },
     Measurer { what: "plan", goal: "at most 10 ms", measure: plans },
+    Measurer { what: "REST calls for a job, webhooks", goal: "at most 1.5", measure: webhooks },
+    Measurer { what: "REST calls for a job, scale set", goal: "at most 1.1", measure: scale_set },
     Measurer { what: "webhook to agent ready", goal: "at most 1.25 x a bare boot", measure: ready },
 ];
 
@@ -135,6 +138,37 @@ fn plans() -> anyhow::Result<String> {
     Ok(format!(
         "{still:.1} ms with {vms} microVMs and {queued} queued jobs, {launching:.1} ms when it starts a hundred"
     ))
+}
+
+/// What `measure calls` prints.
+#[derive(Deserialize)]
+struct Calls {
+    jobs: u32,
+    hours: f64,
+    rest: BTreeMap<String, u32>,
+    refused: u64,
+}
+
+fn webhooks() -> anyhow::Result<String> {
+    calls("webhook")
+}
+
+fn scale_set() -> anyhow::Result<String> {
+    calls("scale-set")
+}
+
+fn calls(source: &str) -> anyhow::Result<String> {
+    release()?;
+    let mut command = measure("calls");
+    command.arg(source);
+    let Calls { jobs, hours, rest, refused } = asked(command)?;
+    let all: u32 = rest.values().sum();
+    let mut most: Vec<_> = rest.iter().collect();
+    most.sort_by_key(|(name, count)| (std::cmp::Reverse(**count), *name));
+    let most = most.iter().take(4).map(|(name, count)| format!("{count} {name}"));
+    let each = f64::from(all) / f64::from(jobs.max(1));
+    let most = most.collect::<Vec<_>>().join(", ");
+    Ok(format!("{each:.2} ({jobs} jobs in {hours:.1} h, {refused} refused: {most}, ..)"))
 }
 
 /// What `measure boot` prints.

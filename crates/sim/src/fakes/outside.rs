@@ -5,7 +5,6 @@ use super::guest::{Guest, SECRET};
 use super::ledger::Ledger;
 use super::post::Post;
 use crate::github::FakeGithub;
-use crate::runner::runner_name;
 use flint::daemon::clock::Clock as _;
 use flint_core::event::{Event, ForgeEvent};
 use flint_core::id::{JobKey, RunnerName, Slot, VmId};
@@ -204,7 +203,7 @@ impl Outside {
     /// The runner that a registration is for.
     pub(super) fn runner_of(&self, jit_config: &str) -> RunnerName {
         let theirs = self.lock().employer.is_some();
-        let named = if theirs { runner_name(jit_config) } else { None };
+        let named = if theirs { crate::runner::runner_name(jit_config) } else { None };
         let made_up = || jit_config.strip_prefix(SECRET).unwrap_or_default().to_owned();
         RunnerName::told(&named.unwrap_or_else(made_up))
     }
