@@ -1,13 +1,13 @@
 //! The forge room against bad deliveries and against a GitHub that answers everything it may.
 
 use flint::forge::{
-    Error, Forge as _, GitHub, Options, Removal, Request, RunnerGroup, Scope, Told, WebhookAuth,
-    app_auth,
+    Credentials, Error, Forge as _, GitHub, Options, Removal, Request, RunnerGroup, Scope, Told,
+    WebhookAuth, app_auth,
 };
 use flint::front::tls::Tls;
 use flint::front::webhook::{self, BODY_CAP, Committed, Counters, Delivery, Door, Unavailable};
 use flint::front::{keeper, server, words};
-use flint_core::ask::Question;
+use flint_core::ask::{AskFailure, Question};
 use flint_core::event::{ForgeEvent, RegisterFailure};
 use flint_core::id::{ProfileId, RunnerName, VmId};
 use flint_core::units::Timestamp;
@@ -31,12 +31,15 @@ fn pem() -> &'static str {
     PEM.get_or_init(|| generate_pem().expect("openssl is a test's requirement"))
 }
 
+fn app() -> Credentials {
+    Credentials::App { id: "123456".to_owned(), private_key: Secret::new(pem().to_owned()) }
+}
+
 fn options(api_url: &str, webhook: WebhookAuth) -> Options {
     Options {
         api_url: api_url.to_owned(),
         scope: Scope::Organization("flint-demo".to_owned()),
-        app: "123456".to_owned(),
-        private_key: Secret::new(pem().to_owned()),
+        credentials: app(),
         webhook,
         runner_group: RunnerGroup::Number(1),
     }
@@ -518,4 +521,26 @@ async fn the_doctor_learns_whether_github_knows_the_app() {
     let error = stranger.check().await.expect_err("the App is not installed there");
     assert!(matches!(error, Error::NotFound { .. }), "{error:?}");
     assert!(error.help().is_some());
+}
+
+#[tokio::test]
+async fn a_persons_token_does_what_an_app_does_but_for_what_only_the_app_may() {
+    let (fake, _) = github().await;
+    let credentials = Credentials::Token(Secret::new(fake.personal_token()));
+    let options = Options { credentials, ..options(fake.url(), WebhookAuth::Insecure) };
+    let forge = GitHub::new(&options, "k3x9q2").expect("the options are good");
+    forge.check().await.expect("it may list runners");
+    forge.register(request(1, 1)).await.expect("it may register them");
+    assert_eq!(runners(&forge).await.expect("GitHub answers"), [VmId(1)].into());
+    let question = Question::Deliveries { since: Timestamp(0) };
+    let error = forge.ask(question, Timestamp(7)).await.expect_err("it is no App");
+    assert_eq!(error.ask_failure(), AskFailure::Refused, "{error}");
+    assert_eq!(fake.counters().calls("access-tokens"), 0);
+
+    // It expires.
+    fake.revoke_tokens();
+    let error = forge.register(request(2, 1)).await.err().expect("it has expired");
+    assert_eq!(error.failure(), RegisterFailure::Forbidden);
+    assert!(error.to_string().contains("personal access token"), "{error}");
+    assert!(error.help().is_some_and(|help| help.contains("has not expired")));
 }

@@ -4,7 +4,7 @@ use flint::daemon::clock::Clock;
 use flint::daemon::door::{Door, Knock, View};
 use flint::daemon::listener::Listener;
 use flint::forge::scale_set::{Options, ProfileSet, ScaleSets, Wanted};
-use flint::forge::{RunnerGroup, Scope};
+use flint::forge::{Credentials, RunnerGroup, Scope};
 use flint_core::event::{Event, ForgeEvent};
 use flint_core::fold::fold;
 use flint_core::host::Host;
@@ -115,10 +115,14 @@ impl Room {
     }
 
     fn set(&self) -> Arc<ProfileSet> {
-        let place = Scope::Organization("flint-demo".to_owned()).into();
         let private_key = Secret::new(pem().to_owned());
-        let (api_url, app) = (self.fake.url().to_owned(), "123456".to_owned());
-        let sets = ScaleSets::new(&Options { api_url, place, app, private_key });
+        self.set_of(Credentials::App { id: "123456".to_owned(), private_key })
+    }
+
+    fn set_of(&self, credentials: Credentials) -> Arc<ProfileSet> {
+        let place = Scope::Organization("flint-demo".to_owned()).into();
+        let api_url = self.fake.url().to_owned();
+        let sets = ScaleSets::new(&Options { api_url, place, credentials });
         let sets = Arc::new(sets.expect("the options are good"));
         let (name, group) = ("flint".to_owned(), RunnerGroup::Number(1));
         Arc::new(ProfileSet::new(
@@ -128,9 +132,13 @@ impl Room {
     }
 
     fn listen(&mut self) {
+        self.listen_to(self.set());
+    }
+
+    fn listen_to(&mut self, set: Arc<ProfileSet>) {
         let (stop, stopped) = oneshot::channel();
         let listener = Listener {
-            set: self.set(),
+            set,
             profile: profile_id(),
             owner: "flint-test".to_owned(),
             door: self.door.clone(),
@@ -399,4 +407,18 @@ async fn a_server_that_offers_jobs_is_answered_unless_nothing_may_start() {
     let _job = room.fake.queue(ONE).expect("it is a workflow")[0];
     room.until(|world| world.jobs.len() == 1).await;
     assert_eq!(room.fake.counters().calls("acquire-jobs"), 1);
+}
+
+#[tokio::test]
+async fn a_persons_token_that_ends_in_the_middle_of_a_poll_is_said() {
+    let mut room = Room::new().await;
+    let token = Credentials::Token(Secret::new(room.fake.personal_token()));
+    room.listen_to(room.set_of(token));
+    room.until(counted).await;
+    room.fake.revoke_tokens();
+    room.fake.expire_queue_tokens();
+    room.fake.expire_service_tokens();
+    room.until(|world| world.scale_sets[&profile_id()].trouble.is_some()).await;
+    let why = room.trouble().unwrap_or_default();
+    assert!(why.contains("personal access token") && why.contains("refused"), "{why}");
 }

@@ -1,7 +1,8 @@
 //! What GitHub is asked because webhooks get lost, over loopback against a GitHub with every vice.
 
 use flint::forge::{
-    Answer, Error, Forge as _, GitHub, Options, RunnerGroup, Scope, Told, WebhookAuth, app_auth,
+    Answer, Credentials, Error, Forge as _, GitHub, Options, RunnerGroup, Scope, Told, WebhookAuth,
+    app_auth,
 };
 use flint::front::server;
 use flint::front::tls::Tls;
@@ -35,12 +36,15 @@ fn now() -> Timestamp {
     Timestamp(u64::try_from(since.as_millis()).expect("it is before the year 500,000,000"))
 }
 
+fn app() -> Credentials {
+    Credentials::App { id: "123456".to_owned(), private_key: Secret::new(pem().to_owned()) }
+}
+
 fn options(api_url: &str) -> Options {
     Options {
         api_url: api_url.to_owned(),
         scope: Scope::Organization("flint-demo".to_owned()),
-        app: "123456".to_owned(),
-        private_key: Secret::new(pem().to_owned()),
+        credentials: app(),
         webhook: WebhookAuth::Insecure,
         runner_group: RunnerGroup::Number(1),
     }

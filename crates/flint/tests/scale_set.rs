@@ -4,7 +4,7 @@ use flint::forge::scale_set::{
     Error, JobMessage, Message, MessageId, Next, Options, Outcome, Polled, ScaleSets, Session,
     Unreadable, Wanted,
 };
-use flint::forge::{RunnerGroup, Scope};
+use flint::forge::{Credentials, RunnerGroup, Scope};
 use flint_core::event::RegisterFailure;
 use flint_core::id::{ProfileId, RunnerName, VmId};
 use flint_sim::github::{Clock, Config, FakeGithub, FaultKind, generate_pem};
@@ -25,7 +25,8 @@ fn pem() -> &'static str {
 fn client(url: &str) -> ScaleSets {
     let place = Scope::Organization("flint-demo".to_owned()).into();
     let private_key = Secret::new(pem().to_owned());
-    let options = Options { api_url: url.to_owned(), place, app: "123456".to_owned(), private_key };
+    let credentials = Credentials::App { id: "123456".to_owned(), private_key };
+    let options = Options { api_url: url.to_owned(), place, credentials };
     ScaleSets::new(&options).expect("the options are good")
 }
 

@@ -3,7 +3,8 @@
 //! It stands here and not beside `flint`'s tests because only this package knows where its runner binary is.
 
 use flint::forge::{
-    Forge as _, GitHub, Options, Registered, Removal, Request, RunnerGroup, Scope, WebhookAuth,
+    Credentials, Forge as _, GitHub, Options, Registered, Removal, Request, RunnerGroup, Scope,
+    WebhookAuth,
 };
 use flint::front::server;
 use flint::front::tls::Tls;
@@ -68,8 +69,7 @@ async fn room() -> Room {
     let options = Options {
         api_url: github.url().to_owned(),
         scope,
-        app,
-        private_key: Secret::new(pem().to_owned()),
+        credentials: Credentials::App { id: app, private_key: Secret::new(pem().to_owned()) },
         webhook: WebhookAuth::Secrets { current: Secret::new("s3cret".to_owned()), other: None },
         runner_group: RunnerGroup::Number(1),
     };

@@ -1,6 +1,6 @@
 //! The configuration as each room wants it. Nothing is decided here, only renamed.
 
-use crate::config::{Config, GithubOptions, RunnerGroup, Scope, VmmChoice, Webhooks};
+use crate::config::{Config, Credentials, GithubOptions, RunnerGroup, Scope, VmmChoice, Webhooks};
 use crate::daemon::dispatch::{Recipe, Recipes};
 use crate::forge::scale_set::Wanted;
 use crate::forge::{self, WebhookAuth};
@@ -38,8 +38,10 @@ pub(super) fn forge(github: &GithubOptions) -> forge::Options {
     forge::Options {
         api_url: github.url.as_str().trim_end_matches('/').to_owned(),
         scope,
-        app: github.app_id.clone(),
-        private_key: github.private_key.clone(),
+        credentials: match github.credentials.clone() {
+            Credentials::App { id, private_key } => forge::Credentials::App { id, private_key },
+            Credentials::Token(token) => forge::Credentials::Token(token),
+        },
         webhook,
         runner_group: group(&github.runner_group),
     }

@@ -22,8 +22,8 @@ pub(super) fn prepare(
     if wanted.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let forge::Options { api_url, scope, app, private_key, .. } = options::forge(github);
-    let sets = ScaleSets::new(&Options { api_url, place: scope.into(), app, private_key });
+    let forge::Options { api_url, scope, credentials, .. } = options::forge(github);
+    let sets = ScaleSets::new(&Options { api_url, place: scope.into(), credentials });
     let sets = Arc::new(sets.map_err(|source| Error::ScaleSets { source })?);
     let each = wanted.into_iter().map(|(id, wanted)| {
         let set = Arc::new(ProfileSet::new(Arc::clone(&sets), wanted));

@@ -1,8 +1,8 @@
-//! Whose jobs, and the two secrets: the App's key and the webhook's secret.
+//! Whose jobs, and how webhooks are proven.
 
 use super::reader::{Found, Reader, Section};
 use super::report::Origin;
-use super::{GithubOptions, Purpose, RunnerGroup, Scope, Webhooks, defaults, values};
+use super::{GithubOptions, Purpose, RunnerGroup, Scope, Webhooks, credentials, defaults, values};
 use flint_wire::Secret;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -23,14 +23,12 @@ pub(super) fn read<'a>(
         reader.text(section, "url", values::url).map_or_else(default_url, |found| found.value);
     let group = runner_group(reader, section);
     let scope = scope(reader, section);
-    let app_id = app_id(reader, section);
-    let private_key = private_key(reader, section);
+    let credentials = credentials::read(reader, section);
     let webhooks = if hears { webhooks(reader, section) } else { Some(Webhooks::Refused) };
     Some(GithubOptions {
         url,
         scope: scope?,
-        app_id: app_id?,
-        private_key: private_key?,
+        credentials: credentials?,
         webhooks: webhooks?,
         runner_group: group.map_or(RunnerGroup::Number(defaults::RUNNER_GROUP), |g| g.value),
     })
@@ -80,37 +78,6 @@ fn scope<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> Option<Scope> {
 fn repository_scope<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> Option<Scope> {
     let (owner, name) = reader.text(section, "repository", values::repository)?.value;
     Some(Scope::Repository { owner, name })
-}
-
-/// A number, or a client id such as `Iv23li…`; in the file with or without quotes.
-fn app_id<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> Option<String> {
-    if reader.origin(section, "app_id").is_none() {
-        let help = "the number on the App's page: `app_id` in `[github]`, or --app-id";
-        reader.error(Origin::Nowhere, "the GitHub App's id is missing".to_owned(), help.to_owned());
-        return None;
-    }
-    reader.number_or_word(section, "app_id").map(|found| found.value)
-}
-
-fn private_key<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> Option<Secret> {
-    let given: Option<Found<PathBuf>> = reader.word(section, "private_key");
-    let Some(file) = given.or_else(|| reader.credential("private-key")) else {
-        if reader.origin(section, "private_key").is_none() {
-            let help = "the .pem file made on the App's page: `private_key` in `[github]`, or --private-key";
-            let message = "the GitHub App's private key is missing".to_owned();
-            reader.error(Origin::Nowhere, message, help.to_owned());
-        }
-        return None;
-    };
-    let text = read_secret(reader, "private key", &file)?;
-    if !text.expose().contains("PRIVATE KEY-----") {
-        let message = format!("`{}` holds no private key", file.value.display());
-        let help = "a PEM file begins with `-----BEGIN RSA PRIVATE KEY-----`";
-        reader.error(file.origin, message, help.to_owned());
-        return None;
-    }
-    warn_if_readable(reader, &file);
-    Some(text)
 }
 
 /// The secrets of the source that wins; within one source only one of the three keys may be there.
@@ -183,7 +150,11 @@ fn without_secret<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> Option<W
 }
 
 /// The file's text without the newline at its end; a file that is empty is a problem.
-fn read_secret(reader: &mut Reader<'_>, what: &str, file: &Found<PathBuf>) -> Option<Secret> {
+pub(super) fn read_secret(
+    reader: &mut Reader<'_>,
+    what: &str,
+    file: &Found<PathBuf>,
+) -> Option<Secret> {
     let path = file.value.display();
     match std::fs::read_to_string(&file.value) {
         Ok(text) if text.trim().is_empty() => {

@@ -81,6 +81,7 @@ pub const KEYS: &[Key] = &[
     key("github.repository", "repository", "OWNER/NAME", "Serve one repository's jobs"),
     or(key("github.app_id", "app-id", "ID", "The GitHub App's id or client id"), &["appID", "appId"]),
     or(key("github.private_key", "private-key", "FILE", "The GitHub App's private key (PEM)"), &["privateKey"]),
+    key("github.token_file", "token-file", "FILE", "A file that holds a personal access token, in place of an App"),
     or(key("github.webhook_secret", "webhook-secret", "TEXT",
         "The webhook's secret. Every user of the host can read a flag: prefer --webhook-secret-file"), &["webhookSecret"]),
     or(key("github.webhook_secret_file", "webhook-secret-file", "FILE", "A file that holds the webhook's secret"),

@@ -5,6 +5,7 @@
 //! plain data; it knows no room.
 
 mod check;
+mod credentials;
 pub mod defaults;
 mod egress;
 pub mod error;
@@ -65,14 +66,26 @@ pub struct GithubOptions {
     pub url: url::Url,
     /// Whose jobs.
     pub scope: Scope,
-    /// The App's id or client id: the `iss` of its tokens.
-    pub app_id: String,
-    /// The App's private key: PEM, PKCS#1 or PKCS#8.
-    pub private_key: Secret,
+    /// Who Flint is there.
+    pub credentials: Credentials,
     /// How webhooks prove where they come from.
     pub webhooks: Webhooks,
     /// The runner group.
     pub runner_group: RunnerGroup,
+}
+
+/// Who Flint is at GitHub.
+#[derive(Clone)]
+pub enum Credentials {
+    /// A GitHub App.
+    App {
+        /// Its id or client id: the `iss` of its tokens.
+        id: String,
+        /// Its private key: PEM, PKCS#1 or PKCS#8.
+        private_key: Secret,
+    },
+    /// A person, by an access token.
+    Token(Secret),
 }
 
 /// How webhooks prove where they come from.

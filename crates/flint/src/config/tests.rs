@@ -41,6 +41,11 @@ fn bad(sources: &Sources) -> String {
     checked.report.render(false)
 }
 
+fn app(github: &GithubOptions) -> (&str, &str) {
+    let Credentials::App { id, private_key } = &github.credentials else { panic!("it is an App") };
+    (id, private_key.expose())
+}
+
 fn secrets(github: &GithubOptions) -> Vec<&str> {
     let Webhooks::Signed(secrets) = &github.webhooks else { panic!("there are secrets") };
     secrets.iter().map(Secret::expose).collect()
@@ -68,7 +73,7 @@ fn flags_alone_give_one_profile_of_the_documented_shape() {
     assert_eq!(options.image, Path::new("/root/flint/rootfs.ext4"));
     let github = config.github.unwrap();
     assert_eq!(github.scope, Scope::Organization("octo-org".to_owned()));
-    assert_eq!(github.app_id, "123456");
+    assert_eq!(app(&github).0, "123456");
     assert_eq!(github.runner_group, RunnerGroup::Number(1));
     assert_eq!(github.url.as_str(), "https://api.github.com/");
     assert_eq!(secrets(&github), ["ABCDefgh"]);
@@ -134,7 +139,7 @@ labels = ["small"]
     assert_eq!(github.url.as_str(), "https://ghe.example/api/v3/");
     let (owner, name) = ("octocat".to_owned(), "hello-world".to_owned());
     assert_eq!(github.scope, Scope::Repository { owner, name });
-    assert_eq!(github.app_id, "42");
+    assert_eq!(app(github).0, "42");
     assert_eq!(secrets(github), ["new", "old"]);
     let host = &config.host;
     assert_eq!((host.vmm, host.slots, host.capacity.vcpus), (VmmChoice::Qemu, 16, 10));
@@ -185,7 +190,7 @@ fn secrets_may_come_as_systemd_credentials() {
     given.sources.flags.set("github.app_id", "Iv23liAbc");
     let github = good(&given.sources).github.unwrap();
     assert_eq!(secrets(&github), ["from systemd"]);
-    assert_eq!(github.private_key.expose(), KEY.trim_end());
+    assert_eq!(app(&github).1, KEY.trim_end());
 }
 
 #[test]
@@ -222,6 +227,27 @@ labels = ["linux", "big"]
     assert_eq!(labels("small"), ["small"]);
     assert_eq!(profile(&config, "big").scale_set.as_deref(), Some("linux-big"));
     assert_eq!(labels("big"), ["big", "linux"]);
+}
+
+#[test]
+fn a_token_stands_in_for_an_app() {
+    let mut given = given("");
+    let path = given.directory.path().join("token");
+    fs::write(&path, "ghp_secret\n").unwrap();
+    given.sources.flags.set("github.token_file", path.to_str().unwrap());
+    let both = bad(&given.sources);
+    assert!(both.starts_with("error: both an App and a token are given"), "{both}");
+    given.sources.flags = Flags::default();
+    given.sources.flags.set("github.organization", "octo-org");
+    given.sources.flags.set("github.webhook_secret", "ABCDefgh");
+    given.sources.flags.set("github.token_file", path.to_str().unwrap());
+    let Credentials::Token(token) = good(&given.sources).github.unwrap().credentials else {
+        panic!("it is a token")
+    };
+    assert_eq!(token.expose(), "ghp_secret");
+    fs::write(&path, "two words").unwrap();
+    let wrong = bad(&given.sources);
+    assert!(wrong.contains("holds no token") && !wrong.contains("two words"), "{wrong}");
 }
 
 #[test]

@@ -212,7 +212,9 @@ impl Error {
                 format!("this host's clock differs from GitHub's by {skew} s: set it, or turn NTP on")
             }
             Error::Unauthorized { .. } => {
-                "check that the App's id and the private key belong together, and that the key was not deleted".to_owned()
+                "check that the App's id and the private key belong together, and that the key was not deleted; of a \
+                 personal access token, that it has not expired"
+                    .to_owned()
             }
             Error::Forbidden { .. } => "give the App the permission Organization → Self-hosted runners: write (for a \
                  repository: Administration: write) and Repository → Actions: read, accept them in the installation, and \

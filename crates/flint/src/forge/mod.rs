@@ -89,14 +89,26 @@ pub struct Options {
     pub api_url: String,
     /// Where runners are registered.
     pub scope: Scope,
-    /// The App's client id (`Iv…`) or its numeric id.
-    pub app: String,
-    /// The App's private key, PEM. See [`app_auth::read_key_file`].
-    pub private_key: Secret,
+    /// Who we are.
+    pub credentials: Credentials,
     /// How deliveries prove where they come from.
     pub webhook: WebhookAuth,
     /// The runner group.
     pub runner_group: RunnerGroup,
+}
+
+/// Who we are at GitHub.
+#[derive(Clone)]
+pub enum Credentials {
+    /// An App.
+    App {
+        /// Its client id (`Iv…`) or its numeric id.
+        id: String,
+        /// Its private key, PEM. See [`app_auth::read_key_file`].
+        private_key: Secret,
+    },
+    /// A person, by a personal access token. Nobody but the App itself may read the deliveries of its webhook.
+    Token(Secret),
 }
 
 /// Where runners are registered in an organization: which repositories reach them.

@@ -1,8 +1,8 @@
-//! One installation token, made when needed, shared by all, renewed before it ends.
+//! One token for all calls: an installation's, made when needed and renewed before it ends; or a person's, as it was given.
 
 use super::app_auth::App;
 use super::rest::{self, Bearer, Call, Freshness, Reply, Rest};
-use super::{Error, Scope};
+use super::{Credentials, Error, Scope};
 use flint_core::units::Timestamp;
 use flint_wire::Secret;
 use reqwest::Method;
@@ -14,9 +14,10 @@ use tokio::sync::Mutex;
 /// A token with less than this left is renewed: a call must not outlive its token.
 const SPARE: Duration = Duration::from_secs(5 * 60);
 
-/// The App at one installation.
+/// The App at one installation, or a person.
 pub(super) struct Tokens {
-    app: App,
+    /// A person has none.
+    app: Option<App>,
     /// Below it GitHub's API tells of the installation: `orgs/LOGIN`.
     home: Vec<String>,
     // Held while a token is made: whoever else wants one waits for it instead of making another.
@@ -54,13 +55,34 @@ struct Minted {
 }
 
 impl Tokens {
-    pub(super) fn new(app: App, scope: &Scope) -> Self {
-        Tokens::at(app, scope.home().into_iter().map(str::to_owned).collect())
+    pub(super) fn new(credentials: &Credentials, scope: &Scope) -> Result<Self, Error> {
+        Tokens::at(credentials, scope.home().into_iter().map(str::to_owned).collect())
     }
 
-    /// The App where this path of the API is its home.
-    pub(super) fn at(app: App, home: Vec<String>) -> Self {
-        Tokens { app, home, held: Mutex::default() }
+    /// Where this path of the API is the App's home.
+    ///
+    /// # Errors
+    /// [`Error::NotAKey`].
+    pub(super) fn at(credentials: &Credentials, home: Vec<String>) -> Result<Self, Error> {
+        Ok(match credentials {
+            Credentials::App { id, private_key } => {
+                let app = Some(App::new(id, private_key)?);
+                Tokens { app, home, held: Mutex::default() }
+            }
+            Credentials::Token(text) => {
+                let (text, expires) = (Arc::new(text.clone()), Timestamp(u64::MAX));
+                let token = Some(Token { text, number: 0, expires });
+                let held = Mutex::new(Held { token, ..Held::default() });
+                Tokens { app: None, home, held }
+            }
+        })
+    }
+
+    fn app(&self) -> Result<&App, Error> {
+        self.app.as_ref().ok_or_else(|| Error::Forbidden {
+            call: "ask as an App".to_owned(),
+            said: "a personal access token is no App's, and only the App may".to_owned(),
+        })
     }
 
     /// The token in use, renewed when little of it is left.
@@ -83,8 +105,13 @@ impl Tokens {
     }
 
     async fn make(&self, rest: &Rest, held: &mut Held) -> Result<Token, Error> {
+        let app = self.app.as_ref().ok_or_else(|| Error::Unauthorized {
+            call: "use the personal access token".to_owned(),
+            said: "it was refused".to_owned(),
+            skew: None,
+        })?;
         held.token = None;
-        let proof = self.app.proof(rest::now())?;
+        let proof = app.proof(rest::now())?;
         let installation = match held.installation {
             Some(id) => id,
             None => self.find_installation(rest, &proof).await?.id,
@@ -118,13 +145,13 @@ impl Tokens {
         path: &[&str],
         query: &[(&str, &str)],
     ) -> Result<Reply, Error> {
-        let proof = self.app.proof(rest::now())?;
+        let proof = self.app()?.proof(rest::now())?;
         as_app(rest, &proof, Method::GET, path, query).await
     }
 
     /// Which installation is ours at present: an App that was installed anew has another number than before.
     pub(super) async fn installation(&self, rest: &Rest) -> Result<Installation, Error> {
-        let proof = self.app.proof(rest::now())?;
+        let proof = self.app()?.proof(rest::now())?;
         self.find_installation(rest, &proof).await
     }
 }

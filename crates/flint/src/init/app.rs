@@ -7,7 +7,7 @@ use super::{Error, Wish};
 use crate::config::defaults;
 use crate::forge::pages::Pages;
 use crate::forge::setup::Made;
-use crate::forge::{self, GitHub, Options, RunnerGroup, WebhookAuth};
+use crate::forge::{self, Credentials, GitHub, Options, RunnerGroup, WebhookAuth};
 use flint_wire::Secret;
 use url::Url;
 
@@ -50,8 +50,10 @@ impl App {
         let options = Options {
             api_url: wish.api.as_str().trim_end_matches('/').to_owned(),
             scope: wish.scope.clone(),
-            app: made.id.to_string(),
-            private_key: made.private_key,
+            credentials: Credentials::App {
+                id: made.id.to_string(),
+                private_key: made.private_key,
+            },
             webhook: WebhookAuth::Refused,
             runner_group: RunnerGroup::Number(defaults::RUNNER_GROUP),
         };

@@ -238,15 +238,13 @@ fn the_life_of_a_job_is_shown_with_what_followed_from_each_fact() {
     #53 2026-09-21T14:13:28.000Z GitHub: job 7 ended with `success` on `vm-1-a-zqlinux-zqzqz7`
         job 7 is gone, was: runs in vm-1
     #54 2026-09-21T14:13:29.000Z guest: the runner of vm-1 ended with 0
-        vm-1: busy with job 7; try 1 is runner 99 -> stopping: JobDone, host and GitHub not clean; try 1 is runner 99
+        vm-1: busy with job 7; try 1 is runner 99 -> stopping: JobDone, host not clean; try 1 is runner 99
         order: destroy vm-1 on h-0, slot 0
     #55 2026-09-21T14:13:30.000Z host: vm-1 could not be destroyed: zq is busy
-        vm-1: stopping: JobDone, host and GitHub not clean; try 1 is runner 99 -> stopping: JobDone, host and GitHub not clean; try 1 is runner 99; trouble: zq is busy
+        vm-1: stopping: JobDone, host not clean; try 1 is runner 99 -> stopping: JobDone, host not clean; try 1 is runner 99; trouble: zq is busy
     #56 2026-09-21T14:13:31.000Z host: nothing is left of vm-1
-        vm-1: stopping: JobDone, host and GitHub not clean; try 1 is runner 99; trouble: zq is busy -> stopping: JobDone, GitHub not clean; try 1 is runner 99; trouble: zq is busy
-        order: deregister vm-1: vm-1-a-zqlinux-zqzqz7
+        vm-1 is gone, was: stopping: JobDone, host not clean; try 1 is runner 99; trouble: zq is busy
     #57 2026-09-21T14:13:32.000Z GitHub: vm-1 has no registration left
-        vm-1 is gone, was: stopping: JobDone, GitHub not clean; try 1 is runner 99; trouble: zq is busy
     "#);
 }
 

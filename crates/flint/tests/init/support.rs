@@ -1,7 +1,9 @@
 //! What tests of `flint init` share: a wish, and the proof that its configuration serves.
 
 use flint::config::{self, Flags, Machine, Purpose, Sources};
-use flint::forge::{Forge as _, GitHub, Options, Request, RunnerGroup, Scope, WebhookAuth};
+use flint::forge::{
+    Credentials, Forge as _, GitHub, Options, Request, RunnerGroup, Scope, WebhookAuth,
+};
 use flint::front::tls::Tls;
 use flint::front::webhook::{self, Committed, Counters, Door};
 use flint::front::{server, words};
@@ -113,8 +115,7 @@ pub(crate) async fn serves(github: &FakeGithub, path: &Path) {
     let options = Options {
         api_url: given.url.as_str().trim_end_matches('/').to_owned(),
         scope,
-        app: given.app_id,
-        private_key: given.private_key,
+        credentials: credentials(given.credentials),
         webhook: auth,
         runner_group: RunnerGroup::Number(1),
     };
@@ -125,4 +126,11 @@ pub(crate) async fn serves(github: &FakeGithub, path: &Path) {
     assert!(forge.register(request).await.is_ok());
     assert_eq!(github.runners().len(), 1);
     serving.abort();
+}
+
+fn credentials(given: config::Credentials) -> Credentials {
+    match given {
+        config::Credentials::App { id, private_key } => Credentials::App { id, private_key },
+        config::Credentials::Token(token) => Credentials::Token(token),
+    }
 }

@@ -293,6 +293,17 @@ impl FakeGithub {
         });
     }
 
+    /// A personal access token of somebody who owns everything here. It ends like the others by [`Self::revoke_tokens`].
+    #[must_use]
+    pub fn personal_token(&self) -> String {
+        let token = format!("ghp_{}", server::random_id().replace('-', ""));
+        self.shared.change(|state, now| {
+            state.secrets.push(token.clone());
+            state.tokens.insert(token.clone(), now + 365 * 86_400_000);
+        });
+        token
+    }
+
     /// Forgets the installation tokens: whoever has one is answered 401.
     pub fn revoke_tokens(&self) {
         self.shared.change(|state, _| state.tokens.clear());

@@ -129,10 +129,10 @@ fn webhook(hook: &Result<Hook, Error>, app: &Known, pages: &Pages) -> Line {
     }
 }
 
-fn runners(listed: &Result<(), Error>, scope: &Scope) -> Line {
+pub(super) fn runners(listed: &Result<(), Error>, scope: &Scope) -> Line {
     match listed {
         Ok(()) => Line::ok("runners", format!("a token lists those of {scope}")),
-        Err(error) => bad("runners", error, "look at the App's permissions"),
+        Err(error) => bad("runners", error, "look at the App's permissions, or the token's"),
     }
 }
 
@@ -140,7 +140,7 @@ fn runners(listed: &Result<(), Error>, scope: &Scope) -> Line {
 mod tests {
     use super::*;
     use crate::cli::doctor::show;
-    use crate::forge::RunnerGroup;
+    use crate::forge::{Credentials, RunnerGroup};
     use flint_wire::Secret;
     use serde_json::{Value, json};
 
@@ -148,8 +148,7 @@ mod tests {
         Options {
             api_url: "https://api.github.com".to_owned(),
             scope,
-            app: "1".to_owned(),
-            private_key: Secret::new(String::new()),
+            credentials: Credentials::Token(Secret::new(String::new())),
             webhook: WebhookAuth::Insecure,
             runner_group: RunnerGroup::Number(1),
         }

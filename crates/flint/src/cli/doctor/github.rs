@@ -6,7 +6,7 @@ use crate::assemble;
 use crate::cli::block_on;
 use crate::config::GithubOptions;
 use crate::error::chain;
-use crate::forge::{Error, GitHub, Options};
+use crate::forge::{Credentials, Error, GitHub, Options};
 
 /// All lines about GitHub.
 pub(in crate::cli) fn look(github: &GithubOptions, ask: bool) -> Vec<Line> {
@@ -17,9 +17,27 @@ pub(in crate::cli) fn look(github: &GithubOptions, ask: bool) -> Vec<Line> {
             return vec![bad("private key", &error, fix)];
         }
     };
+    if let Credentials::Token(_) = options.credentials {
+        return token(&client, &options, ask);
+    }
     let mut lines = vec![Line::ok("private key", "an RSA key".to_owned())];
     if ask {
         lines.extend(asked(&client, &options));
+    }
+    lines
+}
+
+/// What a person's token is good for.
+fn token(client: &GitHub, options: &Options, ask: bool) -> Vec<Line> {
+    let fix = "an App has rights of its own, and its lost webhooks are found sooner: `flint init` makes one";
+    let mut lines = vec![Line::note("token", "a personal access token, in place of an App", fix)];
+    if ask {
+        lines.push(match block_on(client.check()) {
+            Ok(listed) => app::runners(&listed, &options.scope),
+            Err(problem) => {
+                Line::bad("runners", problem.error.to_string(), "free memory or threads")
+            }
+        });
     }
     lines
 }

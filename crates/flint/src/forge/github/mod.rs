@@ -14,7 +14,6 @@ mod told;
 
 use self::admits::Admits;
 use self::told::Memory;
-use super::app_auth::App;
 use super::rest::{Bearer, Call, Freshness, Reply, Rest};
 use super::token::Tokens;
 use super::{Answer, Error, Forge, Options, Registered, Removal, Request, Scope};
@@ -76,10 +75,9 @@ impl GitHub {
     /// # Errors
     /// [`Error::NotAKey`], [`Error::BadUrl`], [`Error::Client`].
     pub fn new(options: &Options, instance: &str) -> Result<Self, Error> {
-        let app = App::new(&options.app, &options.private_key)?;
         Ok(GitHub {
             rest: Rest::new(&options.api_url)?,
-            tokens: Tokens::new(app, &options.scope),
+            tokens: Tokens::new(&options.credentials, &options.scope)?,
             scope: options.scope.clone(),
             group: group::Group::new(&options.runner_group),
             instance: instance.to_owned(),

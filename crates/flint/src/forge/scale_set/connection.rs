@@ -8,7 +8,6 @@ use super::refusal::{Subject, refusal};
 use super::service::{About, Bearer, Call, Reply, Service};
 use super::{Error, Options};
 use crate::forge;
-use crate::forge::app_auth::App;
 use crate::forge::rest::{self, Freshness, Rest};
 use crate::forge::token::Tokens;
 use flint_core::units::Timestamp;
@@ -69,12 +68,12 @@ struct Registered {
 impl Connections {
     /// Prepares everything and sends nothing.
     pub(super) fn new(options: &Options) -> Result<Self, forge::Error> {
-        let app = App::new(&options.app, &options.private_key)?;
         let rest = Rest::new(&options.api_url)?;
         let home = Home::new(rest.base(), options.place.clone());
         let path = options.place.path().into_iter().map(str::to_owned).collect();
         let place = options.place.clone();
-        Ok(Connections { rest, tokens: Tokens::at(app, path), place, home, held: Mutex::default() })
+        let tokens = Tokens::at(&options.credentials, path)?;
+        Ok(Connections { rest, tokens, place, home, held: Mutex::default() })
     }
 
     pub(super) fn home(&self) -> &Home {

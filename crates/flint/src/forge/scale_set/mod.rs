@@ -28,8 +28,8 @@ pub use profile::ProfileSet;
 pub use session::Session;
 pub use sets::{ScaleSet, SetId, Wanted};
 
+use crate::forge::Credentials;
 use connection::{Connection, Connections};
-use flint_wire::Secret;
 use refusal::{Subject, refusal};
 use reqwest::Method;
 use serde_json::Value;
@@ -47,10 +47,8 @@ pub struct Options {
     pub api_url: String,
     /// Whose scale sets they are.
     pub place: Place,
-    /// The App's client id (`Iv…`) or its numeric id.
-    pub app: String,
-    /// The App's private key, PEM.
-    pub private_key: Secret,
+    /// Who we are.
+    pub credentials: Credentials,
 }
 
 /// GitHub's scale sets, for one place.

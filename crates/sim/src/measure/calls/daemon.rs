@@ -98,8 +98,10 @@ impl Daemon<'_> {
         forge::Options {
             api_url: self.github.url().to_owned(),
             scope: forge::Scope::Organization("flint-demo".to_owned()),
-            app: "123456".to_owned(),
-            private_key: flint_wire::Secret::new(self.pem.clone()),
+            credentials: forge::Credentials::App {
+                id: "123456".to_owned(),
+                private_key: flint_wire::Secret::new(self.pem.clone()),
+            },
             webhook: forge::WebhookAuth::Secrets { current, other: None },
             runner_group: forge::RunnerGroup::Number(1),
         }
@@ -109,8 +111,7 @@ impl Daemon<'_> {
         let sets = forge::scale_set::ScaleSets::new(&forge::scale_set::Options {
             api_url: options.api_url.clone(),
             place: options.scope.clone().into(),
-            app: options.app.clone(),
-            private_key: options.private_key.clone(),
+            credentials: options.credentials.clone(),
         })?;
         let (name, group) = ("flint".to_owned(), forge::RunnerGroup::Number(1));
         let labels = [name.clone()].into();
