@@ -40,6 +40,9 @@ const COMPARES: &str = " -Cllvm-args=-sanitizer-coverage-trace-compares";
 const KEPT: usize = 300;
 const KEPT_BYTES: u64 = 200 << 10;
 
+/// libFuzzer's exit code when a signal ended it (FuzzerOptions.h).
+const INTERRUPTED: i32 = 72;
+
 /// What to run.
 #[derive(clap::Args)]
 pub(crate) struct FuzzArgs {
@@ -140,6 +143,10 @@ impl Fuzzer {
         let output =
             output.with_context(|| format!("cannot start `{}`", self.program.display()))?;
         let said = String::from_utf8_lossy(&output.stderr);
+        // It catches what an input can do to it, so a signal came from somebody.
+        if output.status.code().is_none_or(|code| code == INTERRUPTED) {
+            bail!("`{}` was interrupted: it found nothing so far", self.program.display());
+        }
         if !output.status.success() {
             let last: Vec<&str> = said.lines().rev().take(40).collect();
             last.iter().rev().for_each(|line| crate::say(line));
