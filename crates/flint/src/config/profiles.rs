@@ -28,6 +28,9 @@ const SCRATCH_MIN: MiB = MiB(256);
 /// Reads and writes per second; a guest with less does not boot before its deadline.
 const OPERATIONS: RangeInclusive<u64> = 100..=1_000_000_000;
 
+/// GitHub's limit of a runner's labels.
+const LABELS_MAX: usize = 100;
+
 /// GitHub's limit of a label and of a scale set's name.
 const LABEL_MAX: usize = 256;
 
@@ -147,6 +150,7 @@ fn allowed<'a>(reader: &mut Reader<'a>, section: Section<'a>, name: &str) -> boo
 pub(super) fn label(text: &str) -> Result<String, String> {
     match text {
         "" => Err("a label: it is empty".to_owned()),
+        text if text.trim() != text => Err("a label without spaces around it".to_owned()),
         text if text.chars().count() > LABEL_MAX || text.contains([',', '\n']) => {
             Err(format!("a label of at most {LABEL_MAX} characters, without a comma"))
         }
@@ -164,8 +168,15 @@ fn labels<'a>(
         let name = scale_set.map(|name| BTreeSet::from([name.to_owned()]));
         return name.unwrap_or_else(|| defaults::labels().into_iter().collect());
     };
-    if found.value.is_empty() {
-        let message = "`profile.labels` is empty: no job could ask for it".to_owned();
+    let count = found.value.len();
+    let wrong = match count {
+        0 => Some("`profile.labels` is empty: no job could ask for it".to_owned()),
+        1..=LABELS_MAX => None,
+        _ => Some(format!(
+            "`profile.labels` has {count} labels; GitHub takes {LABELS_MAX} of a runner"
+        )),
+    };
+    if let Some(message) = wrong {
         reader.error(found.origin, message, None);
     }
     found.value.into_iter().collect()

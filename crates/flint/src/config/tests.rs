@@ -230,6 +230,22 @@ labels = ["linux", "big"]
 }
 
 #[test]
+fn labels_are_counted_and_measured() {
+    let labelled = |labels: &str| format!("[[profile]]\nname = \"a\"\nlabels = [{labels}]\n");
+    let many = (0..101).map(|n| format!("\"l{n}\"")).collect::<Vec<_>>().join(", ");
+    let many = bad(&given(&labelled(&many)).sources);
+    assert!(many.contains("has 101 labels; GitHub takes 100 of a runner"), "{many}");
+    let long = "ä".repeat(256);
+    let config = good(&given(&labelled(&format!("\"{long}\", \"With Space\""))).sources);
+    let labels = &profile(&config, "a").profile.labels;
+    assert!(labels.contains(&long) && labels.contains("with space"), "{labels:?}");
+    for wrong in [format!("\"{long}x\""), "\" padded\"".to_owned(), "\"\"".to_owned()] {
+        let shown = bad(&given(&labelled(&wrong)).sources);
+        assert!(shown.contains("`profile.labels` is not"), "{shown}");
+    }
+}
+
+#[test]
 fn a_token_stands_in_for_an_app() {
     let mut given = given("");
     let path = given.directory.path().join("token");
