@@ -24,6 +24,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 const STANDBY: Duration = Duration::from_secs(30);
 /// Between two tries of what only a person can change.
 const PERSON: Duration = Duration::from_secs(5 * 60);
+/// A GitHub that does not answer must not hold up the end.
+const CLOSED_WITHIN: Duration = Duration::from_secs(10);
 /// After so many polls that found nothing, about 50 s each, GitHub is asked how things stand.
 const QUIET_POLLS: u32 = 6;
 /// A message that cannot be read is passed over when it has come so often.
@@ -65,11 +67,14 @@ impl<C: Clock> Listener<C> {
             () = stopped => {}
         }
         let Some(Course { session, .. }) = course else { return };
-        match self.set.sets().close(&session).await {
-            Ok(()) => tracing::info!(set = %session.set(), "closed the session"),
-            Err(error) => {
-                tracing::warn!(set = %session.set(), error = chain(&error), "cannot close the session: it lapses by itself");
+        let closed = tokio::time::timeout(CLOSED_WITHIN, self.set.sets().close(&session)).await;
+        let set = session.set();
+        match closed {
+            Ok(Ok(())) => tracing::info!(%set, "closed the session"),
+            Ok(Err(error)) => {
+                tracing::warn!(%set, error = chain(&error), "cannot close the session: it lapses by itself");
             }
+            Err(_) => tracing::warn!(%set, "the session is not closed yet: it lapses by itself"),
         }
     }
 
@@ -99,7 +104,12 @@ impl<C: Clock> Listener<C> {
     /// Opens a session if there is none, else takes one message in.
     async fn step(&self, course: &mut Option<Course>) -> Result<(), Error> {
         let Some(course) = course else {
-            *course = Some(self.open().await?);
+            let session = self.open().await?;
+            let mut events = vec![of_set(&self.profile, opened(&session))];
+            events.extend(session.statistics().map(|count| counted(&self.profile, count)));
+            // Before anything is waited for: whoever ends this now has a session to close.
+            *course = Some(Course { session, last: None, quiet: 0, unread: 0 });
+            self.commit(events).await;
             return Ok(());
         };
         let capacity = self.window.borrow().world.scale_set_capacity(&self.profile);
@@ -117,16 +127,13 @@ impl<C: Clock> Listener<C> {
         Ok(())
     }
 
-    async fn open(&self) -> Result<Course, Error> {
+    async fn open(&self) -> Result<Session, Error> {
         let world = Arc::clone(&self.window.borrow().world);
         let left = world.scale_sets.get(&self.profile).and_then(|set| set.session.as_ref());
         let left = left.map(|session| (SetId(session.set), session.id.as_str()));
         let session = self.set.open(&self.owner, left).await?;
         tracing::info!(profile = %self.profile, set = %session.set(), "listening to the scale set");
-        let mut events = vec![of_set(&self.profile, opened(&session))];
-        events.extend(session.statistics().map(|count| counted(&self.profile, count)));
-        self.commit(events).await;
-        Ok(Course { session, last: None, quiet: 0, unread: 0 })
+        Ok(session)
     }
 
     /// Messages tell how things stand only when something happens: a count that was lost would stay lost.
