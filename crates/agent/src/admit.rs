@@ -5,7 +5,7 @@
 //!
 //! Source of the fields: GitHub's pages on webhook payloads. A run on a schedule has no such payload, and is begun by nobody.
 
-use flint_wire::host::Admits;
+use flint_wire::host::{Admits, Repositories};
 use serde_json::Value;
 use std::env;
 use std::fs::File;
@@ -14,30 +14,52 @@ use std::io::{Read, Write};
 /// What the hook says in place of a path.
 pub(crate) const COMMAND: &str = "admit";
 
+/// Before the name of a repository that is served, and of one that is not.
+const ONLY: &str = "only=";
+const EXCEPT: &str = "except=";
+
 /// GitHub's payloads have at most 25 MiB.
 const EVENT_MAX: u64 = 32 << 20;
 
 /// The hook's last line for what a profile admits; nothing is asked where all is let in.
-pub(crate) fn line(program: &str, admits: Option<Admits>) -> String {
-    match admits {
-        None | Some(Admits { public: true, forks: true }) => "exit 0".to_owned(),
-        Some(Admits { public, forks }) => {
-            let words = [(public, "public"), (forks, "forks")];
-            let words: Vec<&str> = words.iter().filter(|(on, _)| *on).map(|(_, w)| *w).collect();
-            format!("exec {program} {COMMAND} {}", words.join(" "))
-        }
+pub(crate) fn line(
+    program: &str,
+    admits: Option<Admits>,
+    repositories: Option<&Repositories>,
+) -> String {
+    let Admits { public, forks } = admits.unwrap_or(Admits { public: true, forks: true });
+    if public && forks && repositories.is_none() {
+        return "exit 0".to_owned();
     }
+    let words = [(public, "public"), (forks, "forks")];
+    let words = words.iter().filter(|(on, _)| *on).map(|(_, word)| (*word).to_owned());
+    let lists = repositories.into_iter().flat_map(|Repositories { only, except }| {
+        let only = only.iter().map(|name| quoted(ONLY, name));
+        only.chain(except.iter().map(|name| quoted(EXCEPT, name)))
+    });
+    let words: Vec<String> = words.chain(lists).collect();
+    format!("exec {program} {COMMAND} {}", words.join(" "))
+}
+
+/// A word that a shell takes as it is: `*` stands for nothing there.
+fn quoted(kind: &str, name: &str) -> String {
+    format!("'{kind}{}'", name.replace('\'', "'\\''"))
 }
 
 /// Answers the hook: 0, or 1 with the reason in the job's own log.
 pub(crate) fn answer(words: impl Iterator<Item = String>) -> i32 {
     let mut admits = Admits { public: false, forks: false };
+    let mut repositories = Repositories::default();
     for word in words {
         admits.public |= word == "public";
         admits.forks |= word == "forks";
+        repositories.only.extend(word.strip_prefix(ONLY).map(str::to_owned));
+        repositories.except.extend(word.strip_prefix(EXCEPT).map(str::to_owned));
     }
-    let name = env::var("GITHUB_EVENT_NAME").unwrap_or_default();
-    match event().and_then(|event| judge(&event, &name, admits)) {
+    let said = |name: &str| env::var(name).unwrap_or_default();
+    let known = listed(&said("GITHUB_REPOSITORY"), &repositories);
+    let from = || event().and_then(|event| judge(&event, &said("GITHUB_EVENT_NAME"), admits));
+    match known.and_then(|()| if admits.public && admits.forks { Ok(()) } else { from() }) {
         Ok(()) => 0,
         Err(why) => {
             let line = format!("::error title=Flint refuses this job::{why}\n");
@@ -46,6 +68,17 @@ pub(crate) fn answer(words: impl Iterator<Item = String>) -> i32 {
             1
         }
     }
+}
+
+/// Whether jobs of a repository (`owner/name`, as the runner says) may run here.
+fn listed(repository: &str, Repositories { only, except }: &Repositories) -> Result<(), String> {
+    let name = repository.to_ascii_lowercase();
+    let all = format!("{}/*", name.split_once('/').map_or("", |(owner, _)| owner));
+    let is_in = |list: &[String]| list.iter().any(|listed| *listed == name || *listed == all);
+    if (only.is_empty() || is_in(only)) && !is_in(except) {
+        return Ok(());
+    }
+    Err("its repository is not one that this profile serves".into())
 }
 
 fn event() -> Result<Value, String> {
@@ -82,8 +115,8 @@ fn judge(event: &Value, name: &str, admits: Admits) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{judge, line};
-    use flint_wire::host::Admits;
+    use super::{judge, line, listed};
+    use flint_wire::host::{Admits, Repositories};
     use serde_json::{Value, json};
 
     const NOTHING: Admits = Admits { public: false, forks: false };
@@ -140,9 +173,27 @@ mod tests {
     #[test]
     fn nothing_is_asked_where_everybody_is_let_in() {
         let admits = |public, forks| Some(Admits { public, forks });
-        assert_eq!(line("/a", None), "exit 0");
-        assert_eq!(line("/a", admits(true, true)), "exit 0");
-        assert_eq!(line("/a", admits(false, true)), "exec /a admit forks");
-        assert_eq!(line("/a", admits(false, false)), "exec /a admit ");
+        assert_eq!(line("/a", None, None), "exit 0");
+        assert_eq!(line("/a", admits(true, true), None), "exit 0");
+        assert_eq!(line("/a", admits(false, true), None), "exec /a admit forks");
+        assert_eq!(line("/a", admits(false, false), None), "exec /a admit ");
+        let some = Repositories { only: vec!["acme/*".into()], except: vec!["acme/it's".into()] };
+        let asked = line("/a", admits(true, true), Some(&some));
+        assert_eq!(asked, r"exec /a admit public forks 'only=acme/*' 'except=acme/it'\''s'");
+    }
+
+    #[test]
+    fn a_job_runs_where_its_repository_is_served() {
+        let lists = |only: &[&str], except: &[&str]| {
+            let all = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+            Repositories { only: all(only), except: all(except) }
+        };
+        let served = |lists: &Repositories| {
+            ["acme/web", "Acme/Old", "beta/app", ""].map(|name| listed(name, lists).is_ok())
+        };
+        assert_eq!(served(&lists(&[], &[])), [true; 4]);
+        assert_eq!(served(&lists(&["acme/*"], &[])), [true, true, false, false]);
+        assert_eq!(served(&lists(&["acme/*"], &["acme/old"])), [true, false, false, false]);
+        assert_eq!(served(&lists(&[], &["acme/*"])), [false, false, true, true]);
     }
 }

@@ -2,10 +2,8 @@
 //!
 //! They run as the job's user, so what comes from them is a hint: a job may forge the two words and nothing else.
 
-use crate::admit;
 use crate::error::{During, Error};
 use crate::input::{Hint, Input};
-use flint_wire::host::Admits;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::fs::{self, File};
 use std::io::Read;
@@ -21,18 +19,15 @@ pub(crate) const COMPLETED: &str = "/run/flint/job-completed.sh";
 const WORDS: &str = "/run/flint/words";
 
 /// A copy of this program that the hook can start: the initramfs is out of a job's reach.
-const PROGRAM: &str = "/run/flint/agent";
+pub(crate) const PROGRAM: &str = "/run/flint/agent";
 
-/// Writes the scripts and listens to them on a thread.
-pub(crate) fn install(heard: Sender<Input>, admits: Option<Admits>) -> Result<(), Error> {
+/// Writes the scripts and listens to them on a thread. `asked` is the last line of the one before a job's first step.
+pub(crate) fn install(heard: Sender<Input>, asked: &str) -> Result<(), Error> {
     fs::create_dir_all("/run/flint").during("make /run/flint")?;
     fs::copy("/proc/self/exe", PROGRAM).during(format!("write {PROGRAM}"))?;
     fs::set_permissions(PROGRAM, fs::Permissions::from_mode(0o755))
         .during(format!("open {PROGRAM}"))?;
-    let asked = admit::line(PROGRAM, admits);
-    for (path, word, last) in
-        [(STARTED, "started", asked.as_str()), (COMPLETED, "completed", "exit 0")]
-    {
+    for (path, word, last) in [(STARTED, "started", asked), (COMPLETED, "completed", "exit 0")] {
         // A hook that fails fails the job, so only a stranger's does.
         let script = format!("#!/bin/sh\necho {word} > {WORDS} || true\n{last}\n");
         fs::write(path, script).during(format!("write {path}"))?;

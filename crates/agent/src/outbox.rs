@@ -264,6 +264,7 @@ mod tests {
             kernel: String::new(),
             configured: false,
             admits: true,
+            repositories: true,
         }
     }
 

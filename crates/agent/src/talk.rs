@@ -208,6 +208,7 @@ impl Talk {
             kernel: kernel("/proc/sys/kernel/osrelease"),
             configured: self.configured,
             admits: true,
+            repositories: true,
         }
     }
 

@@ -6,8 +6,8 @@ use crate::input::Input;
 use crate::programs::{Program, Programs, Running};
 use crate::sys::Text;
 use crate::users::User;
-use crate::{hooks, login};
-use flint_wire::host::Admits;
+use crate::{admit, hooks, login};
+use flint_wire::host::{Admits, Repositories};
 use flint_wire::{Secret, Work};
 use std::path::Path;
 use std::sync::Arc;
@@ -29,7 +29,9 @@ impl Starter<'_> {
     /// Starts it; its end comes as [`Input::Exited`]. The secret in it is overwritten when this returns.
     pub(crate) fn start(&self, work: Work) -> Result<Running, Error> {
         let running = match work {
-            Work::Runner { jit_config, admits } => self.runner(&jit_config, admits)?,
+            Work::Runner { jit_config, admits, repositories } => {
+                self.runner(&jit_config, admits, repositories.as_ref())?
+            }
             Work::Command { argv } => self.command(&argv)?,
             Work::Login { password } => {
                 login::start(&self.programs, &User::named(USER)?, &password)?
@@ -45,10 +47,15 @@ impl Starter<'_> {
         Ok(running)
     }
 
-    fn runner(&self, jit_config: &Secret, admits: Option<Admits>) -> Result<Running, Error> {
+    fn runner(
+        &self,
+        jit_config: &Secret,
+        admits: Option<Admits>,
+        repositories: Option<&Repositories>,
+    ) -> Result<Running, Error> {
         let user = User::named(USER)?;
         let image = Image::read()?;
-        hooks::install(self.heard.clone(), admits)?;
+        hooks::install(self.heard.clone(), &admit::line(hooks::PROGRAM, admits, repositories))?;
         let mut env = environment(&user, &image);
         for (name, value) in [
             ("ACTIONS_RUNNER_HOOK_JOB_STARTED", hooks::STARTED),

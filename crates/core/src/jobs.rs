@@ -199,7 +199,7 @@ impl Jobs {
             JobState::Queued => match job.verdict {
                 Verdict::Admitted => Standing::Queued,
                 Verdict::Undecided => Standing::Undecided,
-                Verdict::Public | Verdict::Fork => Standing::Refused,
+                Verdict::Public | Verdict::Fork | Verdict::Unlisted => Standing::Refused,
             },
             JobState::Running(_) => Standing::Running,
             JobState::Elsewhere => Standing::Elsewhere,

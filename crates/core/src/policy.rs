@@ -1,6 +1,7 @@
 //! Whose jobs a profile takes: where a job's workflow comes from, and what is let in.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// Where a job comes from, as far as GitHub has told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +24,17 @@ pub struct Admits {
     pub forks: bool,
 }
 
+/// Which repositories a profile serves, in lower case: `owner/name`, or `owner/*` for all of an owner.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repositories {
+    /// These alone; none given: all.
+    #[serde(default)]
+    pub only: BTreeSet<String>,
+    /// Not these, whatever `only` says.
+    #[serde(default)]
+    pub except: BTreeSet<String>,
+}
+
 /// Whether a job is let in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Verdict {
@@ -35,6 +47,8 @@ pub enum Verdict {
     Public,
     /// Its run comes from a fork.
     Fork,
+    /// Its repository is not one that its profile serves.
+    Unlisted,
 }
 
 impl Origin {
@@ -45,6 +59,18 @@ impl Origin {
     pub fn fill(&mut self, other: Origin) {
         self.public = self.public.or(other.public);
         self.fork = self.fork.or(other.fork);
+    }
+}
+
+impl Repositories {
+    /// Whether jobs of a repository (`owner/name`) are served. GitHub's names ignore case.
+    #[must_use]
+    pub fn has(&self, repository: &str) -> bool {
+        let name = repository.to_ascii_lowercase();
+        let owner = name.split_once('/').map_or(name.as_str(), |(owner, _)| owner);
+        let all = format!("{owner}/*");
+        let listed = |list: &BTreeSet<String>| list.contains(&name) || list.contains(&all);
+        (self.only.is_empty() || listed(&self.only)) && !listed(&self.except)
     }
 }
 
@@ -79,6 +105,7 @@ mod tests {
                 Verdict::Undecided => '?',
                 Verdict::Public => 'p',
                 Verdict::Fork => 'f',
+                Verdict::Unlisted => 'u',
             });
             words.collect::<String>()
         };
@@ -87,6 +114,26 @@ mod tests {
         assert_eq!(judged(true, false), "?af?af?af");
         assert_eq!(judged(false, true), "???aaappp");
         assert_eq!(judged(true, true), "aaaaaaaaa");
+    }
+
+    #[test]
+    fn a_repository_is_served_if_it_is_listed_and_not_excepted() {
+        let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let all = Repositories::default();
+        let some =
+            Repositories { only: list(&["acme/*", "beta/app"]), except: list(&["acme/old"]) };
+        let none_of = Repositories { except: list(&["acme/*"]), ..Repositories::default() };
+        for (name, wanted) in [
+            ("acme/web", [true, true, false]),
+            ("Acme/Web", [true, true, false]),
+            ("acme/old", [true, false, false]),
+            ("beta/app", [true, true, true]),
+            ("beta/site", [true, false, true]),
+            ("acmes/web", [true, false, true]),
+            ("acme", [true, true, false]),
+        ] {
+            assert_eq!([all.has(name), some.has(name), none_of.has(name)], wanted, "{name}");
+        }
     }
 
     #[test]

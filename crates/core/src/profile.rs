@@ -1,6 +1,6 @@
 //! A profile: which jobs it serves, and what shape its microVMs have.
 
-use crate::policy::Admits;
+use crate::policy::{Admits, Repositories};
 use crate::scale_set::Source;
 use crate::size::{MadeOf, Sizes};
 use crate::units::Resources;
@@ -29,6 +29,9 @@ pub struct Profile {
     /// Whose jobs it takes beside those of private repositories.
     #[serde(default)]
     pub admits: Admits,
+    /// Of which repositories.
+    #[serde(default)]
+    pub repositories: Repositories,
     /// The deadline of each phase.
     pub timeouts: Timeouts,
     /// Which sizes its jobs may ask for by a label.

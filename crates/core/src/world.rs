@@ -61,12 +61,15 @@ pub struct World {
 }
 
 impl World {
-    /// The profile for a job's labels: of those that serve them the one with the fewest labels, as it
-    /// wastes least; then the first by name.
+    /// The profile for a job's labels: of those that serve them one that serves its repository, if there is any; of
+    /// these the one with the fewest labels, as it wastes least; then the first by name.
     #[must_use]
-    pub fn profile_for(&self, labels: &[String]) -> Option<&ProfileId> {
+    pub fn profile_for(&self, labels: &[String], repository: &str) -> Option<&ProfileId> {
         let serving = self.profiles.iter().filter(|(_, profile)| profile.serves(labels));
-        serving.min_by_key(|(id, profile)| (profile.labels.len(), *id)).map(|(id, _)| id)
+        let best = serving.min_by_key(|(id, profile)| {
+            (!profile.repositories.has(repository), profile.labels.len(), *id)
+        });
+        best.map(|(id, _)| id)
     }
 
     /// The size that a job's labels ask for and who offers it: one label names it, the others are the template's own.
@@ -109,11 +112,17 @@ impl World {
         made_of.map_or(id, |made| &made.template)
     }
 
-    /// Whether a profile lets in a job of this origin. Nobody's job is nobody's to refuse.
+    /// Whether a profile lets in a job of this repository and origin. Nobody's job is nobody's to refuse.
     #[must_use]
-    pub fn verdict(&self, profile: Option<&ProfileId>, origin: Origin) -> Verdict {
+    pub fn verdict(
+        &self,
+        profile: Option<&ProfileId>,
+        repository: &str,
+        origin: Origin,
+    ) -> Verdict {
         let profile = profile.and_then(|id| self.profiles.get(id));
         match profile {
+            Some(profile) if !profile.repositories.has(repository) => Verdict::Unlisted,
             Some(profile) if !is(Fault::StrangersLetIn) => profile.admits.judge(origin),
             Some(_) | None => Verdict::Admitted,
         }

@@ -74,6 +74,7 @@ fn started() -> Event {
         max: 2,
         priority: 0,
         admits: Admits::default(),
+        repositories: flint_core::policy::Repositories::default(),
         timeouts: Timeouts { boot: minute, register: minute, idle: minute, job: minute },
         sizes: None,
         made_of: None,

@@ -2,7 +2,7 @@
 
 use super::{Decoder, FrameError, Resync, encode, encode_hello, opening};
 use crate::guest::{FromGuest, Said, Stream};
-use crate::host::{Admits, Network, Network6, ToGuest, Work};
+use crate::host::{Admits, Network, Network6, Repositories, ToGuest, Work};
 use crate::{LINE_MAX, Secret};
 
 fn to_guest(message: &ToGuest) -> String {
@@ -74,15 +74,20 @@ fn each_word_of_the_host_keeps_its_bytes() {
         r#"{"say":"configure","hostname":"vm-1","time_unix_ns":1,"entropy":"","network":null}"#,
     );
     golden_to_guest(
-        &ToGuest::Work(Work::Runner { jit_config: Secret::new("e30=".into()), admits: None }),
+        &ToGuest::Work(Work::Runner {
+            jit_config: Secret::new("e30=".into()),
+            admits: None,
+            repositories: None,
+        }),
         r#"{"say":"work","kind":"runner","jit_config":"e30="}"#,
     );
     golden_to_guest(
         &ToGuest::Work(Work::Runner {
             jit_config: Secret::new("e30=".into()),
             admits: Some(Admits { public: false, forks: true }),
+            repositories: Some(Repositories { only: vec!["acme/*".into()], except: Vec::new() }),
         }),
-        r#"{"say":"work","kind":"runner","jit_config":"e30=","admits":{"public":false,"forks":true}}"#,
+        r#"{"say":"work","kind":"runner","jit_config":"e30=","admits":{"public":false,"forks":true},"repositories":{"only":["acme/*"],"except":[]}}"#,
     );
     golden_to_guest(
         &ToGuest::Work(Work::Command { argv: vec!["uname".into(), "-a".into()] }),
@@ -109,6 +114,7 @@ fn each_word_of_the_guest_keeps_its_bytes() {
                 kernel: "6.1".into(),
                 configured: false,
                 admits: false,
+                repositories: false,
             },
         ),
         r#"{"seq":0,"say":"hello","protocol":1,"nonce":"00ff","agent":"0.1.0","boot_id":"b","kernel":"6.1","configured":false}"#,
@@ -124,9 +130,10 @@ fn each_word_of_the_guest_keeps_its_bytes() {
                 kernel: "k".into(),
                 configured: true,
                 admits: true,
+                repositories: true,
             },
         ),
-        r#"{"seq":0,"say":"hello","protocol":1,"nonce":"n","agent":"a","boot_id":"b","kernel":"k","configured":true,"admits":true}"#,
+        r#"{"seq":0,"say":"hello","protocol":1,"nonce":"n","agent":"a","boot_id":"b","kernel":"k","configured":true,"admits":true,"repositories":true}"#,
     );
     golden(
         said(1, FromGuest::Ready { kernel_ms: 900, agent_ms: 120 }),
@@ -235,6 +242,7 @@ fn nothing_passes_before_the_nonce_is_echoed() {
         kernel: String::new(),
         configured: true,
         admits: true,
+        repositories: true,
     };
     let mut decoder = Decoder::<Said>::new();
     decoder.push(b"tail of a line\n{\"seq\":4,\"say\":\"bye\"}\n");

@@ -34,6 +34,9 @@ pub enum FromGuest {
         /// Whether the agent heeds what its work says of whose jobs are let in.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         admits: bool,
+        /// Whether the agent heeds what its work says of repositories.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        repositories: bool,
     },
     /// Configured; waits for work.
     Ready {

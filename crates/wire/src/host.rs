@@ -71,6 +71,15 @@ pub struct Admits {
     pub forks: bool,
 }
 
+/// Of which repositories a runner may run jobs, in lower case: `owner/name`, or `owner/*` for all of an owner.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repositories {
+    /// Of these alone; none given: of all.
+    pub only: Vec<String>,
+    /// Not of these, whatever `only` says.
+    pub except: Vec<String>,
+}
+
 /// What a guest is for.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -82,6 +91,9 @@ pub enum Work {
         /// Whose jobs it may run; `None`: anybody's. An agent that heeds it says so in its hello.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         admits: Option<Admits>,
+        /// Of which repositories; `None`: of all. An agent that heeds it says so in its hello.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        repositories: Option<Repositories>,
     },
     /// Run one command as `runner` and report its end.
     Command {

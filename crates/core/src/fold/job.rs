@@ -27,7 +27,7 @@ fn known(world: &mut World, now: Timestamp, key: JobKey, request: JobRequest) {
     if profile.is_some() && request.scale_set.is_none() {
         hear(&mut world.repositories, now, &request.repository);
     }
-    let verdict = world.verdict(profile.as_ref(), request.origin);
+    let verdict = world.verdict(profile.as_ref(), &request.repository, request.origin);
     let mut job = Job::queued(request, profile, now);
     job.judged(verdict, now);
     world.jobs.insert(key, job);
@@ -38,7 +38,7 @@ pub(super) fn comes_from(world: &mut World, now: Timestamp, key: JobKey, origin:
     let Some(row) = world.jobs.get(&key) else { return };
     let mut known = row.request.origin;
     known.fill(origin);
-    let verdict = world.verdict(row.profile.as_ref(), known);
+    let verdict = world.verdict(row.profile.as_ref(), &row.request.repository, known);
     world.jobs.update(key, |job| {
         job.request.origin = known;
         job.judged(verdict, now);
@@ -57,8 +57,11 @@ pub(super) fn started(
     let vm = runner.and_then(|name| name.vm(&world.instance));
     let offered = || matches!(world.size_for(&request.labels), Some(Ok(_)));
     let told = request.scale_set.is_some();
-    let served =
-        || told || vm.is_some() || world.profile_for(&request.labels).is_some() || offered();
+    let served = || {
+        told || vm.is_some()
+            || world.profile_for(&request.labels, &request.repository).is_some()
+            || offered()
+    };
     if !world.jobs.contains_key(&key) && !served() {
         // Neither our labels nor our runner: GitHub lists those of all runners, and may never tell of their end.
         return;

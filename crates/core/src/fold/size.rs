@@ -20,7 +20,7 @@ pub(super) fn profile_for(world: &mut World, request: &JobRequest) -> Option<Pro
             .filter(|id| world.is_scale_set(id));
     }
     let labels = &request.labels;
-    if let Some(known) = world.profile_for(labels) {
+    if let Some(known) = world.profile_for(labels, &request.repository) {
         return Some(known.clone());
     }
     let (template, size) = world.size_for(labels)?.ok()?;
@@ -79,7 +79,7 @@ pub(super) fn sweep(world: &mut World, now: Timestamp) {
         let Some(row) = world.jobs.get(&key) else { continue };
         let request = row.request.clone();
         let Some(profile) = profile_for(world, &request) else { continue };
-        let verdict = world.verdict(Some(&profile), request.origin);
+        let verdict = world.verdict(Some(&profile), &request.repository, request.origin);
         world.jobs.update(key, |job| {
             job.profile = Some(profile);
             job.judged(verdict, now);

@@ -50,7 +50,7 @@ pub(super) fn started(
     for key in keys {
         let request = world.jobs[&key].request.clone();
         let profile = size::profile_for(world, &request);
-        let verdict = world.verdict(profile.as_ref(), world.jobs[&key].request.origin);
+        let verdict = world.verdict(profile.as_ref(), &request.repository, request.origin);
         world.jobs.update(key, |job| {
             job.profile = profile;
             job.judged(verdict, now);

@@ -29,6 +29,8 @@ pub enum Because {
     PublicRepository,
     /// Its run comes from a fork, and its profile takes no such jobs.
     Fork,
+    /// Its repository is not one that its profile serves.
+    RepositoryUnlisted,
     /// A microVM is on its way to it, or to a job like it.
     Coming {
         /// One of those on the way.
@@ -141,7 +143,9 @@ pub fn why(world: &World, waits: &Waits, job: JobKey) -> String {
             let nearest = nearest(world, &row.request.labels);
             format!("job {job} waits: no profile has all the labels it asks for: {labels}{nearest}")
         }
-        Some(because @ (Because::PublicRepository | Because::Fork)) => {
+        Some(
+            because @ (Because::PublicRepository | Because::Fork | Because::RepositoryUnlisted),
+        ) => {
             let profile = row.profile.as_ref().map(ProfileId::as_str).unwrap_or_default();
             format!("job {job} gets no microVM of profile `{profile}`: {because}")
         }
@@ -168,6 +172,9 @@ impl fmt::Display for Because {
             Because::Fork => f.write_str(
                 "its run comes from a fork: a stranger's code would run here. `fork_pull_requests = \"allow\"` lets \
                  such jobs in",
+            ),
+            Because::RepositoryUnlisted => f.write_str(
+                "the profile does not serve its repository: see `repositories` and `repositories_except`",
             ),
             Because::Coming { vm } => write!(f, "{vm} is on its way to it, or to a job like it"),
             Because::ProfileFull { max } => {

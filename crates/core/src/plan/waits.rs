@@ -58,6 +58,7 @@ impl Waits {
             Verdict::Undecided => return Some(Because::OriginUnknown),
             Verdict::Public => return Some(Because::PublicRepository),
             Verdict::Fork => return Some(Because::Fork),
+            Verdict::Unlisted => return Some(Because::RepositoryUnlisted),
         }
         self.causes.get(&(job.profile.clone(), job.request.repository.clone())).cloned()
     }

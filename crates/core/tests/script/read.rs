@@ -1,7 +1,7 @@
 //! Reads one line of a script. Anything it does not understand ends the test.
 //!
 //! ```text
-//! profile NAME LABEL,LABEL [vcpus=2] [memory=4096] [disk=20480] [warm=0] [max=4] [boot=60s] [sizes=flint] …
+//! profile NAME LABEL,LABEL [vcpus=2] [memory=4096] [disk=20480] [warm=0] [max=4] [boot=60s] [sizes=flint] [only=o/r,o/*] [except=o/x] …
 //! no profile NAME
 //! host h-0 [vcpus=8] [memory=16384] [disk=102400] [slots=4]
 //! limits [repository=2] [owner=4] [o/r=1]
@@ -34,7 +34,7 @@ use flint_core::host::Host;
 use flint_core::id::{HostId, JobKey, ProfileId, RunnerId, RunnerName, VmId};
 use flint_core::job::{Conclusion, JobRequest};
 use flint_core::limits::Limits;
-use flint_core::policy::{Admits, Origin};
+use flint_core::policy::{Admits, Origin, Repositories};
 use flint_core::profile::{Profile, Timeouts};
 use flint_core::scale_set::{Session, SetEvent, Source};
 use flint_core::size::Sizes;
@@ -401,6 +401,10 @@ fn profile(name: &str, labels: &str, words: &[&str]) -> Line {
             public: settings.text("admits", "").contains("public"),
             forks: settings.text("admits", "").contains("forks"),
         },
+        repositories: Repositories {
+            only: names(&settings.text("only", "")),
+            except: names(&settings.text("except", "")),
+        },
         sizes: sizes(&settings.text("sizes", "")),
         made_of: None,
         source: match settings.text("source", "webhook").as_str() {
@@ -415,6 +419,10 @@ fn profile(name: &str, labels: &str, words: &[&str]) -> Line {
         },
     };
     Line::Profile(profile_id(name), profile)
+}
+
+fn names(list: &str) -> BTreeSet<String> {
+    list.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
 /// All sizes up to 8 vCPUs, 16 GiB and 50 GiB, and one more image.

@@ -136,6 +136,8 @@ pub const KEYS: &[Key] = &[
     file_only("profile.priority", "Its jobs come before those of profiles with a lower number"),
     file_only("profile.public_repositories", "Whether jobs of public repositories are let in"),
     file_only("profile.fork_pull_requests", "Whether jobs of forks are let in"),
+    file_only("profile.repositories", "The repositories whose jobs it serves: OWNER/NAME or OWNER/*; all by default"),
+    file_only("profile.repositories_except", "Repositories whose jobs it does not serve"),
     file_only("profile.egress", "Where its microVMs may go: internet, github, none, or a list of names and networks"),
     file_only("profile.egress_audit", "Let through what is not listed, and note it"),
     file_only("profile.bandwidth", "Network traffic of one microVM, each way, at most"),

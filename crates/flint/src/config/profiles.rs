@@ -6,7 +6,7 @@ use super::report::Origin;
 use super::{HostOptions, ProfileOptions, defaults, egress, host, scale_sets, sizes, values};
 use crate::vmm::DiskRate;
 use flint_core::id::ProfileId;
-use flint_core::policy::Admits;
+use flint_core::policy::{Admits, Repositories};
 use flint_core::profile::{Profile, Timeouts};
 use flint_core::units::{MiB, Resources};
 use serde_spanned::Spanned;
@@ -122,6 +122,7 @@ fn read_one<'a>(
                 public: allowed(reader, section, "public_repositories"),
                 forks: allowed(reader, section, "fork_pull_requests"),
             },
+            repositories: repositories(reader, section),
             timeouts: timeouts(reader, section),
             sizes,
             made_of: None,
@@ -144,6 +145,22 @@ fn allowed<'a>(reader: &mut Reader<'a>, section: Section<'a>, name: &str) -> boo
         _ => Err("`refuse` or `allow`".to_owned()),
     });
     found.is_some_and(|found| found.value)
+}
+
+/// Whose jobs it serves, by `owner/name` or `owner/*`.
+fn repositories<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> Repositories {
+    let name = |text: &str| match text.split_once('/') {
+        Some((owner, "*")) => values::organization(owner).map(|owner| format!("{owner}/*")),
+        _ => values::repository(text).map(|(owner, name)| format!("{owner}/{name}")),
+    };
+    let mut list = |key: &str| {
+        let found = reader.list(section, key, |text| {
+            let wanted = || "`owner/name`, or `owner/*` for all of an owner".to_owned();
+            name(text).map(|name| name.to_ascii_lowercase()).map_err(|_| wanted())
+        });
+        found.map(|found| found.value.into_iter().collect()).unwrap_or_default()
+    };
+    Repositories { only: list("repositories"), except: list("repositories_except") }
 }
 
 /// Lower case, as the core compares them.

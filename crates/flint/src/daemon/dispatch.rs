@@ -5,7 +5,7 @@
 use super::clock::Clock;
 use super::door::{Door, OrderNumber, Window};
 pub use super::hands::{Hands, Recipe, Recipes};
-use super::orders::{self, Outcome};
+use super::orders::{self, Outcome, Serves};
 use crate::forge::{Forge, Request};
 use crate::host::{Console, LaunchOrder};
 use crate::images::Images;
@@ -111,11 +111,19 @@ impl<F: Forge, V: Vmm, N: Net, I: Images, C: Clock> Dispatcher<F, V, N, I, C> {
             Action::Register { vm, profile, attempt, name, .. } => {
                 let known = self.recipes.of(&self.window.borrow().world, &profile);
                 let known = known.map(|(_, profile)| profile);
-                let admits = known.as_ref().map(|profile| profile.admits).unwrap_or_default();
+                let serves = known.as_ref().map(|profile| Serves {
+                    admits: profile.admits,
+                    repositories: profile.repositories.clone(),
+                });
                 let labels = known.map(|profile| profile.labels).unwrap_or_default();
                 let request = Request { name, vm, profile, labels };
                 let forge = Arc::clone(&self.hands.forge);
-                self.running.spawn(orders::register(forge, request, attempt, admits))
+                self.running.spawn(orders::register(
+                    forge,
+                    request,
+                    attempt,
+                    serves.unwrap_or_default(),
+                ))
             }
             Action::Deregister { vm, names } => {
                 self.running.spawn(orders::deregister(Arc::clone(&self.hands.forge), vm, names))

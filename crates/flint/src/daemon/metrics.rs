@@ -211,6 +211,7 @@ pub fn because_word(because: &Because) -> &'static str {
         Because::OriginUnknown => "origin_unknown",
         Because::PublicRepository => "public_repository",
         Because::Fork => "fork",
+        Because::RepositoryUnlisted => "repository_unlisted",
         Because::Coming { .. } => "coming",
         Because::ProfileFull { .. } => "profile_full",
         Because::BackingOff { .. } => "backing_off",

@@ -13,7 +13,7 @@ use flint_core::event::{Event, ForgeEvent, HostEvent, RegisterFailure};
 use flint_core::id::{ProfileId, RunnerName, Slot, VmId};
 use flint_core::plan::Action;
 use flint_core::units::Timestamp;
-use flint_wire::Work;
+use flint_wire::{Work, host};
 use std::sync::Arc;
 
 /// What an order came to.
@@ -88,11 +88,31 @@ pub(super) async fn destroy<V: Vmm, N: Net, I: Images>(
     }))
 }
 
+/// Whose jobs a profile serves: what the guest checks once more.
+#[derive(Default)]
+pub(super) struct Serves {
+    pub(super) admits: flint_core::policy::Admits,
+    pub(super) repositories: flint_core::policy::Repositories,
+}
+
+impl Serves {
+    /// In the words of the wire.
+    fn words(self) -> (Option<host::Admits>, Option<host::Repositories>) {
+        let flint_core::policy::Admits { public, forks } = self.admits;
+        let flint_core::policy::Repositories { only, except } = self.repositories;
+        let (only, except): (Vec<_>, Vec<_>) =
+            (only.into_iter().collect(), except.into_iter().collect());
+        let some = !only.is_empty() || !except.is_empty();
+        let repositories = some.then_some(host::Repositories { only, except });
+        (Some(host::Admits { public, forks }), repositories)
+    }
+}
+
 pub(super) async fn register<F: Forge>(
     forge: Arc<F>,
     request: Request,
     attempt: u32,
-    admits: flint_core::policy::Admits,
+    serves: Serves,
 ) -> Outcome {
     let vm = request.vm;
     steps::before(Step::Register);
@@ -101,9 +121,8 @@ pub(super) async fn register<F: Forge>(
     match registered {
         Ok(registered) => {
             let runner = registered.runner;
-            let flint_core::policy::Admits { public, forks } = admits;
-            let admits = Some(flint_wire::host::Admits { public, forks });
-            let work = Work::Runner { jit_config: registered.jit_config, admits };
+            let (admits, repositories) = serves.words();
+            let work = Work::Runner { jit_config: registered.jit_config, admits, repositories };
             let event = Event::Forge(ForgeEvent::Registered { vm, attempt, runner });
             Outcome { events: vec![event], hand_over: Some(Secret { vm, attempt, work }) }
         }

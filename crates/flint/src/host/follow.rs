@@ -32,7 +32,7 @@ pub(super) struct Progress {
 pub(super) struct Order {
     pub(super) line: Zeroizing<Vec<u8>>,
     /// Only for an agent that heeds whose jobs are let in.
-    pub(super) restricted: bool,
+    pub(super) restricted: super::heeds::Heeds,
     pub(super) taken: oneshot::Sender<()>,
 }
 

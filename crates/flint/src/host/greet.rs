@@ -1,5 +1,6 @@
 //! The first words with an agent: connect, say hello, and trust nothing before the nonce comes back.
 
+use super::heeds::Heeds;
 use crate::host::follow::Setup;
 use crate::sys::clock;
 use crate::vmm::{Channel, Vmm};
@@ -37,8 +38,7 @@ pub(super) struct Opened {
     pub(super) decoder: Decoder<Said>,
     pub(super) resync: Resync,
     pub(super) configured: bool,
-    /// It heeds whose jobs are let in.
-    pub(super) admits: bool,
+    pub(super) heeds: Heeds,
 }
 
 /// Connects and says hello until the nonce comes back.
@@ -61,11 +61,13 @@ pub(super) async fn greet<V: Vmm>(vmm: &V, vm: VmId) -> Result<(Channel, Opened)
             }
             // What follows the hello stays in the decoder.
             let Some(said) = resync.admit(next) else { continue };
-            let FromGuest::Hello { protocol, configured, admits, .. } = said?.message else {
+            let FromGuest::Hello { protocol, configured, admits, repositories, .. } = said?.message
+            else {
                 continue;
             };
+            let heeds = Heeds { admits, repositories };
             understood(protocol, &(OLDEST_PROTOCOL..=PROTOCOL)).map_err(Break::Over)?;
-            return Ok((channel, Opened { decoder, resync, configured, admits }));
+            return Ok((channel, Opened { decoder, resync, configured, heeds }));
         }
     }
 }

@@ -28,7 +28,7 @@ const RETRY: Duration = Duration::from_millis(20);
 const TRY_MAX: Duration = Duration::from_secs(5);
 
 /// An agent of an earlier version would run anybody's job.
-const UNHEEDING: &str = "its agent cannot refuse jobs of public repositories and forks: build the kernel bundle anew with \
+const UNHEEDING: &str = "its agent cannot refuse jobs of public repositories, of forks, or of some repositories: build the kernel bundle anew with \
     `make kernel`, or let both in by the profile";
 
 /// How much of the console goes with a failure.
@@ -114,7 +114,7 @@ impl<'a, V: Vmm> Talk<'a, V> {
         opened: Opened,
     ) -> Result<std::convert::Infallible, Break> {
         let (mut from, mut to) = channel.into_split();
-        let Opened { mut decoder, mut resync, configured, admits } = opened;
+        let Opened { mut decoder, mut resync, configured, heeds } = opened;
         match (&self.with.setup, configured) {
             (_, true) => self.ready = true,
             (Some(setup), false) => to.write_all(&configure(self.with.vm, setup)?).await?,
@@ -149,7 +149,7 @@ impl<'a, V: Vmm> Talk<'a, V> {
                 },
                 () = self.unkept.settled() => {}
                 Some(order) = self.with.orders.recv(), if self.ready && !self.armed => {
-                    if order.restricted && !admits {
+                    if !heeds.keeps(order.restricted) {
                         return Err(Break::Over(UNHEEDING.to_owned()));
                     }
                     self.armed = true;

@@ -7,6 +7,7 @@ pub mod error;
 mod follow;
 mod greet;
 mod guest;
+mod heeds;
 mod kept;
 pub mod layout;
 mod locks;
@@ -16,16 +17,6 @@ mod pace;
 mod refused;
 mod scan;
 mod told;
-
-/// Whether not everybody's job may run by it.
-fn is_restricted(work: &Work) -> bool {
-    match work {
-        Work::Runner { admits, .. } => {
-            admits.is_some_and(|Admits { public, forks }| !public || !forks)
-        }
-        Work::Command { .. } | Work::Login { .. } => false,
-    }
-}
 
 #[cfg(test)]
 mod tests;
@@ -44,9 +35,9 @@ use crate::steps::{self, Step};
 use crate::vmm::{Boot, Drive, Vmm};
 use flint_core::id::{HostId, Slot, VmId};
 use flint_core::units::Resources;
-use flint_wire::host::Admits;
 use flint_wire::{ToGuest, Work, frame};
 use follow::{Follower, Order, Progress, Setup};
+use heeds::Heeds;
 use locks::Locks;
 use log::Log;
 use std::collections::{BTreeMap, BTreeSet};
@@ -224,7 +215,7 @@ impl<V: Vmm, N: Net, I: Images> Host<V, N, I> {
     /// [`Error::Unknown`], [`Error::Gone`], [`Error::Work`]; [`Error::Armed`] when it has work already.
     pub async fn arm(&self, vm: VmId, work: Work) -> Result<(), Error> {
         let guest = self.known().guests.get(&vm).cloned().ok_or(Error::Unknown { vm })?;
-        let restricted = is_restricted(&work);
+        let restricted = Heeds::of(&work);
         let line =
             frame::encode(&ToGuest::Work(work)).map_err(|source| Error::Work { vm, source })?;
         let (taken, written) = oneshot::channel();

@@ -299,7 +299,11 @@ async fn an_inventory_names_all_that_is_there_and_removes_networks_nobody_owns()
 #[tokio::test]
 async fn what_a_guest_says_becomes_facts_each_once() {
     let (mut bench, mut agent) = Bench::ready().await;
-    let work = Work::Runner { jit_config: Secret::new("s3cret".to_owned()), admits: None };
+    let work = Work::Runner {
+        jit_config: Secret::new("s3cret".to_owned()),
+        admits: None,
+        repositories: None,
+    };
     bench.host.arm(VM, work).await.unwrap();
     assert!(agent.read().await.contains(r#""kind":"runner","jit_config":"s3cret""#));
     let said = ["listening", "job_started", "listening", "job_started", "job_done"];
@@ -328,7 +332,8 @@ async fn what_a_guest_says_becomes_facts_each_once() {
 async fn an_agent_that_cannot_refuse_strangers_gets_no_secret_that_not_everybody_may_use() {
     let (mut bench, mut agent) = Bench::ready().await;
     let admits = Some(Admits { public: true, forks: false });
-    let work = Work::Runner { jit_config: Secret::new("s3cret".to_owned()), admits };
+    let work =
+        Work::Runner { jit_config: Secret::new("s3cret".to_owned()), admits, repositories: None };
     assert!(bench.host.arm(VM, work).await.is_err());
     let GuestEvent::Failed { why } = bench.fact().await else { panic!("it has failed") };
     assert!(why.contains("build the kernel bundle anew with `make kernel`"), "{why}");
@@ -482,8 +487,11 @@ async fn a_whole_conversation_with_an_agent_of_the_oldest_version_has_not_change
     for line in golden.lines() {
         if let Some(host) = line.strip_prefix("> ") {
             if host.contains("jit_config") {
-                let work =
-                    Work::Runner { jit_config: Secret::new("e30=".to_owned()), admits: None };
+                let work = Work::Runner {
+                    jit_config: Secret::new("e30=".to_owned()),
+                    admits: None,
+                    repositories: None,
+                };
                 bench.host.arm(VM, work).await.unwrap();
             }
             let said = agent.read().await;

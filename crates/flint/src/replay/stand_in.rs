@@ -9,6 +9,7 @@ use flint_core::event::{Event, ForgeEvent, GuestEvent, HostEvent, OperatorEvent}
 use flint_core::id::{ProfileId, RunnerName, VmId};
 use flint_core::job::{Conclusion, JobRequest};
 use flint_core::limits::Limits;
+use flint_core::policy::Repositories;
 use flint_core::profile::Profile;
 use flint_core::scale_set::SetEvent;
 use flint_core::world::World;
@@ -352,6 +353,17 @@ impl Visit<'_> {
         *name = format!("{owner}/{rest}");
     }
 
+    /// `owner/name`, or `owner/*`, whose star stays.
+    fn listed(&mut self, name: &mut String) {
+        match name.strip_suffix("/*").map(str::to_owned) {
+            Some(mut owner) => {
+                self.owner(&mut owner);
+                *name = format!("{owner}/*");
+            }
+            None => self.repository(name),
+        }
+    }
+
     /// With its slash, as owners are ordered in the names of repositories: `a-b/` comes before `a/`.
     fn owner(&mut self, name: &mut String) {
         let mut whole = format!("{name}/");
@@ -365,6 +377,14 @@ impl Visit<'_> {
             label
         });
         profile.labels = labels.collect();
+        let Repositories { only, except } = &mut profile.repositories;
+        for list in [only, except] {
+            let named = std::mem::take(list).into_iter().map(|mut name| {
+                self.listed(&mut name);
+                name
+            });
+            *list = named.collect();
+        }
     }
 
     /// GitHub compares labels without case, and so does the core.

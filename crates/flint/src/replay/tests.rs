@@ -13,7 +13,7 @@ use flint_core::id::{HostId, JobKey, ProfileId, RunnerId, RunnerName, VmId};
 use flint_core::job::{Conclusion, Job, JobRequest};
 use flint_core::limits::Limits;
 use flint_core::plan::Action;
-use flint_core::policy::{Admits, Origin};
+use flint_core::policy::{Admits, Origin, Repositories};
 use flint_core::profile::{Profile, Timeouts};
 use flint_core::scale_set::Source;
 use flint_core::units::{MiB, Resources, Timestamp};
@@ -42,6 +42,10 @@ fn profile(labels: &[&str], vcpus: u32) -> Profile {
         max: 4,
         priority: 0,
         admits: Admits::default(),
+        repositories: Repositories {
+            only: ["zqocto/*".to_owned()].into(),
+            except: ["zqocto/zqsecret".to_owned()].into(),
+        },
         sizes: None,
         made_of: None,
         source: Source::Webhook,

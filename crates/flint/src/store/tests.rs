@@ -104,6 +104,7 @@ fn rich(mut world: World) -> World {
         max: 8,
         priority: 0,
         admits,
+        repositories: flint_core::policy::Repositories::default(),
         timeouts,
         sizes: None,
         made_of: None,

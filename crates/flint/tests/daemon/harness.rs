@@ -148,6 +148,7 @@ pub(super) fn profile(name: &str) -> (ProfileId, Profile) {
         max: 10,
         priority: 0,
         admits: Admits::default(),
+        repositories: flint_core::policy::Repositories::default(),
         sizes: None,
         made_of: None,
         source: flint_core::scale_set::Source::Webhook,

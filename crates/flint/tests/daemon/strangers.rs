@@ -58,3 +58,18 @@ async fn a_job_is_asked_about_before_it_is_let_in_and_a_restart_forgets_neither(
     daemon.until_quiet().await;
     assert_eq!(bench.outside.finished().len(), 2, "the new configuration lets it in");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_job_of_a_repository_that_is_not_served_waits_and_is_told_why() {
+    let except = |profile: &mut flint_core::profile::Profile| {
+        profile.repositories.except.insert("acme/old".to_owned());
+    };
+    let bench = Bench::new(&["small", "large"]).with("small", except);
+    let mut daemon = bench.start().await;
+    let old = bench.outside.queue_in("Acme/Old", 1, &["small"]);
+    bench.outside.queue_in("Acme/Old", 2, &["large"]);
+    daemon.until("the other one ran", |_, outside| outside.finished().len() == 1).await;
+    assert_eq!(bench.outside.registrations(), 1);
+    let why = daemon.why(old);
+    assert!(why.starts_with("repository-unlisted: ") && why.contains("`small`"), "{why}");
+}

@@ -126,7 +126,13 @@ async fn a_job_goes_from_launch_to_nothing_left_and_each_step_is_a_fact() {
     assert_eq!(daemon.inventory().await, (running.clone(), running));
 
     let secret = "c2VjcmV0".repeat(700);
-    daemon.arm(Work::Runner { jit_config: Secret::new(secret.clone()), admits: None }).await;
+    daemon
+        .arm(Work::Runner {
+            jit_config: Secret::new(secret.clone()),
+            admits: None,
+            repositories: None,
+        })
+        .await;
     assert_eq!(daemon.guest_says().await, GuestEvent::Listening);
     assert_eq!(daemon.guest_says().await, GuestEvent::Busy);
     assert_eq!(daemon.guest_says().await, GuestEvent::JobDone);
@@ -163,7 +169,11 @@ fn the_next_daemon_takes_over_a_job_and_hears_its_end() {
         daemon.launch(&lab).await;
         daemon.guest_says().await;
         daemon
-            .arm(Work::Runner { jit_config: Secret::new("a secret".to_owned()), admits: None })
+            .arm(Work::Runner {
+                jit_config: Secret::new("a secret".to_owned()),
+                admits: None,
+                repositories: None,
+            })
             .await;
         daemon.guest_says().await;
         assert_eq!(daemon.guest_says().await, GuestEvent::Busy);

@@ -30,7 +30,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
-pub use stranger::{Stranger, stranger};
+pub use stranger::{Shut, Stranger, stranger};
 use tokio::net::TcpListener;
 
 /// The jobs, in the words of a workflow file.

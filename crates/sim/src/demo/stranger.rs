@@ -1,4 +1,4 @@
-//! A job of a public repository that GitHub gives to a runner which was started for another job.
+//! A job that is not let in, and that GitHub gives to a runner which was started for another job.
 
 use super::daemon::{Daemon, How};
 use super::places::Places;
@@ -25,33 +25,50 @@ const GLANCE: Duration = Duration::from_millis(100);
 /// Two microVMs on a slow machine.
 const PATIENCE: Duration = Duration::from_mins(4);
 
+/// Why the first job is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shut {
+    /// Its repository is public.
+    Public,
+    /// The profile does not serve its repository.
+    Unlisted,
+}
+
+/// The repository whose job is not let in.
+const OTHER: &str = "other";
+
 /// What became of the two.
 #[derive(Clone, Debug)]
 pub struct Stranger {
-    /// The job of the public repository, as GitHub has it.
-    pub public: JobView,
+    /// The job that is not let in, as GitHub has it.
+    pub refused: JobView,
     /// Its log there.
-    pub public_log: Vec<String>,
-    /// The private repository's.
-    pub private: JobView,
+    pub refused_log: Vec<String>,
+    /// The one that is.
+    pub served: JobView,
     /// Its log there.
-    pub private_log: Vec<String>,
+    pub served_log: Vec<String>,
 }
 
-/// Queues a public repository's job and then a private one's, and waits until both have ended.
+/// Queues a job that is not let in and then one that is, and waits until both have ended.
 ///
 /// # Errors
 /// When something it needs is missing, or the jobs do not end in time. Everything it made is removed then too.
-pub fn stranger(options: &Options) -> Result<Stranger> {
+pub fn stranger(options: &Options, shut: Shut) -> Result<Stranger> {
     fs::create_dir_all(&options.scratch)?;
     let folder = tempfile::Builder::new().prefix("stranger-").tempdir_in(&options.scratch)?;
     let places = Places::make(&options.name)?;
     let pem = generate_pem()?;
     let github = Github::start(&places, pem.clone())?;
-    let mut daemon = Daemon::start(options, &places, folder.path(), How::plain(&pem))?;
+    let adjust = match shut {
+        Shut::Public => |_: &mut toml::Table| {},
+        Shut::Unlisted => except,
+    };
+    let how = How { adjust, ..How::plain(&pem) };
+    let mut daemon = Daemon::start(options, &places, folder.path(), how)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ran = runtime.block_on(async {
-        let story = story(&mut daemon, &github.0);
+        let story = story(&mut daemon, &github.0, shut);
         tokio::time::timeout(PATIENCE, story).await.context("the jobs have not ended in time")?
     });
     let stopped = daemon.stop();
@@ -60,21 +77,33 @@ pub fn stranger(options: &Options) -> Result<Stranger> {
     Ok(ran)
 }
 
-async fn story(daemon: &mut Daemon, github: &FakeGithub) -> Result<Stranger> {
+/// What is written differently: the profile does not serve the other repository.
+fn except(config: &mut toml::Table) {
+    let profiles = config.get_mut("profile").and_then(toml::Value::as_array_mut);
+    for profile in profiles.into_iter().flatten().filter_map(toml::Value::as_table_mut) {
+        let other = toml::Value::from(format!("flint-demo/{OTHER}"));
+        profile.insert("repositories_except".to_owned(), vec![other].into());
+    }
+}
+
+async fn story(daemon: &mut Daemon, github: &FakeGithub, shut: Shut) -> Result<Stranger> {
     daemon.ready().await?;
-    github.add_public_repository("open");
-    let public = github.queue_in("open", WORKFLOW)?;
-    let private = github.queue(WORKFLOW)?;
+    match shut {
+        Shut::Public => github.add_public_repository(OTHER),
+        Shut::Unlisted => github.add_repository(OTHER),
+    }
+    let refused = github.queue_in(OTHER, WORKFLOW)?;
+    let served = github.queue(WORKFLOW)?;
     let job = |ids: &[u64]| ids.first().and_then(|id| github.job(*id)).context("it is queued");
     loop {
         let client = daemon.client();
         let vms: Vms = client.get("/v1/vms").await?;
         let jobs: Jobs = client.get("/v1/jobs").await?;
-        let (public, private) = (job(&public)?, job(&private)?);
-        let over = [&public, &private].iter().all(|job| job.status == "completed");
+        let (refused, served) = (job(&refused)?, job(&served)?);
+        let over = [&refused, &served].iter().all(|job| job.status == "completed");
         if over && vms.vms.is_empty() && jobs.jobs.is_empty() {
-            let (public_log, private_log) = (github.log(public.id), github.log(private.id));
-            return Ok(Stranger { public, public_log, private, private_log });
+            let (refused_log, served_log) = (github.log(refused.id), github.log(served.id));
+            return Ok(Stranger { refused, refused_log, served, served_log });
         }
         tokio::time::sleep(GLANCE).await;
     }

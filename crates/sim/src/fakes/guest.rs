@@ -104,6 +104,7 @@ impl Guest {
             kernel: "6.1.0-fake".to_owned(),
             configured: self.state().configured,
             admits: true,
+            repositories: true,
         };
         let hello = frame::encode_hello(&Said { seq: 0, message });
         writing.write_all(&hello.map_err(io::Error::other)?).await

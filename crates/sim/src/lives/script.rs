@@ -100,11 +100,12 @@ fn configured(setup: &Setup, silent: bool) -> Vec<String> {
         let labels: Vec<&str> = p.labels.iter().map(String::as_str).collect();
         let (shape, times) = (p.shape, &p.timeouts);
         lines.push(format!(
-            "profile {id} {} vcpus={} memory={} disk={} warm={} max={} priority={} boot={}s register={}s idle={}s job={}s sizes={} source={}",
+            "profile {id} {} vcpus={} memory={} disk={} warm={} max={} priority={} boot={}s register={}s idle={}s job={}s sizes={} source={} only={} except={}",
             labels.join(","), shape.vcpus, shape.memory.0, shape.disk.0, p.warm, p.max, p.priority,
             times.boot.as_secs(), times.register.as_secs(), times.idle.as_secs(), times.job.as_secs(),
             p.sizes.as_ref().map_or("", |sizes| &sizes.prefix),
             if p.source == Source::ScaleSet { "scale-set" } else { "webhook" },
+            list(&p.repositories.only), list(&p.repositories.except),
         ));
     }
     for (id, host) in &setup.hosts {
@@ -120,6 +121,10 @@ fn configured(setup: &Setup, silent: bool) -> Vec<String> {
     }
     lines.push("with asks".to_owned());
     lines
+}
+
+fn list(names: &BTreeSet<String>) -> String {
+    names.iter().map(String::as_str).collect::<Vec<_>>().join(",")
 }
 
 fn limits(limits: &Limits) -> String {

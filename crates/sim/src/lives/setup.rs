@@ -6,7 +6,7 @@ use crate::rng::Rng;
 use flint_core::host::Host;
 use flint_core::id::{HostId, ProfileId};
 use flint_core::limits::Limits;
-use flint_core::policy::Admits;
+use flint_core::policy::{Admits, Repositories};
 use flint_core::profile::{Profile, Timeouts};
 use flint_core::scale_set::Source;
 use flint_core::size::Sizes;
@@ -186,6 +186,7 @@ fn profiles(rng: &mut Rng) -> BTreeMap<ProfileId, Profile> {
             max: small(rng.between(2, 6)),
             priority: if priorities { [-1, 0, 1][usize::try_from(index).unwrap_or(0)] } else { 0 },
             admits: Admits { public: rng.chance(300), forks: rng.chance(300) },
+            repositories: listed(rng),
             sizes: rng.chance(300).then(|| sizes(&format!("p{index}"))),
             made_of: None,
             source: if rng.chance(300) { Source::ScaleSet } else { Source::Webhook },
@@ -203,6 +204,18 @@ fn profiles(rng: &mut Rng) -> BTreeMap<ProfileId, Profile> {
         profiles.insert(id, Profile { sizes, ..profile });
     }
     profiles
+}
+
+/// Most serve all; some do not serve all of one.
+fn listed(rng: &mut Rng) -> Repositories {
+    let mut lists = Repositories::default();
+    if rng.chance(150) {
+        lists.only = ["acme/*", "beta/app"].map(str::to_owned).into();
+    }
+    if rng.chance(150) {
+        lists.except.insert("acme/site".to_owned());
+    }
+    lists
 }
 
 /// As scripts have them.

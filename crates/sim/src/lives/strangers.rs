@@ -5,8 +5,10 @@ use super::life::Life;
 use super::outside::JobIs;
 use crate::rng::Rng;
 use flint_core::job::Job;
+use flint_core::limits::owner_of;
 use flint_core::policy::{Origin, Verdict};
 use flint_core::world::World;
+use std::collections::BTreeSet;
 
 /// Where a job comes from, and what its webhook tells of that.
 pub(super) fn draw(rng: &mut Rng) -> (Origin, Origin) {
@@ -40,7 +42,12 @@ pub(super) fn let_in(world: &World, job: &Job) -> bool {
     profile.is_some_and(|profile| {
         let Origin { public, fork } = job.request.origin;
         let harmless = |is: Option<bool>, admitted: bool| admitted || is == Some(false);
-        harmless(public, profile.admits.public) && harmless(fork, profile.admits.forks)
+        let lists = &profile.repositories;
+        let (name, owner) = (&job.request.repository, owner_of(&job.request.repository));
+        let all = format!("{owner}/*");
+        let is_in = |list: &BTreeSet<String>| list.contains(name) || list.contains(&all);
+        let served = (lists.only.is_empty() || is_in(&lists.only)) && !is_in(&lists.except);
+        served && harmless(public, profile.admits.public) && harmless(fork, profile.admits.forks)
     })
 }
 

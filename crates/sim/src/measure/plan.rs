@@ -111,6 +111,7 @@ fn world() -> World {
             max,
             priority: 0,
             admits,
+            repositories: flint_core::policy::Repositories::default(),
             timeouts,
             sizes,
             made_of,

@@ -37,6 +37,7 @@ fn profile(source: Source) -> Profile {
         max: u32::from(SLOTS),
         priority: 0,
         admits: Admits::default(),
+        repositories: flint_core::policy::Repositories::default(),
         timeouts: Timeouts { boot, register, idle, job },
         sizes: None,
         made_of: None,
