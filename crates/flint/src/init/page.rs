@@ -178,18 +178,9 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::init::Existing;
 
     fn wish(scope: Scope, hook: Option<&str>) -> Wish {
-        Wish {
-            api: Url::parse("https://api.github.com/").unwrap(),
-            scope,
-            hook: hook.map(|hook| Url::parse(hook).unwrap()),
-            name: "flint-acme".to_owned(),
-            listen: ([127, 0, 0, 1], 9199).into(),
-            config: "flint.toml".into(),
-            existing: Existing::Refuse,
-        }
+        Wish::of_a_test("https://api.github.com/", scope, hook)
     }
 
     /// Without the style, which says nothing.

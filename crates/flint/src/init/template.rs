@@ -137,18 +137,6 @@ mod tests {
     use flint_core::units::MiB;
     use std::fs;
 
-    fn wish(api: &str, scope: Scope, hook: Option<&str>) -> Wish {
-        Wish {
-            api: Url::parse(api).unwrap(),
-            scope,
-            hook: hook.map(|hook| Url::parse(hook).unwrap()),
-            name: "flint-acme".to_owned(),
-            listen: ([127, 0, 0, 1], 9199).into(),
-            config: "flint.toml".into(),
-            existing: Existing::Refuse,
-        }
-    }
-
     fn acme() -> Scope {
         Scope::Organization("acme".to_owned())
     }
@@ -181,7 +169,7 @@ mod tests {
             secret: "/etc/flint/webhook-secret".into(),
         };
         let hook = Some("https://flint.acme.example/webhook");
-        insta::assert_snapshot!(text(&wish("https://api.github.com/", acme(), hook), &files), @r#"
+        insta::assert_snapshot!(text(&Wish::of_a_test("https://api.github.com/", acme(), hook), &files), @r#"
         # Flint's configuration, made by `flint init`. docs/config.md explains every key; `flint doctor` checks this file and
         # the machine.
 
@@ -214,7 +202,7 @@ mod tests {
 
     #[test]
     fn flint_starts_with_it_whatever_was_wanted() {
-        let public = checked(&wish("https://api.github.com/", acme(), None));
+        let public = checked(&Wish::of_a_test("https://api.github.com/", acme(), None));
         let github = public.github.unwrap();
         assert_eq!(github.scope, config::Scope::Organization("acme".to_owned()));
         assert_eq!(github.url.as_str(), "https://api.github.com/");
@@ -227,7 +215,7 @@ mod tests {
 
         let scope = Scope::Repository { owner: "ana".to_owned(), name: "site".to_owned() };
         let hook = Some("http://192.0.2.7:9198/webhook");
-        let server = checked(&wish("https://ghes.example/api/v3/", scope, hook));
+        let server = checked(&Wish::of_a_test("https://ghes.example/api/v3/", scope, hook));
         assert_eq!(server.github.unwrap().url.as_str(), "https://ghes.example/api/v3/");
         assert_eq!(server.server.listen.to_string(), "192.0.2.7:9198");
         assert!(server.profiles.values().all(|of| of.scale_set.is_none()));

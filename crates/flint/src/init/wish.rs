@@ -175,6 +175,22 @@ fn default_name(scope: &Scope) -> String {
 }
 
 #[cfg(test)]
+impl Wish {
+    /// For an App called `flint-acme`.
+    pub(super) fn of_a_test(api: &str, scope: Scope, hook: Option<&str>) -> Wish {
+        Wish {
+            api: Url::parse(api).unwrap(),
+            scope,
+            hook: hook.map(|hook| Url::parse(hook).unwrap()),
+            name: "flint-acme".to_owned(),
+            listen: ([127, 0, 0, 1], 9199).into(),
+            config: "flint.toml".into(),
+            existing: Existing::Refuse,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::error::Exit;
