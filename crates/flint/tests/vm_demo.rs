@@ -12,7 +12,7 @@ fn demo(name: &str, source: Source) -> (Summary, String) {
     let (flint, scratch) = (env!("CARGO_BIN_EXE_flint"), env!("CARGO_TARGET_TMPDIR"));
     let options = Options { source, ..Options::of_a_test(flint, scratch, name) };
     let say = |line: &str| lines.lock().expect("nothing panics with it").push(line.to_owned());
-    let seen = run(&options, &say).unwrap();
+    let seen = run(&options, &say).unwrap_or_else(|error| panic!("{error}"));
     let log = lines.into_inner().expect("nothing panics with it").join("\n");
     assert_eq!(seen.wrong, Vec::<String>::new(), "{log}");
     assert_eq!((seen.jobs.len(), seen.microvms, seen.leftovers.len()), (3, 3, 0), "{log}");
