@@ -25,6 +25,12 @@ pub struct Slot(pub u16);
 #[serde(transparent)]
 pub struct ProfileId(Arc<str>);
 
+/// A place at GitHub where runners are registered, in lower case: an organization (`acme`), a repository (`acme/web`), or
+/// an enterprise (`enterprises/acme`; no account can have that login).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ScopeId(Arc<str>);
+
 /// One attempt of one workflow job. GitHub gives each attempt a new id; the attempt is kept for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct JobKey {
@@ -81,6 +87,68 @@ impl ProfileId {
     /// Whether both are one text in memory: quick, and no more than a sign that they are equal.
     pub(crate) fn is(&self, other: &ProfileId) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl ScopeId {
+    /// What comes before an enterprise's slug.
+    const ENTERPRISES: &str = "enterprises/";
+
+    /// All repositories of an organization, by its login.
+    #[must_use]
+    pub fn organization(login: &str) -> Self {
+        ScopeId(login.to_ascii_lowercase().into())
+    }
+
+    /// One repository.
+    #[must_use]
+    pub fn repository(owner: &str, name: &str) -> Self {
+        ScopeId(format!("{owner}/{name}").to_ascii_lowercase().into())
+    }
+
+    /// All organizations of an enterprise, by its slug.
+    #[must_use]
+    pub fn enterprise(slug: &str) -> Self {
+        ScopeId(format!("{}{slug}", Self::ENTERPRISES).to_ascii_lowercase().into())
+    }
+
+    /// Reads what [`fmt::Display`] writes, in any case.
+    ///
+    /// # Errors
+    /// [`BadId`] when the text is not one name, or two with a `/` between them.
+    pub fn new(text: &str) -> Result<Self, BadId> {
+        let plain = |part: &str| {
+            !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        };
+        if text.split('/').count() <= 2 && text.split('/').all(plain) {
+            return Ok(ScopeId(text.to_ascii_lowercase().into()));
+        }
+        let wanted = "an organization, a repository or an enterprise: `acme`, `acme/web`, `enterprises/acme`";
+        Err(BadId { text: text.to_owned(), wanted })
+    }
+
+    /// Whether a job of `repository` (`owner/name`) can reach runners that are registered there. GitHub's names ignore
+    /// case. Which organizations an enterprise has no name tells: it may be any.
+    #[must_use]
+    pub fn covers(&self, repository: &str) -> bool {
+        let Some((owner, _)) = repository.split_once('/') else { return false };
+        if self.is_enterprise() {
+            return true;
+        }
+        let named = if self.0.contains('/') { repository } else { owner };
+        named.eq_ignore_ascii_case(&self.0)
+    }
+
+    /// Whether it is an enterprise: what nobody else covers is its.
+    #[must_use]
+    pub fn is_enterprise(&self) -> bool {
+        self.0.starts_with(Self::ENTERPRISES)
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
@@ -173,6 +241,12 @@ impl fmt::Display for ProfileId {
     }
 }
 
+impl fmt::Display for ScopeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl fmt::Display for RunnerName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -242,6 +316,36 @@ mod tests {
             "GitHub Actions 12",
         ] {
             assert_eq!(RunnerName::told(name).vm("k3x9q2"), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_scope_covers_its_own_repositories_whatever_their_case() {
+        let scopes = [
+            ScopeId::organization("Acme"),
+            ScopeId::repository("Acme", "Web"),
+            ScopeId::enterprise("Acme"),
+        ];
+        let covered = |name: &str| scopes.each_ref().map(|scope| scope.covers(name));
+        assert_eq!(covered("ACME/web"), [true, true, true]);
+        assert_eq!(covered("acme/api"), [true, false, true]);
+        assert_eq!(covered("acme-x/web"), [false, false, true]);
+        assert_eq!(covered("acme"), [false, false, false]);
+        assert_eq!(covered("enterprises/acme"), [false, false, true]);
+    }
+
+    #[test]
+    fn a_scope_is_read_as_it_is_written() {
+        for (scope, text) in [
+            (ScopeId::organization("Acme"), "acme"),
+            (ScopeId::repository("Acme", "Web.x"), "acme/web.x"),
+            (ScopeId::enterprise("Acme-Corp"), "enterprises/acme-corp"),
+        ] {
+            assert_eq!(scope.to_string(), text);
+            assert_eq!(ScopeId::new(&text.to_ascii_uppercase()), Ok(scope));
+        }
+        for text in ["", "/", "acme/", "/web", "a/b/c", "a b", "ä"] {
+            assert!(ScopeId::new(text).is_err(), "{text}");
         }
     }
 

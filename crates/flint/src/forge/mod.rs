@@ -25,7 +25,7 @@ pub use runners::Runners;
 
 use flint_core::ask::{Question, Quota};
 use flint_core::event::ForgeEvent;
-use flint_core::id::{ProfileId, RunnerId, RunnerName, VmId};
+use flint_core::id::{ProfileId, RunnerId, RunnerName, ScopeId, VmId};
 use flint_core::units::Timestamp;
 use flint_wire::Secret;
 use serde::{Deserialize, Serialize};
@@ -132,6 +132,8 @@ pub enum Scope {
         /// Its name.
         name: String,
     },
+    /// All organizations of an enterprise that its runner group admits, by its slug. GitHub has no permission of Apps for it.
+    Enterprise(String),
 }
 
 /// How a webhook delivery proves that GitHub sent it.
@@ -184,20 +186,26 @@ impl Scope {
     /// Whether a job of `repository` (`owner/name`) can reach runners of this scope. GitHub's names ignore case.
     #[must_use]
     pub fn covers(&self, repository: &str) -> bool {
+        self.id().covers(repository)
+    }
+
+    /// Its name in the world.
+    #[must_use]
+    pub fn id(&self) -> ScopeId {
         match self {
-            Scope::Organization(login) => repository
-                .split_once('/')
-                .is_some_and(|(owner, _)| owner.eq_ignore_ascii_case(login)),
-            Scope::Repository { .. } => repository.eq_ignore_ascii_case(&self.to_string()),
+            Scope::Organization(login) => ScopeId::organization(login),
+            Scope::Repository { owner, name } => ScopeId::repository(owner, name),
+            Scope::Enterprise(slug) => ScopeId::enterprise(slug),
         }
     }
 
-    /// The account that it belongs to.
+    /// The account that it belongs to, by its login or its slug.
     #[must_use]
     pub fn owner(&self) -> &str {
         match self {
             Scope::Organization(login) => login,
             Scope::Repository { owner, .. } => owner,
+            Scope::Enterprise(slug) => slug,
         }
     }
 
@@ -206,6 +214,7 @@ impl Scope {
         match self {
             Scope::Organization(login) => vec!["orgs", login],
             Scope::Repository { owner, name } => vec!["repos", owner, name],
+            Scope::Enterprise(slug) => vec!["enterprises", slug],
         }
     }
 }
@@ -215,6 +224,7 @@ impl fmt::Display for Scope {
         match self {
             Scope::Organization(login) => f.write_str(login),
             Scope::Repository { owner, name } => write!(f, "{owner}/{name}"),
+            Scope::Enterprise(slug) => write!(f, "enterprises/{slug}"),
         }
     }
 }

@@ -52,12 +52,13 @@ const ADMINISTRATION: Need = Need {
     purpose: "register and remove runners",
 };
 
-/// All that Flint needs there, and nothing else.
+/// All that Flint needs there, and nothing else. For an enterprise's runners there is no permission.
 #[must_use]
-pub fn needs(scope: &Scope) -> [Need; 3] {
+pub fn needs(scope: &Scope) -> &'static [Need] {
     match scope {
-        Scope::Organization(_) => [METADATA, ACTIONS, ORGANIZATION_RUNNERS],
-        Scope::Repository { .. } => [METADATA, ACTIONS, ADMINISTRATION],
+        Scope::Organization(_) => &[METADATA, ACTIONS, ORGANIZATION_RUNNERS],
+        Scope::Repository { .. } => &[METADATA, ACTIONS, ADMINISTRATION],
+        Scope::Enterprise(_) => &[],
     }
 }
 
@@ -120,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_repository_needs_the_broad_right_and_an_organization_does_not() {
-        let names = |scope: &Scope| needs(scope).map(|need| need.name);
+        let names = |scope: &Scope| needs(scope).iter().map(|need| need.name).collect::<Vec<_>>();
         let repository = Scope::Repository { owner: "ana".to_owned(), name: "x".to_owned() };
         assert!(names(&repository).contains(&"administration"));
         let organization = names(&Scope::Organization("acme".to_owned()));

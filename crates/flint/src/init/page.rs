@@ -62,7 +62,7 @@ make it, with just these rights. There you can change its name; then you choose 
 
 fn owner_hint(scope: &Scope) -> String {
     match scope {
-        Scope::Organization(login) => {
+        Scope::Organization(login) | Scope::Enterprise(login) => {
             format!(
                 "If GitHub shows “404”, you are not signed in as an owner of {}.",
                 escape(login)
@@ -78,7 +78,7 @@ fn owner_hint(scope: &Scope) -> String {
 fn rows(wish: &Wish) -> Vec<[String; 3]> {
     let row = |head: &str, text: &str, more: &str| [head, text, more].map(str::to_owned);
     let mut rows = vec![row("Name", &wish.name, "one of its kind in all of GitHub")];
-    rows.extend(needs(&wish.scope).map(|need| row(need.title, need.level, need.purpose)));
+    rows.extend(needs(&wish.scope).iter().map(|need| row(need.title, need.level, need.purpose)));
     rows.push(row("Event", EVENT, "a job is queued, runs, or has ended"));
     rows.push(match &wish.hook {
         Some(url) => row("Webhook", url.as_str(), "where GitHub tells of jobs"),

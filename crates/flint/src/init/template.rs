@@ -35,6 +35,7 @@ pub(super) fn render(config: &Config<'_>) -> String {
     line(match &wish.scope {
         Scope::Organization(login) => format!("organization = {}", quoted(login)),
         scope @ Scope::Repository { .. } => format!("repository = {}", quoted(&scope.to_string())),
+        Scope::Enterprise(slug) => format!("enterprise = {}", quoted(slug)),
     });
     line(format!("# The GitHub App: {page}"));
     line(format!("app_id = {app}"));

@@ -48,7 +48,7 @@ fn api(options: &Options) -> Url {
 /// A repository's owner may be a person; whose the App is says so. An organization is one.
 fn account(options: &Options, app: &Known) -> Account {
     match options.scope {
-        Scope::Organization(_) => Account::Organization,
+        Scope::Organization(_) | Scope::Enterprise(_) => Account::Organization,
         Scope::Repository { .. } => app.account(),
     }
 }

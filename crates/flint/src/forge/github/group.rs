@@ -39,14 +39,15 @@ impl GitHub {
             (RunnerGroup::Number(number), _) => Ok(*number),
             // A repository has GitHub's own group and no other.
             (RunnerGroup::Name(_), Scope::Repository { .. }) => Ok(1),
-            (RunnerGroup::Name(name), Scope::Organization(login)) => {
-                self.group.number.get_or_try_init(|| self.named_group(login, name)).await.copied()
+            (RunnerGroup::Name(name), Scope::Organization(_) | Scope::Enterprise(_)) => {
+                self.group.number.get_or_try_init(|| self.named_group(name)).await.copied()
             }
         }
     }
 
-    async fn named_group(&self, login: &str, name: &str) -> Result<u64, Error> {
-        let path = ["orgs", login, "actions", "runner-groups"];
+    async fn named_group(&self, name: &str) -> Result<u64, Error> {
+        let mut path = self.scope.home();
+        path.extend(["actions", "runner-groups"]);
         for page in 1..=MOST_PAGES {
             let page = page.to_string();
             let query = [("per_page", "100"), ("page", page.as_str())];
@@ -60,6 +61,6 @@ impl GitHub {
             }
         }
         let call = format!("find the runner group `{}`", crate::text::line(name));
-        Err(Error::NotFound { call, said: "no group of the organization has that name".to_owned() })
+        Err(Error::NotFound { call, said: "no group there has that name".to_owned() })
     }
 }

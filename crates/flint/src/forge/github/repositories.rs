@@ -52,6 +52,8 @@ impl GitHub {
         match &self.scope {
             Scope::Repository { owner, name } => active.extend(self.own_name(owner, name).await?),
             Scope::Organization(_) => self.read_active(asked, &mut active).await?,
+            // Its profiles have scale sets, which tell of their jobs themselves.
+            Scope::Enterprise(_) => {}
         }
         Ok(Partial::whole(ForgeEvent::RepositoriesListed { active, asked }))
     }

@@ -34,6 +34,7 @@ impl From<Scope> for Place {
         match scope {
             Scope::Organization(login) => Place::Organization(login),
             Scope::Repository { owner, name } => Place::Repository { owner, name },
+            Scope::Enterprise(slug) => Place::Enterprise(slug),
         }
     }
 }
