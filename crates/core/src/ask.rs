@@ -1,6 +1,6 @@
 //! What Flint asks GitHub on its own account, because webhooks get lost: the questions, and when each is due.
 
-use crate::id::JobKey;
+use crate::id::{InstallationId, JobKey, ScopeId};
 use crate::units::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -10,13 +10,21 @@ pub enum Question {
     /// Which webhook deliveries failed? Each that is found is told as the fact that it should have been;
     /// then [`crate::event::ForgeEvent::DeliveriesRead`].
     Deliveries {
+        /// Whose App.
+        installation: InstallationId,
         /// Those from this moment on. GitHub keeps 3 days.
         since: Timestamp,
     },
-    /// Which runners carry this instance's names? [`crate::event::ForgeEvent::Runners`].
-    Runners,
-    /// In which repositories did something happen lately? [`crate::event::ForgeEvent::RepositoriesListed`].
-    Repositories,
+    /// Which runners of a scope carry this instance's names? [`crate::event::ForgeEvent::Runners`].
+    Runners {
+        /// Where.
+        scope: ScopeId,
+    },
+    /// In which repositories of a scope did something happen lately? [`crate::event::ForgeEvent::RepositoriesListed`].
+    Repositories {
+        /// Where.
+        scope: ScopeId,
+    },
     /// Which jobs of a repository are open? Each is told as a fact of its own; then
     /// [`crate::event::ForgeEvent::JobsListed`].
     Jobs {

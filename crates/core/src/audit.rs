@@ -82,6 +82,9 @@ fn phase(id: VmId, vm: &Vm, notes: &mut Vec<Note>) {
         (Phase::Registering | Phase::Listening | Phase::Retiring(_), Registration::None) => {
             notes.push(Note(format!("{id} never asked for a registration, and is past that")));
         }
+        (Phase::Registering | Phase::Listening, _) if vm.scope.is_none() => {
+            notes.push(Note(format!("{id} has a registration, and nobody knows in which scope")));
+        }
         (Phase::Stopping { host_clean: true, forge_clean: true, .. }, _) => {
             notes.push(Note(format!("{id} is gone, and its row is still here")));
         }
@@ -126,7 +129,7 @@ fn jobs(world: &World, notes: &mut Vec<Note>) {
 }
 
 fn strays(world: &World, notes: &mut Vec<Note>) {
-    for id in world.stray_runners.iter().filter(|id| world.vms.contains_key(id)) {
+    for id in world.stray_runners.keys().filter(|id| world.vms.contains_key(id)) {
         notes.push(Note(format!("{id} has a row, and its runner counts as stray")));
     }
     for (host, id) in &world.stray_guests {

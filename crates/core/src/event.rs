@@ -2,7 +2,7 @@
 
 use crate::ask::{AskFailure, Found, Question, Quota};
 use crate::host::Host;
-use crate::id::{HostId, JobKey, ProfileId, RunnerId, RunnerName, VmId};
+use crate::id::{HostId, InstallationId, JobKey, ProfileId, RunnerId, RunnerName, ScopeId, VmId};
 use crate::job::{Conclusion, JobRequest};
 use crate::limits::Limits;
 use crate::policy::Origin;
@@ -24,6 +24,12 @@ pub enum Event {
         /// How much of them a repository or an organization may have.
         #[serde(default)]
         limits: Limits,
+        /// Where runners are registered, and whose calls reach each place.
+        #[serde(default)]
+        scopes: BTreeMap<ScopeId, InstallationId>,
+        /// Those that are asked for their App's failed deliveries.
+        #[serde(default)]
+        readers: BTreeSet<InstallationId>,
     },
     /// From the forge: jobs, runners, registrations.
     Forge(ForgeEvent),
@@ -89,6 +95,8 @@ pub enum ForgeEvent {
     Registered {
         /// For whom.
         vm: VmId,
+        /// Where.
+        scope: ScopeId,
         /// Under which of its names.
         attempt: u32,
         /// GitHub's number.
@@ -98,6 +106,8 @@ pub enum ForgeEvent {
     RegisterFailed {
         /// For whom.
         vm: VmId,
+        /// Where.
+        scope: ScopeId,
         /// Under which of its names.
         attempt: u32,
         /// What it means for the next try.
@@ -122,8 +132,10 @@ pub enum ForgeEvent {
         /// For people.
         why: String,
     },
-    /// All runners that carry this instance's names, true at some time after `asked`.
+    /// All runners of a scope that carry this instance's names, true at some time after `asked`.
     Runners {
+        /// Where.
+        scope: ScopeId,
         /// Their microVMs.
         registered: BTreeSet<VmId>,
         /// When the question was asked.
@@ -131,11 +143,15 @@ pub enum ForgeEvent {
     },
     /// Every delivery that failed before `asked` and after the question's `since` has been told.
     DeliveriesRead {
+        /// Whose App.
+        installation: InstallationId,
         /// When the question was asked.
         asked: Timestamp,
     },
-    /// The repositories in which something happened lately.
+    /// The repositories of a scope in which something happened lately.
     RepositoriesListed {
+        /// Where.
+        scope: ScopeId,
         /// `owner/name` of each.
         active: BTreeSet<String>,
         /// When the question was asked.
@@ -184,7 +200,12 @@ pub enum ForgeEvent {
         why: String,
     },
     /// How many calls GitHub still takes.
-    QuotaLeft(Quota),
+    QuotaLeft {
+        /// Of whom.
+        installation: InstallationId,
+        /// How many.
+        quota: Quota,
+    },
 }
 
 /// What a failed registration means for the next try.
@@ -201,8 +222,8 @@ pub enum RegisterFailure {
     },
     /// 422: GitHub takes no runner such as this one. Opens the profile's breaker.
     Refused,
-    /// 401, 403, 404: GitHub takes no runner from us at all until someone changes something. Opens the breaker for
-    /// all profiles.
+    /// 401, 403, 404: the scope takes no runner from us at all until someone changes something. Opens the scope's breaker,
+    /// for all profiles.
     Forbidden,
 }
 

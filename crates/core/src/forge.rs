@@ -2,6 +2,7 @@
 
 use crate::ask::{AskFailure, Budget, Question, Quota};
 use crate::breaker::Breaker;
+use crate::id::InstallationId;
 use crate::planted::{Fault, is};
 use crate::units::Timestamp;
 use crate::vm::back_off;
@@ -53,13 +54,10 @@ const REPOSITORIES_MAX: usize = 500;
 /// A refusal is asked again after this long: somebody may have changed something.
 const REFUSED_AGAIN: Duration = MINUTE.saturating_mul(60);
 
-/// GitHub, as it is believed to be.
+/// Whose calls GitHub counts together, as they are believed to stand.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Forge {
-    /// Its refusals of us, whatever the profile.
-    #[serde(default)]
-    pub breaker: Breaker,
-    /// It takes no calls before this.
+pub struct Installation {
+    /// GitHub takes no calls before this.
     #[serde(default)]
     pub limited_until: Timestamp,
     /// What is left of each budget.
@@ -68,16 +66,33 @@ pub struct Forge {
     /// The time of the last registration, if they had been evenly spaced.
     #[serde(default)]
     pub registrations: Timestamp,
+    /// The App's failed deliveries. `None`: another installation of the App is asked for them, or nobody can read any.
+    #[serde(default)]
+    pub deliveries: Option<Deliveries>,
+}
+
+/// An App's failed deliveries.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deliveries {
     /// Every delivery that failed before this has been told.
+    pub until: Timestamp,
+    /// When they are asked for.
     #[serde(default)]
-    pub delivered_until: Timestamp,
-    /// When failed deliveries are asked for.
+    pub due: Due,
+}
+
+/// A place where runners are registered, as it is believed to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scope {
+    /// Whose calls reach it.
+    pub installation: InstallationId,
+    /// Its refusals of us, whatever the profile.
     #[serde(default)]
-    pub deliveries: Due,
-    /// When our runners are asked for.
+    pub breaker: Breaker,
+    /// When our runners there are asked for.
     #[serde(default)]
     pub runners: Due,
-    /// When active repositories are asked for.
+    /// When its active repositories are asked for.
     #[serde(default)]
     pub repositories: Due,
 }
@@ -135,7 +150,7 @@ impl Due {
     }
 }
 
-impl Forge {
+impl Installation {
     /// GitHub takes no calls before this, and no burst after it.
     pub(crate) fn limit(&mut self, until: Timestamp) {
         self.limited_until = until;
@@ -167,16 +182,10 @@ impl Forge {
         if self.quotas.get(&budget).is_some_and(|quota| low(&quota)) { 3 } else { 1 }
     }
 
-    /// A start: whatever was told meanwhile was told to nobody.
-    pub(crate) fn started(&mut self, now: Timestamp) {
-        let oldest = match self.delivered_until {
-            Timestamp(0) => now.before(DELIVERIES_NEW),
-            _ => now.before(DELIVERIES_KEPT),
-        };
-        self.delivered_until = self.delivered_until.clamp(oldest, now.max(oldest));
-        for due in [&mut self.deliveries, &mut self.runners, &mut self.repositories] {
-            *due = Due { at: now, ..Due::default() };
-        }
+    /// A start: whatever was told meanwhile was told to nobody. `reads` says whether it is asked for failed deliveries.
+    pub(crate) fn started(&mut self, now: Timestamp, reads: bool) {
+        let known = self.deliveries.take().map_or(Timestamp(0), |deliveries| deliveries.until);
+        self.deliveries = reads.then(|| Deliveries::from(now, known));
         // A clock that was set back must not keep anything waiting.
         self.limited_until = self.limited_until.min(now.after(REFUSED_AGAIN));
         self.registrations = self.registrations.min(now.after(MINUTE));
@@ -184,20 +193,18 @@ impl Forge {
 
     /// A job ended of which GitHub has told nothing: its word may have been lost.
     pub(crate) fn miss_a_word(&mut self, now: Timestamp) {
-        self.deliveries.at = self.deliveries.at.min(now.after(DELIVERIES_SOONEST));
+        if let Some(Deliveries { due, .. }) = &mut self.deliveries {
+            due.at = due.at.min(now.after(DELIVERIES_SOONEST));
+        }
     }
 
-    /// The question for failed deliveries.
-    pub(crate) fn deliveries_question(&self) -> Question {
-        let overlap = if is(Fault::OverlapDropped) { Duration::ZERO } else { DELIVERIES_OVERLAP };
-        Question::Deliveries { since: self.delivered_until.before(overlap) }
-    }
-
-    /// The question was answered.
+    /// The question for failed deliveries was answered: all that failed before `asked` have been told.
     pub(crate) fn deliveries_read(&mut self, now: Timestamp, asked: Timestamp) {
-        let every = self.every(now, &Question::Deliveries { since: asked }, 0);
-        self.deliveries.answered(now, every);
-        self.delivered_until = self.delivered_until.max(asked.min(now));
+        let every = DELIVERIES_EVERY.saturating_mul(self.pace(now, Budget::App));
+        if let Some(Deliveries { until, due }) = &mut self.deliveries {
+            due.answered(now, every);
+            *until = (*until).max(asked.min(now));
+        }
     }
 
     /// How long it is from an answer to the next question like it, while so many repositories are followed.
@@ -210,8 +217,8 @@ impl Forge {
         let many = u32::try_from(repositories / JOBS_MANY).unwrap_or(u32::MAX);
         let every = match question {
             Question::Deliveries { .. } => DELIVERIES_EVERY,
-            Question::Runners => RUNNERS_EVERY,
-            Question::Repositories => REPOSITORIES_EVERY,
+            Question::Runners { .. } => RUNNERS_EVERY,
+            Question::Repositories { .. } => REPOSITORIES_EVERY,
             Question::Jobs { .. } | Question::Job { .. } | Question::Run { .. } => {
                 JOBS_EVERY.saturating_mul(many.saturating_add(1))
             }
@@ -220,12 +227,40 @@ impl Forge {
     }
 }
 
+impl Deliveries {
+    /// As far back as GitHub remembers, from what was told last.
+    fn from(now: Timestamp, told: Timestamp) -> Self {
+        let oldest = match told {
+            Timestamp(0) => now.before(DELIVERIES_NEW),
+            _ => now.before(DELIVERIES_KEPT),
+        };
+        let due = Due { at: now, ..Due::default() };
+        Deliveries { until: told.clamp(oldest, now.max(oldest)), due }
+    }
+
+    /// The question for them.
+    pub(crate) fn question(&self, installation: &InstallationId) -> Question {
+        let overlap = if is(Fault::OverlapDropped) { Duration::ZERO } else { DELIVERIES_OVERLAP };
+        let since = self.until.before(overlap);
+        Question::Deliveries { installation: installation.clone(), since }
+    }
+}
+
+impl Scope {
+    /// Whose calls reach it, and nothing known yet.
+    #[must_use]
+    pub fn of(installation: InstallationId) -> Self {
+        let (runners, repositories) = Default::default();
+        Scope { installation, breaker: Breaker::default(), runners, repositories }
+    }
+}
+
 /// Whose calls a question needs.
 pub(crate) fn budget_of(question: &Question) -> Budget {
     match question {
         Question::Deliveries { .. } => Budget::App,
-        Question::Runners
-        | Question::Repositories
+        Question::Runners { .. }
+        | Question::Repositories { .. }
         | Question::Jobs { .. }
         | Question::Job { .. }
         | Question::Run { .. } => Budget::Installation,
@@ -259,12 +294,13 @@ pub(crate) fn forget(repositories: &mut BTreeMap<String, Repository>, now: Times
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::ScopeId;
 
     const NOW: Timestamp = Timestamp(1_000_000_000);
 
     #[test]
     fn registrations_go_out_in_a_burst_and_then_one_a_second() {
-        let mut forge = Forge::default();
+        let mut forge = Installation::default();
         let times: Vec<u64> = (0..15).map(|_| forge.next_registration(NOW).0 - NOW.0).collect();
         let (burst, rest) = times.split_at(10);
         assert_eq!(burst, [0; 10]);
@@ -278,8 +314,10 @@ mod tests {
         let resets = NOW.after(MINUTE);
         let left = |remaining| {
             let quota = Quota { budget: Budget::Installation, limit: 5_000, remaining, resets };
-            let forge = Forge { quotas: [(quota.budget, quota)].into(), ..Forge::default() };
-            let every = forge.every(NOW, &Question::Runners, 0);
+            let quotas = [(quota.budget, quota)].into();
+            let forge = Installation { quotas, ..Installation::default() };
+            let question = Question::Runners { scope: ScopeId::organization("o") };
+            let every = forge.every(NOW, &question, 0);
             (every.as_secs() / 60, forge.silent_until(Budget::Installation))
         };
         assert_eq!(left(4_000), (5, Timestamp(0)));
@@ -291,11 +329,7 @@ mod tests {
     fn a_start_looks_back_as_far_as_github_remembers() {
         let day = MINUTE.saturating_mul(24 * 60);
         let now = Timestamp(0).after(day.saturating_mul(100));
-        let looks_back = |delivered_until| {
-            let mut forge = Forge { delivered_until, ..Forge::default() };
-            forge.started(now);
-            now.since(forge.delivered_until)
-        };
+        let looks_back = |told| now.since(Deliveries::from(now, told).until);
         assert_eq!(looks_back(Timestamp(0)), day, "a new store");
         assert_eq!(looks_back(now.before(day.saturating_mul(9))), day.saturating_mul(3));
         assert_eq!(looks_back(now.before(MINUTE)), MINUTE);

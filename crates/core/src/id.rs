@@ -31,6 +31,11 @@ pub struct ProfileId(Arc<str>);
 #[serde(transparent)]
 pub struct ScopeId(Arc<str>);
 
+/// Whose calls GitHub counts together: an App on one account, or one person's token.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct InstallationId(Arc<str>);
+
 /// One attempt of one workflow job. GitHub gives each attempt a new id; the attempt is kept for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct JobKey {
@@ -152,6 +157,20 @@ impl ScopeId {
     }
 }
 
+impl InstallationId {
+    /// Of a text that no other installation of the daemon has: it stands in metrics and in the event log.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        InstallationId(text.into())
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl RunnerName {
     /// The name for a microVM's `attempt`-th registration (from 1).
     #[must_use]
@@ -242,6 +261,12 @@ impl fmt::Display for ProfileId {
 }
 
 impl fmt::Display for ScopeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for InstallationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }

@@ -25,6 +25,7 @@ pub mod profile;
 pub mod record;
 pub mod rows;
 pub mod scale_set;
+mod scopes;
 pub mod size;
 pub mod units;
 pub mod vm;

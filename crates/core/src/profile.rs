@@ -1,5 +1,6 @@
 //! A profile: which jobs it serves, and what shape its microVMs have.
 
+use crate::id::ScopeId;
 use crate::policy::{Admits, Repositories};
 use crate::scale_set::Source;
 use crate::size::{MadeOf, Sizes};
@@ -14,6 +15,9 @@ pub struct Profile {
     /// How it hears of its jobs.
     #[serde(default)]
     pub source: Source,
+    /// Where its scale set is. By webhooks it serves each scope.
+    #[serde(default)]
+    pub scope: Option<ScopeId>,
     /// Exactly what its runners advertise, lower case. A job fits when all its labels are here.
     /// Empty: it has left the configuration, serves nobody, and goes with its last microVM.
     pub labels: BTreeSet<String>,

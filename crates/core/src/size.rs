@@ -4,10 +4,11 @@
 //! the labels of the job. It goes with the last job and microVM that need it.
 
 use crate::id::ProfileId;
-use crate::units::{MiB, Resources};
+use crate::units::{MiB, Resources, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 /// What a profile lets jobs ask for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +24,13 @@ pub struct Sizes {
     pub arch: String,
     /// The names of images that may be asked for instead of the profile's own.
     pub images: BTreeSet<String>,
+    /// How many microVMs of sizes are kept booted for jobs that ask for `warm`, of all sizes together.
+    #[serde(default)]
+    pub warm: u32,
 }
+
+/// A size whose jobs ask for `warm` is kept booted for this long after the last of them.
+pub(crate) const WARM_FOR: Duration = Duration::from_secs(30 * 60);
 
 /// A size that a job asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +39,8 @@ pub struct Size {
     pub shape: Resources,
     /// An image's name; `None`: the template's own.
     pub image: Option<String>,
+    /// Whether one is kept booted for the next job like it.
+    pub warm: bool,
 }
 
 /// Where a profile that was made for a size comes from.
@@ -41,6 +50,9 @@ pub struct MadeOf {
     pub template: ProfileId,
     /// An image's name; `None`: the template's own.
     pub image: Option<String>,
+    /// Until when one is kept booted; `None`: its jobs do not ask for that.
+    #[serde(default)]
+    pub warm_until: Option<Timestamp>,
 }
 
 /// What is wrong with a label that asks for a size.
@@ -77,6 +89,8 @@ pub enum BadSize {
         /// The host's.
         has: String,
     },
+    /// No size is kept booted here.
+    NotWarm,
     /// As many different sizes as there may be.
     TooMany {
         /// How many that is.
@@ -97,8 +111,12 @@ pub enum Part {
     Arch,
     /// An image's name.
     Image,
+    /// `warm`.
+    Warm,
 }
 
+/// Asks for one that is kept booted.
+const WARM: &str = "warm";
 const ARCHS: [&str; 2] = ["x64", "arm64"];
 
 impl Sizes {
@@ -113,7 +131,7 @@ impl Sizes {
     pub fn read(&self, label: &str, own: &Resources) -> Option<Result<Size, BadSize>> {
         let label = label.to_ascii_lowercase();
         let parts = self.parts(&label)?;
-        let mut size = Size { shape: *own, image: None };
+        let mut size = Size { shape: *own, image: None, warm: false };
         let mut named = BTreeSet::new();
         for part in parts.split('-') {
             let what = match self.take(part, &mut size) {
@@ -138,6 +156,10 @@ impl Sizes {
         if self.images.contains(part) {
             size.image = Some(part.to_owned());
             return Ok(Part::Image);
+        }
+        if part == WARM {
+            size.warm = self.warm > 0;
+            return if size.warm { Ok(Part::Warm) } else { Err(BadSize::NotWarm) };
         }
         if let Some(disk) = part.strip_prefix("disk").and_then(gib) {
             size.shape.disk = within(Part::Disk, disk, max.disk)?;
@@ -210,6 +232,7 @@ impl fmt::Display for Part {
             Part::Disk => "disk",
             Part::Arch => "processor",
             Part::Image => "image",
+            Part::Warm => "word `warm`",
         })
     }
 }
@@ -219,7 +242,10 @@ impl fmt::Display for BadSize {
         match self {
             BadSize::Unknown { part, images } => {
                 let part = part.escape_debug();
-                write!(f, "`{part}` is no part of a size (`8cpu`, `32gb`, `disk100gb`, `x64`")?;
+                write!(
+                    f,
+                    "`{part}` is no part of a size (`8cpu`, `32gb`, `disk100gb`, `x64`, `warm`"
+                )?;
                 for image in images {
                     write!(f, ", `{image}`")?;
                 }
@@ -231,6 +257,9 @@ impl fmt::Display for BadSize {
                 write!(f, "it asks for {asked} {what}; the most is {max}")
             }
             BadSize::Arch { has } => write!(f, "the host's processors are {has}"),
+            BadSize::NotWarm => {
+                f.write_str("it asks for `warm`, and no size is kept booted here: see `sizes.warm`")
+            }
             BadSize::TooMany { max } => {
                 write!(f, "there are {max} different sizes already, which are the most")
             }
@@ -247,7 +276,8 @@ mod tests {
     fn sizes() -> Sizes {
         let max = Resources { vcpus: 16, memory: MiB(64 << 10), disk: MiB(200 << 10) };
         let images = BTreeSet::from(["ubuntu24".to_owned(), "ubuntu22".to_owned()]);
-        Sizes { prefix: "flint".to_owned(), max, count: 4, arch: "x64".to_owned(), images }
+        let (prefix, arch) = ("flint".to_owned(), "x64".to_owned());
+        Sizes { prefix, max, count: 4, arch, images, warm: 1 }
     }
 
     fn read(label: &str) -> Option<Result<Size, BadSize>> {
@@ -266,6 +296,7 @@ mod tests {
         assert_eq!(size("FLINT-16CPU").shape, shape(16, 4, 20));
         let named = size("flint-ubuntu24-x64-2cpu");
         assert_eq!((named.image.as_deref(), named.shape), (Some("ubuntu24"), shape(2, 4, 20)));
+        assert!(!named.warm && size("flint-warm-2cpu").warm && size("flint-warm").warm);
     }
 
     #[test]
@@ -282,6 +313,10 @@ mod tests {
         assert_eq!(wrong("flint-65gb"), "it asks for 65 GiB memory; the most is 64 GiB");
         assert_eq!(wrong("flint-8cpu-4cpu"), "it names the vCPUs twice");
         assert_eq!(wrong("flint-0cpu"), "it asks for no vCPUs");
+        assert_eq!(wrong("flint-warm-8cpu-warm"), "it names the word `warm` twice");
+        let cold = Sizes { warm: 0, ..sizes() };
+        let refused = cold.read("flint-8cpu-warm", &OWN).unwrap().unwrap_err().to_string();
+        assert!(refused.contains("`sizes.warm`"), "{refused}");
         assert_eq!(wrong("flint-arm64"), "the host's processors are x64");
         assert!(wrong("flint-99999999999999999999gb").contains("the most is 64 GiB"));
         for label in ["flint-8", "flint-cpu", "flint--8cpu", "flint-+8cpu", "flint-8cpu-gpu"] {
@@ -296,7 +331,7 @@ mod tests {
     #[test]
     fn a_name_says_the_size_and_always_fits() {
         let template = |name: &str| ProfileId::new(name).unwrap();
-        let size = |shape| Size { shape, image: None };
+        let size = |shape| Size { shape, image: None, warm: false };
         let name = |of: &str, shape, number| name(&template(of), &size(shape), number).unwrap();
         assert_eq!(name("flint", shape(8, 32, 20), 1).as_str(), "flint-8c32gd20");
         assert_eq!(name("flint", shape(8, 32, 20), 2).as_str(), "flint-8c32gd20-2");

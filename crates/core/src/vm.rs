@@ -12,7 +12,7 @@
 //! stopping    -> (gone)
 //! ```
 
-use crate::id::{HostId, JobKey, ProfileId, RunnerId, Slot};
+use crate::id::{HostId, JobKey, ProfileId, RunnerId, ScopeId, Slot};
 use crate::planted::{Fault, is};
 use crate::units::{Resources, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -231,6 +231,9 @@ pub struct Vm {
     pub job: Option<JobKey>,
     /// What GitHub knows of it.
     pub registration: Registration,
+    /// Where it is registered, from the moment that a registration is asked for: it serves no job of another scope.
+    #[serde(default)]
+    pub scope: Option<ScopeId>,
     /// Failed orders in a row in this phase.
     pub failures: u32,
     /// Not before this is its next order due (a `Launch` is never repeated, so it does not wait).

@@ -4,9 +4,9 @@
 //! about it late, twice or not at all.
 
 use crate::breaker::Breaker;
-use crate::forge::{Forge, Repository};
+use crate::forge::{Installation, Repository, Scope};
 use crate::host::Host;
-use crate::id::{HostId, JobKey, ProfileId, RunnerName, VmId};
+use crate::id::{HostId, InstallationId, JobKey, ProfileId, RunnerName, ScopeId, VmId};
 use crate::jobs::Jobs;
 use crate::limits::Limits;
 use crate::planted::{Fault, is};
@@ -37,9 +37,12 @@ pub struct World {
     /// How much of the hosts a repository or an organization may have.
     #[serde(default)]
     pub limits: Limits,
-    /// GitHub itself: its quota, and when it is asked what.
+    /// Whose calls GitHub counts together: what is left of them.
     #[serde(default)]
-    pub forge: Forge,
+    pub installations: BTreeMap<InstallationId, Installation>,
+    /// The configuration's places at GitHub where runners are registered.
+    #[serde(default)]
+    pub scopes: BTreeMap<ScopeId, Scope>,
     /// Repositories that jobs of ours came from lately.
     #[serde(default)]
     pub repositories: BTreeMap<String, Repository>,
@@ -56,8 +59,8 @@ pub struct World {
     pub next_vm: u64,
     /// Found on a host, owned by no row.
     pub stray_guests: BTreeSet<(HostId, VmId)>,
-    /// Registered in our name, owned by no row.
-    pub stray_runners: BTreeSet<VmId>,
+    /// Registered in our name, owned by no row: where.
+    pub stray_runners: BTreeMap<VmId, ScopeId>,
 }
 
 impl World {

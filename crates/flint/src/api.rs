@@ -200,17 +200,37 @@ pub struct Refusal {
 pub struct GithubRow {
     /// Calls that are left of each budget, as GitHub said last.
     pub quotas: Vec<QuotaRow>,
-    /// It takes no calls before this, if that is still to come.
-    pub limited_until: Option<Timestamp>,
-    /// Its refusals of every registration.
-    pub refuses: Option<String>,
+    /// Whose calls it takes none of for a while.
+    pub limited: Vec<LimitedRow>,
+    /// Where it refuses every registration.
+    pub refuses: Vec<RefusesRow>,
     /// Questions that it does not answer, each with the last reason.
     pub unanswered: Vec<UnansweredRow>,
+}
+
+/// An installation whose calls GitHub does not take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitedRow {
+    /// Whose: an account with the App, or who made the token.
+    pub installation: String,
+    /// Before this; it may have passed.
+    pub until: Timestamp,
+}
+
+/// A scope that takes no runner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusesRow {
+    /// Which: `acme`, `acme/web` or `enterprises/acme`.
+    pub scope: String,
+    /// GitHub's words.
+    pub why: String,
 }
 
 /// One budget of calls.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuotaRow {
+    /// Whose: an account with the App, or who made the token.
+    pub installation: String,
     /// `app` or `installation`.
     pub budget: String,
     /// Calls that are left.
@@ -224,7 +244,7 @@ pub struct QuotaRow {
 /// A question without an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnansweredRow {
-    /// `deliveries`, `runners`, `repositories`, or `jobs of owner/name`.
+    /// `deliveries of acme`, `runners of acme`, `repositories of acme`, or `jobs of acme/web`.
     pub question: String,
     /// Failures in a row.
     pub failures: u32,

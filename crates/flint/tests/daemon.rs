@@ -14,6 +14,7 @@ mod daemon {
     mod registration;
     mod replay;
     mod restart;
+    mod scopes;
     mod store;
     mod strangers;
     mod warm;

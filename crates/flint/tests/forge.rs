@@ -9,7 +9,7 @@ use flint::front::webhook::{self, BODY_CAP, Committed, Counters, Delivery, Door,
 use flint::front::{keeper, server, words};
 use flint_core::ask::{AskFailure, Question};
 use flint_core::event::{ForgeEvent, RegisterFailure};
-use flint_core::id::{ProfileId, RunnerName, VmId};
+use flint_core::id::{InstallationId, ProfileId, RunnerName, ScopeId, VmId};
 use flint_core::units::Timestamp;
 use flint_sim::github::{Config, FakeGithub, FaultKind, Limits, generate_pem};
 use flint_wire::Secret;
@@ -312,19 +312,23 @@ async fn github() -> (FakeGithub, GitHub) {
 
 /// The microVMs that GitHub knows a runner of.
 async fn runners(forge: &GitHub) -> Result<BTreeSet<VmId>, Error> {
-    let answer = forge.ask(Question::Runners, Timestamp(7)).await?;
+    let answer = forge.ask(Question::Runners { scope: scope() }, Timestamp(7)).await?;
     match answer.told.as_slice() {
-        [Told { event: ForgeEvent::Runners { registered, asked: Timestamp(7) }, .. }] => {
+        [Told { event: ForgeEvent::Runners { registered, asked: Timestamp(7), .. }, .. }] => {
             Ok(registered.clone())
         }
         told => panic!("one fact answers this question, not {told:?}"),
     }
 }
 
+fn scope() -> ScopeId {
+    ScopeId::organization("flint-demo")
+}
+
 fn request(vm: u64, attempt: u32) -> Request {
     let profile = ProfileId::new("default").expect("it is a name");
     let name = RunnerName::of(VmId(vm), &profile, "k3x9q2", attempt);
-    Request { name, vm: VmId(vm), profile, labels: ["linux".to_owned()].into() }
+    Request { name, vm: VmId(vm), profile, scope: scope(), labels: ["linux".to_owned()].into() }
 }
 
 #[tokio::test]
@@ -336,14 +340,17 @@ async fn registrations_are_made_listed_and_removed_by_name_or_by_microvm() {
     assert!(forge.register(request(3, 2)).await.is_ok());
     assert_eq!(runners(&forge).await.expect("it answers"), [VmId(1), VmId(2), VmId(3)].into());
     assert_eq!(
-        forge.deregister(VmId(1), vec![request(1, 1).name]).await.expect("it answers"),
+        forge.deregister(VmId(1), scope(), vec![request(1, 1).name]).await.expect("it answers"),
         Removal::Gone
     );
     assert_eq!(
-        forge.deregister(VmId(1), vec![request(1, 1).name]).await.expect("it answers"),
+        forge.deregister(VmId(1), scope(), vec![request(1, 1).name]).await.expect("it answers"),
         Removal::Gone
     );
-    assert_eq!(forge.deregister(VmId(3), Vec::new()).await.expect("it answers"), Removal::Gone);
+    assert_eq!(
+        forge.deregister(VmId(3), scope(), Vec::new()).await.expect("it answers"),
+        Removal::Gone
+    );
     assert_eq!(runners(&forge).await.expect("it answers"), [VmId(2)].into());
     assert_eq!(fake.tokens(), 1, "one token serves all calls");
 }
@@ -437,7 +444,10 @@ async fn garbage_and_no_answer_may_have_been_carried_out() {
         assert_eq!(again.failure(), RegisterFailure::NameTaken);
         assert!(forge.register(request(1, 2)).await.is_ok());
         let names = vec![request(1, 1).name, request(1, 2).name];
-        assert_eq!(forge.deregister(VmId(1), names).await.expect("it answers"), Removal::Gone);
+        assert_eq!(
+            forge.deregister(VmId(1), scope(), names).await.expect("it answers"),
+            Removal::Gone
+        );
         assert!(fake.runners().is_empty());
     }
 }
@@ -532,7 +542,10 @@ async fn a_persons_token_does_what_an_app_does_but_for_what_only_the_app_may() {
     forge.check().await.expect("it may list runners");
     forge.register(request(1, 1)).await.expect("it may register them");
     assert_eq!(runners(&forge).await.expect("GitHub answers"), [VmId(1)].into());
-    let question = Question::Deliveries { since: Timestamp(0) };
+    let question = Question::Deliveries {
+        installation: InstallationId::new("flint-demo"),
+        since: Timestamp(0),
+    };
     let error = forge.ask(question, Timestamp(7)).await.expect_err("it is no App");
     assert_eq!(error.ask_failure(), AskFailure::Refused, "{error}");
     assert_eq!(fake.counters().calls("access-tokens"), 0);

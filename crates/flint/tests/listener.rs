@@ -8,7 +8,7 @@ use flint::forge::{Credentials, RunnerGroup, Scope};
 use flint_core::event::{Event, ForgeEvent};
 use flint_core::fold::fold;
 use flint_core::host::Host;
-use flint_core::id::{HostId, ProfileId, RunnerName, VmId};
+use flint_core::id::{HostId, InstallationId, ProfileId, RunnerName, ScopeId, VmId};
 use flint_core::job::JobState;
 use flint_core::policy::Admits;
 use flint_core::profile::{Profile, Timeouts};
@@ -67,6 +67,7 @@ fn started() -> Event {
     let minute = Duration::from_secs(60);
     let shape = Resources { vcpus: 1, memory: MiB(1_024), disk: MiB(1_024) };
     let profile = Profile {
+        scope: Some(ScopeId::organization("flint-demo")),
         source: Source::ScaleSet,
         labels: ["linux-4cpu".to_owned()].into(),
         shape,
@@ -85,6 +86,8 @@ fn started() -> Event {
         profiles: BTreeMap::from([(profile_id(), profile)]),
         hosts: BTreeMap::from([(HostId(0), host)]),
         limits: flint_core::limits::Limits::default(),
+        scopes: [(ScopeId::organization("flint-demo"), InstallationId::new("flint-demo"))].into(),
+        readers: Default::default(),
     }
 }
 
@@ -121,9 +124,9 @@ impl Room {
     }
 
     fn set_of(&self, credentials: Credentials) -> Arc<ProfileSet> {
-        let place = Scope::Organization("flint-demo".to_owned()).into();
+        let scope = Scope::Organization("flint-demo".to_owned());
         let api_url = self.fake.url().to_owned();
-        let sets = ScaleSets::new(&Options { api_url, place, credentials });
+        let sets = ScaleSets::new(&Options { api_url, scope, credentials });
         let sets = Arc::new(sets.expect("the options are good"));
         let (name, group) = ("flint".to_owned(), RunnerGroup::Number(1));
         Arc::new(ProfileSet::new(

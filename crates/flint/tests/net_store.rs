@@ -214,6 +214,8 @@ fn a_read_only_directory_is_refused_and_its_log_can_still_be_read() {
             profiles: Default::default(),
             hosts: Default::default(),
             limits: Default::default(),
+            scopes: Default::default(),
+            readers: Default::default(),
         };
         let events = std::slice::from_ref(&started);
         store.commit(&world, &world, Change { at: NOW, events, ..Change::default() }).unwrap();

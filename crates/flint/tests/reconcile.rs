@@ -10,7 +10,7 @@ use flint::front::webhook::{self, Committed, Counters, Delivery, Door};
 use flint::front::words::Hook;
 use flint_core::ask::{AskFailure, Budget, Found, Question};
 use flint_core::event::ForgeEvent;
-use flint_core::id::JobKey;
+use flint_core::id::{InstallationId, JobKey, ScopeId};
 use flint_core::policy::Origin;
 use flint_core::units::Timestamp;
 use flint_sim::github::{
@@ -50,6 +50,14 @@ fn options(api_url: &str) -> Options {
     }
 }
 
+fn scope() -> ScopeId {
+    ScopeId::organization("flint-demo")
+}
+
+fn failed_since(since: Timestamp) -> Question {
+    Question::Deliveries { installation: InstallationId::new("flint-demo"), since }
+}
+
 async fn start(change: impl FnOnce(&mut Config)) -> (FakeGithub, GitHub) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
     let mut config = Config::new(pem().to_owned());
@@ -69,7 +77,7 @@ async fn deliveries(forge: &GitHub) -> Answer {
 }
 
 async fn deliveries_since(forge: &GitHub, since: Timestamp) -> Answer {
-    forge.ask(Question::Deliveries { since }, now()).await.expect("GitHub answers")
+    forge.ask(failed_since(since), now()).await.expect("GitHub answers")
 }
 
 async fn jobs(forge: &GitHub) -> Answer {
@@ -120,7 +128,7 @@ async fn lost_deliveries_are_told_once_they_are_on_disk_and_not_before() {
     let planted: BTreeSet<_> = fake.deliveries().into_iter().map(|sent| sent.guid).collect();
     assert_eq!(guids, planted);
     assert!(matches!(last(&answer), ForgeEvent::DeliveriesRead { .. }), "{answer:?}");
-    let left = answer.quota.expect("GitHub says what is left");
+    let (_, left) = answer.quota.clone().expect("GitHub says what is left");
     assert_eq!((left.budget, left.limit), (Budget::App, 5_000));
     assert!(left.remaining < 5_000 && left.resets > now());
 
@@ -149,7 +157,7 @@ async fn what_is_foreign_unreadable_or_gone_is_passed_over_and_the_rest_is_told(
     }
     let answer = deliveries(&forge).await;
     assert_eq!(queued(&answer), [id, id], "the plain one and the one of tomorrow");
-    let ForgeEvent::DeliveriesRead { asked } = last(&answer) else { panic!("{answer:?}") };
+    let ForgeEvent::DeliveriesRead { asked, .. } = last(&answer) else { panic!("{answer:?}") };
     assert!(*asked <= now(), "tomorrow is not read yet");
     // Of no use once is of no use for ever.
     let before = fake.counters().calls("delivery");
@@ -218,7 +226,10 @@ async fn the_last_tenth_of_the_apps_calls_is_not_spent_on_a_list() {
     fake.fault_rate("deliveries", 1_000, FaultKind::Endless);
     let answer = deliveries(&forge).await;
     assert!(failure(&answer).1.starts_with("only 9 of the App's calls are left"), "{answer:?}");
-    assert!(forge.ask(Question::Runners, now()).await.is_ok(), "a token can still be made");
+    assert!(
+        forge.ask(Question::Runners { scope: scope() }, now()).await.is_ok(),
+        "a token can still be made"
+    );
 }
 
 #[tokio::test]
@@ -232,7 +243,7 @@ async fn more_than_one_answer_holds_are_told_oldest_first_by_several() {
     let (first, second) =
         (deliveries_since(&forge, since).await, deliveries_since(&forge, since).await);
     assert_eq!(queued(&first).len(), 300);
-    let (ForgeEvent::DeliveriesRead { asked: a }, ForgeEvent::DeliveriesRead { asked: b }) =
+    let (ForgeEvent::DeliveriesRead { asked: a, .. }, ForgeEvent::DeliveriesRead { asked: b, .. }) =
         (last(&first), last(&second))
     else {
         panic!("both are whole up to their time")
@@ -279,12 +290,12 @@ async fn each_refusal_of_a_question_says_what_it_means_for_the_next_try() {
         let repository = || "flint-demo/widgets".to_owned();
         let job = JobKey { id: 7, attempt: 1 };
         [
-            ("deliveries", Question::Deliveries { since: now().before(HOUR) }),
+            ("deliveries", failed_since(now().before(HOUR))),
             ("list-runs", Question::Jobs { repository: repository() }),
             ("get-job", Question::Job { job, repository: repository() }),
             ("get-run", Question::Run { run: 7, repository: repository() }),
-            ("list-repositories", Question::Repositories),
-            ("list-runners", Question::Runners),
+            ("list-repositories", Question::Repositories { scope: scope() }),
+            ("list-runners", Question::Runners { scope: scope() }),
         ]
     };
     let limited = AskFailure::Limited { until: Timestamp(0) };
@@ -398,16 +409,16 @@ async fn open_jobs_are_listed_and_what_has_not_changed_costs_nothing() {
     assert_eq!(listed.iter().map(|key| key.id).collect::<BTreeSet<_>>(), open);
     assert_eq!(queued(&answer).into_iter().collect::<BTreeSet<_>>(), open);
     assert!(answer.told.iter().all(|told| told.delivery.is_none()));
-    assert_eq!(answer.quota.map(|left| left.budget), Some(Budget::Installation));
+    assert_eq!(answer.quota.as_ref().map(|(_, left)| left.budget), Some(Budget::Installation));
 
     let before = fake.counters();
-    let left = answer.quota.map(|left| left.remaining);
+    let left = answer.quota.as_ref().map(|(_, left)| left.remaining);
     let again = jobs(&forge).await;
     assert_eq!(queued(&again), queued(&answer));
     let after = fake.counters();
     let calls = |c: &flint_sim::github::Counters| c.calls("list-runs") + c.calls("list-jobs");
     assert_eq!(after.not_modified - before.not_modified, calls(&after) - calls(&before));
-    assert_eq!(again.quota.map(|left| left.remaining), left);
+    assert_eq!(again.quota.map(|(_, left)| left.remaining), left);
 }
 
 #[tokio::test]
@@ -517,24 +528,33 @@ async fn repositories_are_those_that_were_pushed_to_lately() {
     for n in 0..140 {
         fake.add_repository(&format!("r{n}"));
     }
-    let answer = forge.ask(Question::Repositories, now()).await.expect("GitHub answers");
+    let answer =
+        forge.ask(Question::Repositories { scope: scope() }, now()).await.expect("GitHub answers");
     let ForgeEvent::RepositoriesListed { active, .. } = last(&answer) else { panic!("{answer:?}") };
     assert_eq!(active.len(), 141, "over two pages");
     assert!(active.contains("flint-demo/widgets") && active.contains("flint-demo/r139"));
     let in_two_weeks = now().after(HOUR * 24 * 14);
-    let answer = forge.ask(Question::Repositories, in_two_weeks).await.expect("GitHub answers");
+    let answer = forge
+        .ask(Question::Repositories { scope: scope() }, in_two_weeks)
+        .await
+        .expect("GitHub answers");
     let asked = in_two_weeks;
-    assert_eq!(last(&answer), &ForgeEvent::RepositoriesListed { active: BTreeSet::new(), asked });
+    let (scope, active) = (scope(), BTreeSet::new());
+    assert_eq!(last(&answer), &ForgeEvent::RepositoriesListed { scope, active, asked });
 }
 
 #[tokio::test]
 async fn a_repository_is_told_as_github_writes_it_and_only_once_it_has_runs() {
     let (fake, _) = github().await;
     let scope = Scope::Repository { owner: "Flint-Demo".to_owned(), name: "WIDGETS".to_owned() };
+    let id = scope.id();
     let own = GitHub::new(&Options { scope, ..options(fake.url()) }, "k3x9q2");
     let own = own.expect("the options are good");
     let active = async || {
-        let answer = own.ask(Question::Repositories, now()).await.expect("GitHub answers");
+        let answer = own
+            .ask(Question::Repositories { scope: id.clone() }, now())
+            .await
+            .expect("GitHub answers");
         match last(&answer) {
             ForgeEvent::RepositoriesListed { active, .. } => active.clone(),
             other => panic!("they are listed: {other:?}"),
@@ -545,7 +565,10 @@ async fn a_repository_is_told_as_github_writes_it_and_only_once_it_has_runs() {
     assert_eq!(active().await, ["flint-demo/widgets".to_owned()].into());
     assert_eq!(fake.counters().calls("list-repositories"), 0, "no other is asked for");
     fake.fault("list-runs", 1, FaultKind::status(404, "Not Found"));
-    let error = own.ask(Question::Repositories, now()).await.expect_err("it is not there");
+    let error = own
+        .ask(Question::Repositories { scope: id.clone() }, now())
+        .await
+        .expect_err("it is not there");
     assert_eq!(error.ask_failure(), AskFailure::Refused, "{error}");
 }
 

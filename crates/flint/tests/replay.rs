@@ -34,6 +34,8 @@ fn store() -> tempfile::TempDir {
         profiles: Default::default(),
         hosts: Default::default(),
         limits: Default::default(),
+        scopes: Default::default(),
+        readers: Default::default(),
     };
     for event in [started, queued(7), queued(8)] {
         let before = world.clone();

@@ -23,10 +23,10 @@ fn pem() -> &'static str {
 }
 
 fn client(url: &str) -> ScaleSets {
-    let place = Scope::Organization("flint-demo".to_owned()).into();
+    let scope = Scope::Organization("flint-demo".to_owned());
     let private_key = Secret::new(pem().to_owned());
     let credentials = Credentials::App { id: "123456".to_owned(), private_key };
-    let options = Options { api_url: url.to_owned(), place, credentials };
+    let options = Options { api_url: url.to_owned(), scope, credentials };
     ScaleSets::new(&options).expect("the options are good")
 }
 

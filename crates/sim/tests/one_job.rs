@@ -12,7 +12,7 @@ use flint::front::webhook::{self, Committed, Counters, Delivery, Door};
 use flint::front::words::Hook;
 use flint_core::ask::Question;
 use flint_core::event::ForgeEvent;
-use flint_core::id::{ProfileId, RunnerName, VmId};
+use flint_core::id::{ProfileId, RunnerName, ScopeId, VmId};
 use flint_core::units::Timestamp;
 use flint_sim::github::{Config, FakeGithub, FaultKind, HookFault, Webhook, generate_pem};
 use flint_wire::Secret;
@@ -27,9 +27,16 @@ use tokio::task::JoinHandle;
 
 const VM: VmId = VmId(7);
 
+fn scope() -> ScopeId {
+    ScopeId::organization("flint-demo")
+}
+
 /// The microVMs that GitHub knows a runner of.
 async fn runners(forge: &GitHub) -> BTreeSet<VmId> {
-    let answer = forge.ask(Question::Runners, Timestamp(0)).await.expect("GitHub answers");
+    let answer = forge
+        .ask(Question::Runners { scope: scope() }, Timestamp(0))
+        .await
+        .expect("GitHub answers");
     let listed = answer.told.into_iter().find_map(|told| match told.event {
         ForgeEvent::Runners { registered, .. } => Some(registered),
         _ => None,
@@ -88,7 +95,8 @@ impl Room {
         let profile = ProfileId::new("default").expect("it is a name");
         let name = RunnerName::of(VM, &profile, "k3x9q2", 1);
         let labels = ["self-hosted", "Linux"].map(str::to_owned).into();
-        let registered = self.forge.register(Request { name, vm: VM, profile, labels }).await;
+        let registered =
+            self.forge.register(Request { name, vm: VM, profile, scope: scope(), labels }).await;
         registered.unwrap_or_else(|error| panic!("cannot register: {error}"))
     }
 
@@ -192,7 +200,10 @@ async fn a_runner_with_a_job_cannot_be_removed_and_a_cancel_reaches_its_step() {
     let runner = room.runner(&registered);
     room.fact().await;
     room.github.until(|github| github.log(job).iter().any(|line| line == "begun")).await;
-    assert_eq!(room.forge.deregister(VM, Vec::new()).await.expect("GitHub answers"), Removal::Busy);
+    assert_eq!(
+        room.forge.deregister(VM, scope(), Vec::new()).await.expect("GitHub answers"),
+        Removal::Busy
+    );
     assert!(room.github.cancel(job));
     let ForgeEvent::JobCompleted { conclusion, .. } = room.fact().await else { panic!("it ends") };
     assert_eq!(conclusion.0, "cancelled");
@@ -209,7 +220,10 @@ async fn an_idle_runner_that_is_removed_leaves_by_itself() {
     let room = room().await;
     let runner = room.runner(&room.register().await);
     room.github.until(|github| github.runners().iter().any(|runner| runner.online)).await;
-    assert_eq!(room.forge.deregister(VM, Vec::new()).await.expect("GitHub answers"), Removal::Gone);
+    assert_eq!(
+        room.forge.deregister(VM, scope(), Vec::new()).await.expect("GitHub answers"),
+        Removal::Gone
+    );
     let (code, lines) = output(runner).await;
     assert_eq!(code, 0, "{lines}");
     assert!(lines.contains("no longer exists on the server"), "{lines}");
@@ -219,7 +233,10 @@ async fn an_idle_runner_that_is_removed_leaves_by_itself() {
 async fn a_registration_that_is_gone_and_a_version_that_is_too_old_have_their_exit_codes() {
     let room = room().await;
     let registered = room.register().await;
-    assert_eq!(room.forge.deregister(VM, Vec::new()).await.expect("GitHub answers"), Removal::Gone);
+    assert_eq!(
+        room.forge.deregister(VM, scope(), Vec::new()).await.expect("GitHub answers"),
+        Removal::Gone
+    );
     assert_eq!(output(room.runner(&registered)).await.0, 1);
 
     let registered = room.register().await;

@@ -2,8 +2,8 @@
 
 use super::job;
 use crate::ask::{AskFailure, Found, Question, Quota};
-use crate::forge::{forget, hear};
-use crate::id::{JobKey, VmId};
+use crate::forge::{Installation, forget, hear};
+use crate::id::{InstallationId, JobKey, ScopeId, VmId};
 use crate::job::{Asked, Job, JobState};
 use crate::planted::{Fault, is};
 use crate::policy::Origin;
@@ -17,9 +17,28 @@ use std::time::Duration;
 /// A job waits for GitHub's word about its run, so it is asked for again sooner than others.
 const RUN_AGAIN: Duration = Duration::from_secs(30);
 
-pub(super) fn repositories_listed(world: &mut World, now: Timestamp, active: &BTreeSet<String>) {
-    let every = world.forge.every(now, &Question::Repositories, 0);
-    world.forge.repositories.answered(now, every);
+/// How long it is from an answer to the next question like it.
+pub(super) fn every(world: &World, now: Timestamp, question: &Question) -> Duration {
+    let asked = world.asked_of(question).and_then(|id| world.installations.get(id));
+    let repositories = match question {
+        Question::Jobs { .. } | Question::Job { .. } | Question::Run { .. } => {
+            world.repositories.len()
+        }
+        Question::Deliveries { .. } | Question::Runners { .. } | Question::Repositories { .. } => 0,
+    };
+    let unknown = Installation::default();
+    asked.unwrap_or(&unknown).every(now, question, repositories)
+}
+
+pub(super) fn repositories_listed(
+    world: &mut World,
+    now: Timestamp,
+    scope: &ScopeId,
+    active: &BTreeSet<String>,
+) {
+    let every = every(world, now, &Question::Repositories { scope: scope.clone() });
+    let Some(known) = world.scopes.get_mut(scope) else { return };
+    known.repositories.answered(now, every);
     for name in active {
         hear(&mut world.repositories, now, name);
     }
@@ -36,7 +55,7 @@ pub(super) fn jobs_listed(
     asked: Timestamp,
 ) {
     let question = Question::Jobs { repository: repository.to_owned() };
-    let every = world.forge.every(now, &question, world.repositories.len());
+    let every = every(world, now, &question);
     if let Some(followed) = world.repositories.get_mut(repository) {
         followed.jobs.answered(now, every);
     }
@@ -142,17 +161,32 @@ pub(super) fn failed(
     failure: AskFailure,
     why: String,
 ) {
-    if let AskFailure::Limited { until } = failure {
-        limited(world, until);
+    if let AskFailure::Limited { until } = failure
+        && let Some(installation) = world.asked_of(question).cloned()
+    {
+        installation_limited(world, &installation, until);
     }
-    let every = world.forge.every(now, question, world.repositories.len());
-    if is(Fault::CheckpointPastFailure) && matches!(question, Question::Deliveries { .. }) {
-        world.forge.deliveries_read(now, now);
-    }
+    let every = every(world, now, question);
     match question {
-        Question::Deliveries { .. } => world.forge.deliveries.failed(now, every, failure, why),
-        Question::Runners => world.forge.runners.failed(now, every, failure, why),
-        Question::Repositories => world.forge.repositories.failed(now, every, failure, why),
+        Question::Deliveries { installation, .. } => {
+            let Some(installation) = world.installations.get_mut(installation) else { return };
+            if is(Fault::CheckpointPastFailure) {
+                installation.deliveries_read(now, now);
+            }
+            if let Some(deliveries) = &mut installation.deliveries {
+                deliveries.due.failed(now, every, failure, why);
+            }
+        }
+        Question::Runners { scope } => {
+            if let Some(scope) = world.scopes.get_mut(scope) {
+                scope.runners.failed(now, every, failure, why);
+            }
+        }
+        Question::Repositories { scope } => {
+            if let Some(scope) = world.scopes.get_mut(scope) {
+                scope.repositories.failed(now, every, failure, why);
+            }
+        }
         Question::Jobs { repository } => {
             if let Some(followed) = world.repositories.get_mut(repository) {
                 followed.jobs.failed(now, every, failure, why);
@@ -187,29 +221,42 @@ fn put_off(
 }
 
 /// Of two answers on one budget the one with less left is the newer, until the budget is full again.
-pub(super) fn quota_left(world: &mut World, quota: Quota) {
-    let known = world.forge.quotas.entry(quota.budget).or_insert(quota);
+pub(super) fn quota_left(world: &mut World, installation: &InstallationId, quota: Quota) {
+    let Some(installation) = world.installations.get_mut(installation) else { return };
+    let known = installation.quotas.entry(quota.budget).or_insert(quota);
     if quota.resets != known.resets || quota.remaining < known.remaining {
         *known = quota;
     }
 }
 
-/// GitHub takes no calls before this. Whoever waits for a registration lines up anew behind it: otherwise all whose turn
-/// passes meanwhile would go out at once.
-pub(super) fn limited(world: &mut World, until: Timestamp) {
-    if until <= world.forge.limited_until {
+/// GitHub takes no calls about this scope before this.
+pub(super) fn limited(world: &mut World, scope: &ScopeId, until: Timestamp) {
+    let installation = world.scopes.get(scope).map(|scope| scope.installation.clone());
+    if let Some(installation) = installation {
+        installation_limited(world, &installation, until);
+    }
+}
+
+/// Whoever waits for a registration lines up anew behind it: otherwise all whose turn passes meanwhile would go out at
+/// once.
+fn installation_limited(world: &mut World, id: &InstallationId, until: Timestamp) {
+    let Some(installation) = world.installations.get_mut(id) else { return };
+    if until <= installation.limited_until {
         return;
     }
-    world.forge.limit(until);
+    installation.limit(until);
+    let scopes = &world.scopes;
+    let reached = |scope: &ScopeId| scopes.get(scope).is_some_and(|s| s.installation == *id);
     let waits = |vm: &Vm| {
         matches!(vm.phase, Phase::Launching | Phase::Registering)
             && matches!(vm.registration, Registration::Asked { .. })
+            && vm.scope.as_ref().is_some_and(reached)
     };
     let line = world.vms.iter().filter(|(_, vm)| waits(vm)).map(|(id, vm)| (vm.retry_at, *id));
     let line: BTreeSet<(Timestamp, VmId)> = line.collect();
-    for (_, id) in line {
-        let turn = world.forge.next_registration(until);
-        if let Some(vm) = world.vms.get_mut(&id) {
+    for (_, vm) in line {
+        let turn = installation.next_registration(until);
+        if let Some(vm) = world.vms.get_mut(&vm) {
             vm.retry_at = turn;
         }
     }
@@ -222,7 +269,9 @@ mod tests {
 
     #[test]
     fn the_lower_figure_of_one_hour_is_the_newer() {
-        let mut world = World::default();
+        let id = InstallationId::new("o");
+        let installations = [(id.clone(), Installation::default())].into();
+        let mut world = World { installations, ..World::default() };
         let quota = |remaining, resets| Quota {
             budget: Budget::Installation,
             limit: 5_000,
@@ -230,8 +279,8 @@ mod tests {
             resets: Timestamp(resets),
         };
         for (told, kept) in [((90, 7), 90), ((95, 7), 90), ((80, 7), 80), ((5_000, 8), 5_000)] {
-            quota_left(&mut world, quota(told.0, told.1));
-            let known = world.forge.quotas[&Budget::Installation];
+            quota_left(&mut world, &id, quota(told.0, told.1));
+            let known = world.installations[&id].quotas[&Budget::Installation];
             assert_eq!(known.remaining, kept, "after {told:?}");
         }
     }

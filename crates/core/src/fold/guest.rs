@@ -83,7 +83,10 @@ pub(super) fn runner_exited(world: &mut World, now: Timestamp, id: VmId, code: i
             vm.stop(now, Reason::JobDone);
             match vm.job {
                 Some(_) => registration::spent(world, id),
-                None => world.forge.miss_a_word(now),
+                None => {
+                    let installations = world.installations.values_mut();
+                    installations.for_each(|installation| installation.miss_a_word(now));
+                }
             }
         }
         Phase::Retiring(reason) => vm.stop(now, reason),

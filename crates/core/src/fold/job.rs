@@ -23,7 +23,8 @@ fn known(world: &mut World, now: Timestamp, key: JobKey, request: JobRequest) {
         comes_from(world, now, key, request.origin);
         return;
     }
-    let profile = size::profile_for(world, &request);
+    let profile = size::profile_for(world, now, &request);
+    size::wanted(world, now, profile.as_ref());
     if profile.is_some() && request.scale_set.is_none() {
         hear(&mut world.repositories, now, &request.repository);
     }
@@ -123,6 +124,7 @@ pub(super) fn completed(
     known(world, now, key, request);
     let job = world.jobs.remove(&key)?;
     world.counted_one_less(job.profile.as_ref());
+    size::wanted(world, now, job.profile.as_ref());
     let running_in = match job.state {
         JobState::Running(vm) => Some(vm),
         JobState::Queued | JobState::Elsewhere => None,

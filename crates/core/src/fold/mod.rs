@@ -27,8 +27,8 @@ pub fn fold(world: &mut World, now: Timestamp, event: Event) -> Vec<Record> {
     let mut records = Vec::new();
     let reach = sweep::reach(world, &event);
     match event {
-        Event::Started { profiles, hosts, limits } => {
-            start::started(world, now, (profiles, hosts), limits);
+        Event::Started { profiles, hosts, limits, scopes, readers } => {
+            start::started(world, now, (profiles, hosts, limits), (scopes, &readers));
         }
         Event::Forge(event) => records.extend(forge(world, now, event)),
         Event::Host(event) => from_host(world, now, event),
@@ -54,23 +54,27 @@ fn forge(world: &mut World, now: Timestamp, event: ForgeEvent) -> Vec<Record> {
             return job::withdrawn(world, now, job, "cancelled").into_iter().collect();
         }
         ForgeEvent::ScaleSet { profile, said } => return set::heard(world, now, profile, said),
-        ForgeEvent::Registered { vm, attempt, runner } => {
-            registration::registered(world, now, vm, attempt, runner);
+        ForgeEvent::Registered { vm, scope, attempt, runner } => {
+            registration::registered(world, now, (vm, scope), (attempt, runner));
         }
-        ForgeEvent::RegisterFailed { vm, attempt, failure, why } => {
-            registration::failed(world, now, (vm, attempt), failure, why);
+        ForgeEvent::RegisterFailed { vm, scope, attempt, failure, why } => {
+            registration::failed(world, now, (vm, scope, attempt), failure, why);
         }
         ForgeEvent::Deregistered { vm } => registration::removed(world, now, vm),
         ForgeEvent::DeregisterRefused { vm } => registration::removal_refused(world, now, vm),
         ForgeEvent::DeregisterFailed { vm, why } => {
             registration::removal_failed(world, now, vm, why);
         }
-        ForgeEvent::Runners { registered, asked } => {
-            registration::listed(world, now, &registered, asked);
+        ForgeEvent::Runners { scope, registered, asked } => {
+            registration::listed(world, now, &scope, &registered, asked);
         }
-        ForgeEvent::DeliveriesRead { asked } => world.forge.deliveries_read(now, asked),
-        ForgeEvent::RepositoriesListed { active, asked: _ } => {
-            ask::repositories_listed(world, now, &active);
+        ForgeEvent::DeliveriesRead { installation, asked } => {
+            if let Some(installation) = world.installations.get_mut(&installation) {
+                installation.deliveries_read(now, asked);
+            }
+        }
+        ForgeEvent::RepositoriesListed { scope, active, asked: _ } => {
+            ask::repositories_listed(world, now, &scope, &active);
         }
         ForgeEvent::JobsListed { repository, queued, asked } => {
             ask::jobs_listed(world, now, &repository, &queued, asked);
@@ -84,7 +88,9 @@ fn forge(world: &mut World, now: Timestamp, event: ForgeEvent) -> Vec<Record> {
         ForgeEvent::AskFailed { question, failure, why } => {
             ask::failed(world, now, &question, failure, why);
         }
-        ForgeEvent::QuotaLeft(quota) => ask::quota_left(world, quota),
+        ForgeEvent::QuotaLeft { installation, quota } => {
+            ask::quota_left(world, &installation, quota);
+        }
     }
     Vec::new()
 }
@@ -130,7 +136,7 @@ fn operator(world: &mut World, now: Timestamp, event: OperatorEvent) {
         }
         OperatorEvent::Reset { profile } => {
             world.breakers.remove(&profile);
-            world.forge.breaker = Breaker::default();
+            world.scopes.values_mut().for_each(|scope| scope.breaker = Breaker::default());
         }
     }
 }

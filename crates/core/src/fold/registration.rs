@@ -4,7 +4,7 @@ use super::{ask, lost};
 use crate::ask::Question;
 use crate::breaker::Breaker;
 use crate::event::RegisterFailure;
-use crate::id::{RunnerId, VmId};
+use crate::id::{RunnerId, ScopeId, VmId};
 use crate::planted::{Fault, is};
 use crate::units::Timestamp;
 use crate::vm::{Phase, Reason, Registration, Vm};
@@ -15,11 +15,10 @@ use std::time::Duration;
 pub(super) fn registered(
     world: &mut World,
     now: Timestamp,
-    id: VmId,
-    attempt: u32,
-    runner: RunnerId,
+    (id, scope): (VmId, ScopeId),
+    (attempt, runner): (u32, RunnerId),
 ) {
-    let Some(vm) = world.vms.get_mut(&id) else { return stray(world, id) };
+    let Some(vm) = world.vms.get_mut(&id) else { return stray(world, id, scope) };
     if let Phase::Stopping { forge_clean, .. } = &mut vm.phase {
         // It was on the wire when the removal was asked for.
         *forge_clean = false;
@@ -27,9 +26,11 @@ pub(super) fn registered(
     if vm.registration == (Registration::Asked { attempt }) {
         vm.registration = Registration::Held { attempt, runner };
         vm.times.registered.get_or_insert(now);
-        world.forge.breaker = Breaker::default();
         if let Phase::Launching | Phase::Registering = vm.phase {
             (vm.failures, vm.retry_at) = (0, now);
+        }
+        if let Some(scope) = world.scopes.get_mut(&scope) {
+            scope.breaker = Breaker::default();
         }
     }
 }
@@ -37,7 +38,7 @@ pub(super) fn registered(
 pub(super) fn failed(
     world: &mut World,
     now: Timestamp,
-    (id, attempt): (VmId, u32),
+    (id, scope, attempt): (VmId, ScopeId, u32),
     failure: RegisterFailure,
     why: String,
 ) {
@@ -49,7 +50,7 @@ pub(super) fn failed(
     };
     let Some(vm) = world.vms.get_mut(&id) else {
         if may_exist {
-            stray(world, id);
+            stray(world, id, scope);
         }
         return;
     };
@@ -69,7 +70,7 @@ pub(super) fn failed(
         RegisterFailure::Transient => {
             vm.registration = next;
             vm.back_off(now, why);
-            wait_in_line(world, now, id);
+            wait_in_line(world, now, id, &scope);
         }
         RegisterFailure::NameTaken => {
             vm.registration = next;
@@ -78,12 +79,12 @@ pub(super) fn failed(
             } else {
                 vm.back_off(now, why);
             }
-            wait_in_line(world, now, id);
+            wait_in_line(world, now, id, &scope);
         }
         // Not carried out: the same name, once GitHub takes calls again.
         RegisterFailure::Limited { until } => {
             (vm.retry_at, vm.trouble) = (vm.retry_at.max(until), Some(why));
-            ask::limited(world, until);
+            ask::limited(world, &scope, until);
         }
         RegisterFailure::Refused => {
             let profile = vm.profile.clone();
@@ -91,9 +92,11 @@ pub(super) fn failed(
             given_up(world, now, id, why);
         }
         RegisterFailure::Forbidden => {
-            world.forge.breaker.refused(now, why.clone());
-            if is(Fault::ForgeBreakerStays) {
-                world.forge.breaker.closed_until = Timestamp(u64::MAX);
+            if let Some(scope) = world.scopes.get_mut(&scope) {
+                scope.breaker.refused(now, why.clone());
+                if is(Fault::ForgeBreakerStays) {
+                    scope.breaker.closed_until = Timestamp(u64::MAX);
+                }
             }
             given_up(world, now, id, why);
         }
@@ -111,18 +114,19 @@ fn given_up(world: &mut World, now: Timestamp, id: VmId, why: String) {
 }
 
 /// Each try takes its turn among all registrations.
-fn wait_in_line(world: &mut World, now: Timestamp, id: VmId) {
+fn wait_in_line(world: &mut World, now: Timestamp, id: VmId, scope: &ScopeId) {
+    let turn = world.next_registration(now, scope);
     if let Some(vm) = world.vms.get_mut(&id) {
-        vm.retry_at = vm.retry_at.max(world.forge.next_registration(now));
+        vm.retry_at = vm.retry_at.max(turn);
     }
 }
 
 /// Registered in our name for a row that is gone.
-fn stray(world: &mut World, id: VmId) {
+fn stray(world: &mut World, id: VmId, scope: ScopeId) {
     if is(Fault::StrayStays) {
         return;
     }
-    world.stray_runners.insert(id);
+    world.stray_runners.insert(id, scope);
 }
 
 /// GitHub removes a one-job runner by itself when the runner has told it that its job is over (its page on ephemeral
@@ -204,13 +208,17 @@ const LISTED_AFTER: Duration = Duration::from_secs(60);
 pub(super) fn listed(
     world: &mut World,
     now: Timestamp,
+    scope: &ScopeId,
     registered: &BTreeSet<VmId>,
     asked: Timestamp,
 ) {
-    let every = world.forge.every(now, &Question::Runners, 0);
-    world.forge.runners.answered(now, every);
+    let every = ask::every(world, now, &Question::Runners { scope: scope.clone() });
+    // One that left the configuration meanwhile is nobody's to ask.
+    let Some(known) = world.scopes.get_mut(scope) else { return };
+    known.runners.answered(now, every);
     let ghost = |(id, vm): &(&VmId, &Vm)| {
         vm.phase == Phase::Listening
+            && vm.scope.as_ref() == Some(scope)
             && (vm.since.after(LISTED_AFTER) < asked || is(Fault::RunnersAgeIgnored))
             && !is(Fault::GhostStays)
             && !registered.contains(id)
@@ -225,7 +233,8 @@ pub(super) fn listed(
         return;
     }
     let owned = |id: &&VmId| world.vms.contains_key(id);
-    let strays: Vec<VmId> = registered.iter().filter(|id| !owned(id)).copied().collect();
+    let strays = registered.iter().filter(|id| !owned(id)).map(|id| (*id, scope.clone()));
+    let strays: Vec<_> = strays.collect();
     world.stray_runners.extend(strays);
 }
 

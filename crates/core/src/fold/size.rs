@@ -4,14 +4,18 @@ use crate::id::ProfileId;
 use crate::job::JobRequest;
 use crate::jobs::Standing;
 use crate::profile::Profile;
-use crate::size::{self, MadeOf, Size};
+use crate::size::{self, MadeOf, Size, WARM_FOR};
 use crate::units::Timestamp;
 use crate::world::World;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The profile for a job: the one whose scale set told of it, or that for its labels, made if they ask for a size that has
 /// none yet.
-pub(super) fn profile_for(world: &mut World, request: &JobRequest) -> Option<ProfileId> {
+pub(super) fn profile_for(
+    world: &mut World,
+    now: Timestamp,
+    request: &JobRequest,
+) -> Option<ProfileId> {
     if let Some(profile) = &request.scale_set {
         return world
             .profiles
@@ -28,15 +32,32 @@ pub(super) fn profile_for(world: &mut World, request: &JobRequest) -> Option<Pro
     // One more than there are profiles is always free.
     let names = (1..=world.profiles.len() + 1).filter_map(|n| size::name(&template, &size, n));
     let id = names.into_iter().find(free)?;
-    let profile = made(world.profiles.get(&template)?, &template, size, lower(labels));
+    let profile = made(world.profiles.get(&template)?, &template, (size, now), lower(labels));
     world.profiles.insert(id.clone(), profile);
     Some(id)
 }
 
-fn made(of: &Profile, template: &ProfileId, size: Size, labels: BTreeSet<String>) -> Profile {
-    let made_of = Some(MadeOf { template: template.clone(), image: size.image });
+fn made(
+    of: &Profile,
+    template: &ProfileId,
+    (size, now): (Size, Timestamp),
+    labels: BTreeSet<String>,
+) -> Profile {
+    let (template, image) = (template.clone(), size.image);
+    let warm_until = size.warm.then(|| now.after(WARM_FOR));
+    let made_of = Some(MadeOf { template, image, warm_until });
     let max = of.sizes.as_ref().map_or(of.max, |sizes| sizes.count);
-    Profile { labels, shape: size.shape, warm: 0, max, sizes: None, made_of, ..of.clone() }
+    let warm = u32::from(size.warm);
+    Profile { labels, shape: size.shape, warm, max, sizes: None, made_of, ..of.clone() }
+}
+
+/// A job of this profile has come, or has ended: if its size is kept booted, then for a while from now on.
+pub(super) fn wanted(world: &mut World, now: Timestamp, profile: Option<&ProfileId>) {
+    let profile = profile.and_then(|id| world.profiles.get_mut(id));
+    let made_of = profile.and_then(|profile| profile.made_of.as_mut());
+    if let Some(until) = made_of.and_then(|made| made.warm_until.as_mut()) {
+        *until = now.after(WARM_FOR);
+    }
 }
 
 fn lower(labels: &[String]) -> BTreeSet<String> {
@@ -45,15 +66,18 @@ fn lower(labels: &[String]) -> BTreeSet<String> {
 
 /// Takes over the sizes that were made under an earlier configuration and that the new one still offers. The others are
 /// former profiles like any that left it.
-pub(super) fn keep(world: &mut World, former: &BTreeMap<ProfileId, Profile>) {
+pub(super) fn keep(world: &mut World, now: Timestamp, former: &BTreeMap<ProfileId, Profile>) {
     for (id, profile) in former.iter().filter(|(_, profile)| profile.made_of.is_some()) {
         let labels: Vec<String> = profile.labels.iter().cloned().collect();
         let Some(Ok((template, size))) = world.size_for(&labels) else { continue };
         let Some(of) = world.profiles.get(&template) else { continue };
         // A microVM that is there keeps its size; a profile's name must not stand for another one.
         let same = profile.shape == size.shape;
-        let again = made(of, &template, size, profile.labels.clone());
-        if same && profile.made_of == again.made_of && !world.profiles.contains_key(id) {
+        let again = made(of, &template, (size, now), profile.labels.clone());
+        let of_it = |profile: &Profile| {
+            profile.made_of.clone().map(|made| (made.template, made.image, profile.warm))
+        };
+        if same && of_it(profile) == of_it(&again) && !world.profiles.contains_key(id) {
             world.profiles.insert(id.clone(), again);
         }
     }
@@ -78,7 +102,7 @@ pub(super) fn sweep(world: &mut World, now: Timestamp) {
     for key in keys {
         let Some(row) = world.jobs.get(&key) else { continue };
         let request = row.request.clone();
-        let Some(profile) = profile_for(world, &request) else { continue };
+        let Some(profile) = profile_for(world, now, &request) else { continue };
         let verdict = world.verdict(Some(&profile), &request.repository, request.origin);
         world.jobs.update(key, |job| {
             job.profile = Some(profile);

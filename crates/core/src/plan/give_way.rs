@@ -1,10 +1,11 @@
 //! Idle microVMs give way to jobs that have nowhere else to go.
 
 use super::launch::Draft;
-use super::serve::{Served, Starving};
-use crate::id::{HostId, VmId};
+use super::serve::{Served, Starving, Supply};
+use crate::id::{HostId, ProfileId, VmId};
 use crate::units::Resources;
-use crate::vm::{Phase, Reason};
+use crate::vm::{Phase, Reason, Vm};
+use crate::world::World;
 use std::collections::BTreeMap;
 
 /// A host's room as it will be when those that leave are gone.
@@ -20,10 +21,41 @@ pub(super) fn give_way(draft: &mut Draft, served: &mut Served) {
     // What leaves frees room that another job may find first the next time. Whoever would then have to go goes now, or
     // the plan would change when it is made again. Each round ends with one idle microVM less, or is the last.
     while !served.starving.is_empty() && round(draft, served) {}
+    make_way_elsewhere(draft, served);
     for supply in served.supply.values_mut() {
         let stays = |id: &VmId| draft.world.vms.get(id).is_some_and(|vm| is_idle(&vm.phase));
         supply.spare.retain(stays);
     }
+}
+
+/// A profile has as many microVMs as it may, and jobs of one scope wait while microVMs of another have none to do; or jobs
+/// of one size, while others are kept booted: as many of these go as jobs wait.
+fn make_way_elsewhere(draft: &mut Draft, served: &Served) {
+    for (profile, waiting) in &served.crowded {
+        let world = &draft.world;
+        let shares = |other: &ProfileId| shares_max(world, profile, other);
+        let of_it = |vm: &&Vm| shares(&vm.profile) && vm.takes_room();
+        let leaves = |vm: &&Vm| matches!(vm.phase, Phase::Retiring(_) | Phase::Stopping { .. });
+        let leaving = world.vms.values().filter(of_it).filter(leaves).count();
+        let supply = || served.supply.iter().filter(|(id, _)| shares(id)).map(|(_, supply)| supply);
+        // The unregistered first: they go without asking GitHub.
+        let spare = supply().flat_map(|supply| &supply.spare);
+        let idle = spare.chain(supply().flat_map(Supply::unneeded)).copied().filter(|id| {
+            let phase = world.vms.get(id).map(|vm| &vm.phase);
+            matches!(phase, Some(Phase::Warm | Phase::Listening))
+        });
+        for id in idle.take(waiting.saturating_sub(leaving)).collect::<Vec<_>>() {
+            if let Some(vm) = draft.world.vms.get_mut(&id) {
+                vm.leave(draft.now, Reason::Surplus);
+            }
+        }
+    }
+}
+
+/// Whether both count against one `max`: a profile's own, or that of all sizes of a template.
+fn shares_max(world: &World, one: &ProfileId, other: &ProfileId) -> bool {
+    let family = world.family(one);
+    one == other || (family != one && family != other && world.family(other) == family)
 }
 
 /// Finds room for all that starve, and says whether anyone had to go for it.
@@ -88,7 +120,7 @@ fn hosts(draft: &Draft, served: &Served) -> BTreeMap<HostId, Soon> {
     let mut hosts: BTreeMap<HostId, Soon> = draft.rooms.iter().map(soon).collect();
     // The unregistered first: they go without asking GitHub.
     let spare = served.supply.values().flat_map(|supply| &supply.spare);
-    let listening = served.supply.values().flat_map(|supply| &supply.coming);
+    let listening = served.supply.values().flat_map(Supply::unneeded);
     let listening = listening
         .filter(|id| draft.world.vms.get(id).is_some_and(|vm| vm.phase == Phase::Listening));
     for id in spare.chain(listening) {

@@ -4,7 +4,7 @@ use super::room::Room;
 use super::timeout::Deadlines;
 use super::wait::Because;
 use crate::breaker::Breaker;
-use crate::id::{HostId, ProfileId, VmId};
+use crate::id::{HostId, ProfileId, ScopeId, VmId};
 use crate::planted::{Fault, is};
 use crate::profile::Profile;
 use crate::units::Timestamp;
@@ -70,20 +70,20 @@ impl Draft {
         Some(Because::BreakerOpen { until, why })
     }
 
-    /// What GitHub has against one more, whatever its profile. While it takes no calls a new microVM would only wait
-    /// for its registration, and time out by that.
-    pub(super) fn forge_refuses(&self) -> Option<Because> {
-        let until = self.world.forge.limited_until;
+    /// What GitHub has against one more in a scope, whatever its profile. While it takes no calls a new microVM would
+    /// only wait for its registration, and time out by that.
+    pub(super) fn forge_refuses(&self, scope: &ScopeId) -> Option<Because> {
+        let until = self.world.limited_until(scope);
         if self.now < until {
             return Some(Because::RateLimited { until });
         }
-        let breaker = &self.world.forge.breaker;
-        let why = breaker.why.clone();
+        let breaker = &self.world.scopes.get(scope)?.breaker;
+        let (scope, why) = (scope.clone(), breaker.why.clone());
         if self.now < breaker.closed_until {
-            return Some(Because::ForgeRefuses { until: breaker.closed_until, why });
+            return Some(Because::ForgeRefuses { scope, until: breaker.closed_until, why });
         }
-        let until = self.trial(breaker, |_| true)?;
-        Some(Because::ForgeRefuses { until, why })
+        let until = self.trial(breaker, |vm| vm.scope.as_ref() == Some(&scope))?;
+        Some(Because::ForgeRefuses { scope, until, why })
     }
 
     /// Until when the one that is tried although the breaker is open has time to succeed.
@@ -102,12 +102,12 @@ impl Draft {
         Deadlines::of(&self.world).until(Timestamp(u64::MAX), trial).map(|(until, _)| until)
     }
 
-    /// Adds a microVM where there is most room, if anywhere.
+    /// Adds a microVM where there is most room, if anywhere; one that is for no scope goes into the pool.
     pub(super) fn launch(
         &mut self,
         id: &ProfileId,
         profile: &Profile,
-        registration: Registration,
+        scope: Option<&ScopeId>,
     ) -> Option<VmId> {
         let shape = profile.shape;
         let fits = self.rooms.iter_mut().filter_map(|(host, room)| {
@@ -121,11 +121,10 @@ impl Draft {
         self.world.next_vm = self.world.next_vm.saturating_add(1);
         let now = self.now;
         // The agent answers later than GitHub, so a turn that is some seconds away costs nothing.
-        let retry_at = match registration {
-            Registration::None => now,
-            Registration::Asked { .. } | Registration::Held { .. } => {
-                self.world.forge.next_registration(now)
-            }
+        let retry_at = scope.map_or(now, |scope| self.world.next_registration(now, scope));
+        let registration = match scope {
+            Some(_) => Registration::Asked { attempt: 1 },
+            None => Registration::None,
         };
         let row = Vm {
             profile: id.clone(),
@@ -136,6 +135,7 @@ impl Draft {
             since: now,
             job: None,
             registration,
+            scope: scope.cloned(),
             failures: 0,
             retry_at,
             times: Times { planned: now, ..Times::default() },

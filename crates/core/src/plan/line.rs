@@ -3,7 +3,7 @@
 //! Fairness is between repositories. A job that runs and a microVM that comes count alike, so that a repository with
 //! a thousand jobs and one with a single job each get their turn.
 
-use crate::id::{JobKey, ProfileId};
+use crate::id::{JobKey, ProfileId, ScopeId};
 use crate::jobs::{Group, Line as Queue, Standing};
 use crate::limits::owner_of;
 use crate::planted::{Fault, is};
@@ -20,6 +20,8 @@ pub(super) struct Next<'a> {
     pub(super) job: JobKey,
     pub(super) profile: &'a ProfileId,
     pub(super) repository: &'a str,
+    /// Where its runner would be registered; `None`: nowhere.
+    pub(super) scope: Option<&'a ScopeId>,
     member: usize,
 }
 
@@ -35,6 +37,7 @@ pub(super) struct Line<'a> {
 struct Member<'a> {
     group: &'a Group,
     profile: &'a ProfileId,
+    scope: Option<&'a ScopeId>,
     queue: Box<dyn Iterator<Item = (Timestamp, JobKey)> + 'a>,
     head: Option<(Timestamp, JobKey)>,
     priority: i32,
@@ -57,6 +60,7 @@ impl<'a> Line<'a> {
             let member = Member {
                 group,
                 profile,
+                scope: world.scope_for(profile, &group.repository),
                 queue: Box::new(heads(queue)),
                 head: None,
                 priority: world.profiles.get(profile).map_or(0, |profile| profile.priority),
@@ -95,7 +99,7 @@ impl<'a> Line<'a> {
                 continue;
             }
             let (profile, repository) = (group.profile, &*group.group.repository);
-            return Some(Next { job, profile, repository, member });
+            return Some(Next { job, profile, repository, scope: group.scope, member });
         }
     }
 

@@ -20,7 +20,7 @@ pub use wait::{Because, Short, Wait, why};
 pub use waits::Waits;
 
 use crate::ask::Question;
-use crate::id::{HostId, ProfileId, RunnerName, Slot, VmId};
+use crate::id::{HostId, ProfileId, RunnerName, ScopeId, Slot, VmId};
 use crate::units::Timestamp;
 use crate::world::World;
 use launch::Draft;
@@ -48,6 +48,8 @@ pub enum Action {
         host: HostId,
         /// For whom.
         profile: ProfileId,
+        /// Where.
+        scope: ScopeId,
         /// Which try, from 1.
         attempt: u32,
         /// The runner's name for this try.
@@ -57,6 +59,8 @@ pub enum Action {
     Deregister {
         /// Which.
         vm: VmId,
+        /// Where they are.
+        scope: ScopeId,
         /// All names it may be registered under; for a stray, found by the forge itself.
         names: Vec<RunnerName>,
     },

@@ -11,7 +11,7 @@ pub(super) fn due(world: &World, now: Timestamp) -> Vec<Action> {
     let mut actions = Vec::new();
     for (id, vm) in world.vms.iter() {
         let is_due = vm.retry_at <= now;
-        let silent = now < world.forge.limited_until && !is(Fault::LimitedIgnored);
+        let silent = now < world.calls_from(vm) && !is(Fault::LimitedIgnored);
         let may_call = is_due && !silent;
         match &vm.phase {
             Phase::Launching => {
@@ -20,13 +20,13 @@ pub(super) fn due(world: &World, now: Timestamp) -> Vec<Action> {
                 actions.extend(register(world, *id, vm).filter(|_| may_call));
             }
             Phase::Registering => actions.extend(register(world, *id, vm).filter(|_| may_call)),
-            Phase::Retiring(_) if may_call => actions.push(deregister(world, *id, vm)),
+            Phase::Retiring(_) if may_call => actions.extend(deregister(world, *id, vm)),
             // The host first: a live guest could still take a job.
             Phase::Stopping { host_clean: false, .. } if is_due => {
                 actions.push(Action::Destroy { vm: *id, host: vm.host, slot: Some(vm.slot) });
             }
             Phase::Stopping { host_clean: true, forge_clean: false, .. } if may_call => {
-                actions.push(deregister(world, *id, vm));
+                actions.extend(deregister(world, *id, vm));
             }
             Phase::Warm
             | Phase::Listening
@@ -37,8 +37,11 @@ pub(super) fn due(world: &World, now: Timestamp) -> Vec<Action> {
     }
     let guests = world.stray_guests.iter();
     actions.extend(guests.map(|(host, vm)| Action::Destroy { vm: *vm, host: *host, slot: None }));
-    let runners = world.stray_runners.iter().filter(|_| world.forge.limited_until <= now);
-    actions.extend(runners.map(|vm| Action::Deregister { vm: *vm, names: Vec::new() }));
+    let runners = world.stray_runners.iter().filter(|(_, scope)| world.limited_until(scope) <= now);
+    actions.extend(runners.map(|(vm, scope)| {
+        let (scope, names) = (scope.clone(), Vec::new());
+        Action::Deregister { vm: *vm, scope, names }
+    }));
     actions
 }
 
@@ -48,9 +51,11 @@ fn register(world: &World, id: VmId, vm: &Vm) -> Option<Action> {
         Registration::None | Registration::Held { .. } => return None,
     };
     let name = RunnerName::of(id, &vm.profile, &world.instance, attempt);
-    Some(Action::Register { vm: id, host: vm.host, profile: vm.profile.clone(), attempt, name })
+    let (profile, scope) = (vm.profile.clone(), vm.scope.clone()?);
+    Some(Action::Register { vm: id, host: vm.host, profile, scope, attempt, name })
 }
 
-fn deregister(world: &World, id: VmId, vm: &Vm) -> Action {
-    Action::Deregister { vm: id, names: world.runner_names(id, vm) }
+fn deregister(world: &World, id: VmId, vm: &Vm) -> Option<Action> {
+    let names = world.runner_names(id, vm);
+    vm.scope.clone().map(|scope| Action::Deregister { vm: id, scope, names })
 }

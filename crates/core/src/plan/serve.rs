@@ -4,11 +4,12 @@ use super::launch::Draft;
 use super::line::{Line, Next};
 use super::wait::{Because, Short};
 use super::waits::Waits;
-use crate::id::{HostId, ProfileId, VmId};
-use crate::jobs::Standing;
+use crate::id::{HostId, ProfileId, ScopeId, VmId};
+use crate::jobs::{Line as Queue, Standing};
 use crate::limits::owner_of;
 use crate::planted::{Fault, is};
 use crate::profile::Profile;
+use crate::rows::Rows;
 use crate::units::{Resources, Timestamp};
 use crate::vm::{Phase, Reason, Registration, Stage, Vm};
 use crate::world::World;
@@ -31,25 +32,47 @@ pub(super) struct Served {
     pub(super) waits: Waits,
     /// Those that found no room, though their profile may have more.
     pub(super) starving: Vec<Starving>,
+    /// Profiles that have as many microVMs as they may, and how many jobs wait for that.
+    pub(super) crowded: BTreeMap<ProfileId, usize>,
+    /// How many jobs of a profile and a scope have got one.
+    given: BTreeMap<(ProfileId, ScopeId), usize>,
     /// Microvms that no job needs, by profile.
     pub(super) supply: BTreeMap<ProfileId, Supply>,
 }
 
-/// Jobs of one profile that found no room.
+/// Jobs of one profile in one scope that found no room.
 pub(super) struct Starving {
     /// What each takes.
     pub(super) shape: Resources,
     /// How many microVMs they may get.
     pub(super) count: u32,
+    /// Where their runners would be registered.
+    scope: ScopeId,
+    /// The room that is kept for them.
+    claim: Option<HostId>,
 }
 
 /// A profile's microVMs that have no job, on hosts that stay.
 #[derive(Default)]
 pub(super) struct Supply {
-    /// They have a registration, or are getting one: they take whatever job fits.
-    pub(super) coming: VecDeque<VmId>,
+    /// They have a registration in a scope, or are getting one: they take whatever job fits there.
+    pub(super) coming: BTreeMap<Option<ScopeId>, VecDeque<VmId>>,
     /// They have none, and may get one.
     pub(super) spare: VecDeque<VmId>,
+}
+
+impl Supply {
+    /// One that is on its way to jobs of a scope.
+    fn take(&mut self, scope: &ScopeId) -> Option<VmId> {
+        // Only a plain key can be looked up without a clone; scopes are few.
+        let (_, coming) = self.coming.iter_mut().find(|(at, _)| at.as_ref() == Some(scope))?;
+        coming.pop_front()
+    }
+
+    /// Those on their way that no job needs.
+    pub(super) fn unneeded(&self) -> impl Iterator<Item = &VmId> {
+        self.coming.values().flatten()
+    }
 }
 
 pub(super) fn serve(draft: &mut Draft) -> Served {
@@ -57,57 +80,95 @@ pub(super) fn serve(draft: &mut Draft) -> Served {
     // The world as it was: the draft is edited while the line is walked.
     let world = draft.world.clone();
     let mut line = Line::of(&world);
-    // What stands in the way of a whole profile stands there for the rest of this plan.
-    let mut blocked: BTreeMap<ProfileId, Because> = BTreeMap::new();
+    let mut blocked = Blocked::new();
     while let Some(next) = line.next() {
-        let in_the_way = blocked.get(next.profile).cloned();
+        let at = next.scope.map(|scope| (next.profile.clone(), scope.clone()));
+        let Some(at) = at else {
+            served.waits.because_of(Some(next.profile), next.repository, Because::NoScope);
+            continue;
+        };
+        let in_the_way = blocked.get(&at).cloned();
         if let Some(because) = in_the_way.or_else(|| over_quota(&world, &line, &next)) {
             served.waits.because_of(Some(next.profile), next.repository, because);
             continue;
         }
-        let supply = served.supply.entry(next.profile.clone()).or_default();
-        match serve_one(draft, next.profile, supply) {
+        match serve_one(draft, &at, served.supply.entry(at.0.clone()).or_default()) {
             Ok(vm) => {
                 served.waits.comes(next.job, vm);
+                *served.given.entry(at).or_default() += 1;
                 line.served(&next);
             }
             Err(because) => {
-                if let Because::HostFull { .. } = because {
-                    starve(draft, &mut served, &world, next.profile);
-                }
-                blocked.insert(next.profile.clone(), because.clone());
+                blocks(draft, &mut served, &world, (&at, &because));
+                blocked.insert(at, because.clone());
                 served.waits.because_of(Some(next.profile), next.repository, because);
             }
         }
     }
     serve_unnamed(draft, &mut served, &world, &blocked);
-    // The one that is tried while GitHub refuses may stand in line behind a job that found no room. Nobody else is
-    // started now, so nobody needs room.
-    if draft.forge_refuses().is_some() {
-        served.starving.clear();
-        draft.rooms.values_mut().for_each(|room| room.claimed = Resources::default());
-    }
+    needs_no_room(draft, &mut served);
     served.waits.finish();
     served
 }
 
-/// Jobs that a scale set has and has not named get microVMs too, after those that stand in the line.
-fn serve_unnamed(
+/// What stands in the way of all jobs of a profile in a scope stands there for the rest of a plan.
+type Blocked = BTreeMap<(ProfileId, ScopeId), Because>;
+
+/// Notes what a job's cause to wait means for others.
+fn blocks(
     draft: &mut Draft,
     served: &mut Served,
     world: &World,
-    blocked: &BTreeMap<ProfileId, Because>,
+    (at, because): (&(ProfileId, ScopeId), &Because),
 ) {
-    for id in world.scale_sets.keys().filter(|id| !blocked.contains_key(id)) {
-        for _ in 0..world.unnamed_jobs(id) {
-            let supply = served.supply.entry(id.clone()).or_default();
-            match serve_one(draft, id, supply) {
-                Ok(_) => {}
-                Err(Because::HostFull { .. }) => {
-                    starve(draft, served, world, id);
-                    break;
-                }
-                Err(_) => break,
+    if let Because::HostFull { .. } = because {
+        starve(draft, served, world, at);
+    }
+    if let Because::ProfileFull { .. } = because {
+        let queued: usize = queued(world, at).map(Rows::len).sum();
+        let waiting = queued.saturating_sub(served.given.get(at).copied().unwrap_or(0));
+        *served.crowded.entry(at.0.clone()).or_default() += waiting;
+    }
+}
+
+/// The queued jobs of a profile in a scope.
+fn queued<'a>(
+    world: &'a World,
+    (profile, scope): &'a (ProfileId, ScopeId),
+) -> impl Iterator<Item = &'a Queue> {
+    let mine = world.jobs.standing(Standing::Queued).filter(move |(group, _)| {
+        let there = || world.scope_for(profile, &group.repository) == Some(scope);
+        group.profile.as_ref() == Some(profile) && there()
+    });
+    mine.map(|(_, line)| line)
+}
+
+/// The one that is tried while GitHub refuses may stand in line behind a job that found no room. Nobody else is started
+/// in its scope now, so nobody there needs room.
+fn needs_no_room(draft: &mut Draft, served: &mut Served) {
+    let starving = std::mem::take(&mut served.starving);
+    let (idle, needy): (Vec<_>, Vec<_>) =
+        starving.into_iter().partition(|one| draft.forge_refuses(&one.scope).is_some());
+    for one in idle {
+        if let Some(room) = one.claim.and_then(|host| draft.rooms.get_mut(&host)) {
+            room.claimed = room.claimed - one.shape;
+        }
+    }
+    served.starving = needy;
+}
+
+/// Jobs that a scale set has and has not named get microVMs too, after those that stand in the line.
+fn serve_unnamed(draft: &mut Draft, served: &mut Served, world: &World, blocked: &Blocked) {
+    let sets = world.scale_sets.keys().filter_map(|id| {
+        // A set's jobs are in its own scope, whatever the repository.
+        Some((id.clone(), world.scope_for(id, "")?.clone()))
+    });
+    for at in sets.filter(|at| !blocked.contains_key(at)) {
+        for _ in 0..world.unnamed_jobs(&at.0) {
+            let supply = served.supply.entry(at.0.clone()).or_default();
+            if let Err(because) = serve_one(draft, &at, supply) {
+                blocks(draft, served, world, (&at, &because));
+                break;
             }
         }
     }
@@ -147,16 +208,17 @@ fn supply(draft: &Draft) -> BTreeMap<ProfileId, Supply> {
     vms.sort_by_key(|(id, vm)| (Reverse(vm.phase.stage()), **id));
     for (id, vm) in vms {
         let entry = supply.entry(vm.profile.clone()).or_default();
+        let coming = entry.coming.entry(vm.scope.clone()).or_default();
         match (&vm.phase, &vm.registration) {
             (Phase::Warm, _) | (Phase::Launching, Registration::None) => entry.spare.push_back(*id),
             // A busy one without a name has taken one of the jobs that still count as queued.
             (Phase::Launching | Phase::Registering | Phase::Listening | Phase::Busy(None), _) => {
-                entry.coming.push_back(*id);
+                coming.push_back(*id);
             }
             (Phase::Stopping { .. }, _) if word_due(vm).is_some_and(|at| draft.now < at) => {
-                entry.coming.push_front(*id);
+                coming.push_front(*id);
             }
-            (Phase::Retiring(_), _) => entry.coming.push_back(*id),
+            (Phase::Retiring(_), _) => coming.push_back(*id),
             (Phase::Busy(Some(_)) | Phase::Stopping { .. }, _) => {}
         }
     }
@@ -180,11 +242,15 @@ pub(super) fn word_due(vm: &Vm) -> Option<Timestamp> {
 }
 
 /// A microVM on its way, a pooled one, or a new one; else what stands in the way.
-fn serve_one(draft: &mut Draft, id: &ProfileId, supply: &mut Supply) -> Result<VmId, Because> {
-    if let Some(vm) = supply.coming.pop_front() {
+fn serve_one(
+    draft: &mut Draft,
+    (id, scope): &(ProfileId, ScopeId),
+    supply: &mut Supply,
+) -> Result<VmId, Because> {
+    if let Some(vm) = supply.take(scope) {
         return Ok(vm);
     }
-    if let Some(refused) = draft.forge_refuses() {
+    if let Some(refused) = draft.forge_refuses(scope) {
         return Err(refused);
     }
     let breaker = draft.breaker(id);
@@ -192,7 +258,7 @@ fn serve_one(draft: &mut Draft, id: &ProfileId, supply: &mut Supply) -> Result<V
         return Err(open);
     }
     if let Some(vm) = supply.spare.pop_front() {
-        register(draft, vm);
+        register(draft, vm, scope);
         return Ok(vm);
     }
     if let Some(because) = breaker {
@@ -204,16 +270,16 @@ fn serve_one(draft: &mut Draft, id: &ProfileId, supply: &mut Supply) -> Result<V
     if draft.held(id) >= profile.max {
         return Err(Because::ProfileFull { max: profile.max });
     }
-    let launched = draft.launch(id, &profile, Registration::Asked { attempt: 1 });
+    let launched = draft.launch(id, &profile, Some(scope));
     launched.ok_or_else(|| no_room(draft, &profile))
 }
 
 /// A pooled microVM, or one still booting for the pool, is wanted by a job.
-fn register(draft: &mut Draft, id: VmId) {
+fn register(draft: &mut Draft, id: VmId, scope: &ScopeId) {
     let now = draft.now;
-    let turn = draft.world.forge.next_registration(now);
+    let turn = draft.world.next_registration(now, scope);
     let Some(vm) = draft.world.vms.get_mut(&id) else { return };
-    vm.registration = Registration::Asked { attempt: 1 };
+    (vm.registration, vm.scope) = (Registration::Asked { attempt: 1 }, Some(scope.clone()));
     if vm.phase.stage() == Stage::Warm {
         vm.enter(now, Phase::Registering);
     }
@@ -244,27 +310,29 @@ fn best_host(draft: &Draft, shape: &Resources) -> Option<HostId> {
 }
 
 /// Notes that a profile's jobs find no room; once the oldest has waited long enough, room is kept for it.
-fn starve(draft: &mut Draft, served: &mut Served, world: &World, id: &ProfileId) {
+fn starve(draft: &mut Draft, served: &mut Served, world: &World, at: &(ProfileId, ScopeId)) {
+    let (id, scope) = at;
     let Some(profile) = draft.world.profiles.get(id) else { return };
     let (shape, may_have) = (profile.shape, profile.max.saturating_sub(draft.held(id)));
     let Some(host) = best_host(draft, &shape) else { return };
-    let mine =
-        world.jobs.standing(Standing::Queued).filter(|(g, _)| g.profile.as_ref() == Some(id));
-    let (mut queued, mut oldest) = (0_usize, draft.now);
-    for (_, line) in mine {
-        queued += line.len();
+    let (mut count, mut oldest) = (0_usize, draft.now);
+    for line in queued(world, at) {
+        count += line.len();
         let first = line.first_key_value().map(|((received, _), ())| *received);
         oldest = oldest.min(first.unwrap_or(oldest));
     }
-    let queued = u32::try_from(queued).unwrap_or(u32::MAX).saturating_add(world.unnamed_jobs(id));
-    served.starving.push(Starving { shape, count: queued.min(may_have) });
+    let queued = u32::try_from(count).unwrap_or(u32::MAX).saturating_add(world.unnamed_jobs(id));
+    let mut claim = None;
     if draft.now.since(oldest) >= PATIENCE
         && may_have > 0
         && let Some(room) = draft.rooms.get_mut(&host)
     {
+        claim = Some(host);
         room.claimed += shape;
         if is(Fault::ReliefTakesTwo) {
             room.claimed += shape;
         }
     }
+    let (count, scope) = (queued.min(may_have), scope.clone());
+    served.starving.push(Starving { shape, count, scope, claim });
 }

@@ -62,7 +62,7 @@ fn deadline(world: &World, timeouts: &Timeouts, vm: &Vm) -> Option<(Timestamp, R
         }
         // Nobody is to blame while GitHub takes no calls.
         (Phase::Registering, Registration::None | Registration::Asked { .. }) => {
-            let from = vm.since.max(world.forge.limited_until);
+            let from = vm.since.max(world.calls_from(vm));
             (from, timeouts.register, Reason::RegisterFailed)
         }
         (Phase::Listening, _) => (vm.since, timeouts.idle, Reason::IdleTimeout),

@@ -1,7 +1,7 @@
 //! Why a queued job has no runner yet, and the sentence that says so.
 
 use super::waits::Waits;
-use crate::id::{JobKey, ProfileId, VmId};
+use crate::id::{JobKey, ProfileId, ScopeId, VmId};
 use crate::job::JobState;
 use crate::profile::Profile;
 use crate::units::{Resources, Timestamp};
@@ -65,8 +65,12 @@ pub enum Because {
         /// The limit.
         max: u32,
     },
-    /// GitHub refuses us altogether: nothing is started for anybody.
+    /// Its repository is of no scope: it left the configuration, or never was in it.
+    NoScope,
+    /// GitHub takes no runner from us in the job's scope, whatever the profile.
     ForgeRefuses {
+        /// Where.
+        scope: ScopeId,
         /// When one more is tried.
         until: Timestamp,
         /// GitHub's words.
@@ -192,8 +196,14 @@ impl fmt::Display for Because {
             Because::OwnerFull { max } => {
                 write!(f, "its organization has as many microVMs as it may (limit {max})")
             }
-            Because::ForgeRefuses { until, why } => {
-                write!(f, "GitHub refuses every registration, one more is tried at {until}: {why}")
+            Because::NoScope => f.write_str(
+                "Flint does not serve its repository: `[github]` names neither it nor its organization",
+            ),
+            Because::ForgeRefuses { scope, until, why } => {
+                write!(
+                    f,
+                    "GitHub refuses every registration in {scope}, one more is tried at {until}: {why}"
+                )
             }
             Because::RateLimited { until } => {
                 write!(f, "GitHub's rate limit is reached, it takes calls again at {until}")

@@ -79,9 +79,9 @@ fn from_github(world: &World, job: &Job, id: VmId) -> Option<Because> {
     let vm = world.vms.get(&id)?;
     match (&vm.phase, &vm.registration) {
         (Phase::Launching | Phase::Registering, Registration::Asked { .. })
-            if world.forge.limited_until > vm.since =>
+            if world.calls_from(vm) > vm.since =>
         {
-            Some(Because::RateLimited { until: world.forge.limited_until })
+            Some(Because::RateLimited { until: world.calls_from(vm) })
         }
         (Phase::Listening, _) => {
             let asked = job.asked.filter(|asked| vm.since.after(GIVEN_WITHIN) <= asked.at)?;

@@ -25,9 +25,11 @@ pub(super) fn wake_at(world: &World, now: Timestamp) -> Option<Timestamp> {
     };
     consider(world.jobs.first_to_expire().map(|(at, _)| at));
     world.breakers.values().for_each(|breaker| consider(Some(breaker.closed_until)));
+    let made = world.profiles.values().filter_map(|profile| profile.made_of.as_ref());
+    made.for_each(|made| consider(made.warm_until));
     world.hosts.values().for_each(|host| consider(Some(host.lease_ends())));
-    consider(Some(world.forge.breaker.closed_until));
-    consider(Some(world.forge.limited_until));
+    world.scopes.values().for_each(|scope| consider(Some(scope.breaker.closed_until)));
+    world.installations.values().for_each(|known| consider(Some(known.limited_until)));
     consider(asks::next(world, now));
     Some(first).filter(|at| *at < Timestamp(u64::MAX))
 }

@@ -7,7 +7,7 @@ use flint_core::audit::audit;
 use flint_core::event::Event;
 use flint_core::fold::fold;
 use flint_core::host::Host;
-use flint_core::id::{HostId, ProfileId};
+use flint_core::id::{HostId, InstallationId, ProfileId, ScopeId};
 use flint_core::limits::Limits;
 use flint_core::plan::{Action, Plan, plan};
 use flint_core::profile::Profile;
@@ -26,6 +26,8 @@ enum Line {
     Host(HostId, Host),
     /// How much a repository or an organization may have, from the next `started` on.
     Limits(Limits),
+    /// Where runners are registered, and whose calls reach each place, from the next `started` on.
+    Scopes(BTreeMap<ScopeId, InstallationId>),
     /// From here on questions to GitHub are written too.
     Asks,
     /// From here on hosts are heard from only where the script says so.
@@ -42,12 +44,12 @@ enum Line {
     Show(Timestamp),
 }
 
-#[derive(Default)]
 struct Player {
     world: World,
     profiles: BTreeMap<ProfileId, Profile>,
     hosts: BTreeMap<HostId, Host>,
     limits: Limits,
+    scopes: BTreeMap<ScopeId, InstallationId>,
     asks: bool,
     /// Orders of the last plan: only new ones are written.
     named: Vec<Action>,
@@ -58,10 +60,9 @@ struct Player {
 
 /// The script's text with the output that its facts really have.
 pub(crate) fn play(text: &str) -> String {
-    let mut player = Player::default();
-    player.world.instance = "k3x9q2".to_owned();
+    let mut player = Player::new();
     for line in text.lines().filter(|line| !line.starts_with('=')) {
-        let fact = read::line(line, &player.world.instance);
+        let fact = read::line(line, &player.world);
         if let Some(
             Line::Fact(at, _)
             | Line::Started(at)
@@ -82,6 +83,22 @@ pub(crate) fn play(text: &str) -> String {
 }
 
 impl Player {
+    fn new() -> Self {
+        let demo = (ScopeId::organization("flint-demo"), InstallationId::new("flint-demo"));
+        Player {
+            world: World { instance: "k3x9q2".to_owned(), ..World::default() },
+            profiles: BTreeMap::new(),
+            hosts: BTreeMap::new(),
+            limits: Limits::default(),
+            scopes: BTreeMap::from([demo]),
+            asks: false,
+            named: Vec::new(),
+            wake_at: None,
+            silent: false,
+            out: String::new(),
+        }
+    }
+
     fn take(&mut self, line: Line) {
         match line {
             Line::Profile(id, profile) => {
@@ -94,14 +111,17 @@ impl Player {
                 self.hosts.insert(id, host);
             }
             Line::Limits(limits) => self.limits = limits,
+            Line::Scopes(scopes) => self.scopes = scopes,
             Line::Asks => self.asks = true,
             Line::Silent => self.silent = true,
             Line::Started(at) => {
                 let (profiles, hosts) = (self.profiles.clone(), self.hosts.clone());
                 // No order of the daemon's former life is under way any more.
                 self.named.clear();
-                let limits = self.limits.clone();
-                self.fold(at, Event::Started { profiles, hosts, limits }, "");
+                let (limits, scopes) = (self.limits.clone(), self.scopes.clone());
+                let readers = scopes.values().cloned().collect();
+                let started = Event::Started { profiles, hosts, limits, scopes, readers };
+                self.fold(at, started, "");
             }
             Line::Died(_) => self.wake_at = None,
             Line::Fact(at, event) => self.fold(at, event, ""),
@@ -146,7 +166,10 @@ impl Player {
         }
         let new = actions.iter().filter(|action| !self.named.contains(action));
         for action in new.filter(|action| self.asks || !matches!(action, Action::Ask { .. })) {
-            self.out.push_str(&format!("= {prefix}{}\n", say::action(action)));
+            self.out.push_str(&format!(
+                "= {prefix}{}\n",
+                say::action(action, self.world.scopes.len() > 1)
+            ));
         }
         self.named = actions;
     }

@@ -1,11 +1,11 @@
 //! Reads one line of a script. Anything it does not understand ends the test.
 //!
 //! ```text
-//! profile NAME LABEL,LABEL [vcpus=2] [memory=4096] [disk=20480] [warm=0] [max=4] [boot=60s] [sizes=flint] [only=o/r,o/*] [except=o/x] …
+//! profile NAME LABEL,LABEL [vcpus=2] [memory=4096] [disk=20480] [warm=0] [max=4] [boot=60s] [sizes=flint] [only=o/r,o/*] [except=o/x] [at=acme] …
 //! no profile NAME
 //! host h-0 [vcpus=8] [memory=16384] [disk=102400] [slots=4]
 //! limits [repository=2] [owner=4] [o/r=1]
-//! silent hosts                       with asks
+//! scopes acme beta/web@beta          silent hosts                       with asks
 //! 0s started                         5s host h-0 has vm-0 vm-1 [dead vm-2] [asked 4s]
 //! 5s died                            5s host h-0 away
 //! 1s job 7 queued LABEL,LABEL        5s host h-0 drain | host h-0 undrain
@@ -16,13 +16,14 @@
 //! 1s set NAME has 3 | opened 4711 | lost | passed over
 //! 1s job 7 cancelled LABEL           5s vm-0 deregistered | deregister refused | deregister failed
 //! 1s tick                            5s vm-0 ready | listening | busy | done | exit 0 | failed | off | crashed | stop
-//! 1s runners vm-0 vm-1 [asked 0s]    1s reset NAME        1s why 7        1s show
-//! 9s deliveries read [asked 8s]      9s repositories o/r  9s repository o/r has 7 8 [asked 8s]
+//! 1s runners vm-0 vm-1 [in acme] [asked 0s]    1s reset NAME        1s why 7        1s show
+//! 9s deliveries read [of acme] [asked 8s]      9s repositories o/r [in acme] 9s repository o/r has 7 8 [asked 8s]
 //! 9s asked job 7: queued | closed | told | gone | held [asked 8s]
-//! 9s ask failed: deliveries | runners | repositories | jobs of o/r | job 7 of o/r   transient | limited 600s | refused
-//! 9s quota 400 of 5000 until 60m [of the app]
+//! 9s ask failed: deliveries [of acme] | runners [in acme] | repositories [in acme] | jobs of o/r | job 7 of o/r   transient | limited 600s | refused
+//! 9s quota 400 of 5000 until 60m [of the app] [for acme]
 //! ```
 //!
+//! What names no scope is of the first; what a microVM is told of its registration is of its own.
 //! `limited` without a time is until 600s.
 
 use super::Line;
@@ -31,7 +32,9 @@ use flint_core::event::{
     Event, ForgeEvent, GuestEnd, GuestEvent, HostEvent, OperatorEvent, RegisterFailure,
 };
 use flint_core::host::Host;
-use flint_core::id::{HostId, JobKey, ProfileId, RunnerId, RunnerName, VmId};
+use flint_core::id::{
+    HostId, InstallationId, JobKey, ProfileId, RunnerId, RunnerName, ScopeId, VmId,
+};
 use flint_core::job::{Conclusion, JobRequest};
 use flint_core::limits::Limits;
 use flint_core::policy::{Admits, Origin, Repositories};
@@ -39,10 +42,11 @@ use flint_core::profile::{Profile, Timeouts};
 use flint_core::scale_set::{Session, SetEvent, Source};
 use flint_core::size::Sizes;
 use flint_core::units::{MiB, Resources, Timestamp};
+use flint_core::world::World;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-pub(crate) fn line(line: &str, instance: &str) -> Option<Line> {
+pub(crate) fn line(line: &str, world: &World) -> Option<Line> {
     let line = line.split('#').next().unwrap_or("").trim();
     let words: Vec<&str> = line.split_whitespace().collect();
     Some(match words.as_slice() {
@@ -50,6 +54,7 @@ pub(crate) fn line(line: &str, instance: &str) -> Option<Line> {
         ["profile", name, labels, settings @ ..] => profile(name, labels, settings),
         ["no", "profile", name] => Line::NoProfile(profile_id(name)),
         ["limits", settings @ ..] => limits(settings),
+        ["scopes", names @ ..] => Line::Scopes(names.iter().map(|name| scope(name)).collect()),
         ["with", "asks"] => Line::Asks,
         ["silent", "hosts"] => Line::Silent,
         ["host", id, settings @ ..] => host(id, settings),
@@ -61,7 +66,7 @@ pub(crate) fn line(line: &str, instance: &str) -> Option<Line> {
                 ["why", job] => Line::Why(at, number(job)),
                 ["show"] => Line::Show(at),
                 rest => {
-                    let fact = fact(at, rest, instance);
+                    let fact = fact(at, rest, world);
                     Line::Fact(at, fact.unwrap_or_else(|| panic!("what does this mean: {line}")))
                 }
             }
@@ -69,28 +74,29 @@ pub(crate) fn line(line: &str, instance: &str) -> Option<Line> {
     })
 }
 
-fn fact(at: Timestamp, words: &[&str], instance: &str) -> Option<Event> {
+fn fact(at: Timestamp, words: &[&str], world: &World) -> Option<Event> {
     Some(match words {
         ["tick"] => Event::Tick,
         ["job", id, "withdrawn"] => {
             let job = JobKey { id: number(id), attempt: 1 };
             Event::Forge(ForgeEvent::JobWithdrawn { job })
         }
-        ["job", id, rest @ ..] => Event::Forge(job(number(id), rest, instance)?),
+        ["job", id, rest @ ..] => Event::Forge(job(number(id), rest, &world.instance)?),
         ["set", name, rest @ ..] => Event::Forge(of_set(profile_id(name), rest)?),
         ["runners", vms @ ..] => {
             let (vms, asked) = asked(at, vms);
+            let (vms, scope) = placed(vms, world);
             let registered = vms.iter().map(|vm| vm_id(vm)).collect();
-            Event::Forge(ForgeEvent::Runners { registered, asked })
+            Event::Forge(ForgeEvent::Runners { scope, registered, asked })
         }
         ["deliveries" | "repositories" | "repository" | "run" | "asked" | "ask" | "quota", ..] => {
-            Event::Forge(answer(at, words)?)
+            Event::Forge(answer(at, words, world)?)
         }
         ["reset", profile] => {
             Event::Operator(OperatorEvent::Reset { profile: profile_id(profile) })
         }
         ["host", id, rest @ ..] => from_host(at, host_id(id), rest)?,
-        [vm, rest @ ..] => of_vm(at, vm_id(vm), rest)?,
+        [vm, rest @ ..] => of_vm(at, vm_id(vm), rest, world)?,
         [] => return None,
     })
 }
@@ -189,18 +195,44 @@ fn asked<'a, 'b>(at: Timestamp, words: &'a [&'b str]) -> (&'a [&'b str], Timesta
     }
 }
 
+/// `beta/web@beta`: a scope, and whose calls reach it; its own, if nobody is named.
+fn scope(text: &str) -> (ScopeId, InstallationId) {
+    let (scope, installation) = text.split_once('@').unwrap_or((text, text));
+    (scope_id(scope), InstallationId::new(installation))
+}
+
+/// The words before `in SCOPE`, and that scope.
+fn placed<'a, 'b>(words: &'a [&'b str], world: &World) -> (&'a [&'b str], ScopeId) {
+    match words {
+        [words @ .., "in", scope] => (words, scope_id(scope)),
+        words => (words, world.scopes.keys().next().cloned().expect("a daemon has a scope")),
+    }
+}
+
+/// The words before `of INSTALLATION`, and that installation.
+fn accounted<'a, 'b>(words: &'a [&'b str], world: &World) -> (&'a [&'b str], InstallationId) {
+    match words {
+        [words @ .., "for" | "of", id] => (words, InstallationId::new(id)),
+        words => (words, world.installations.keys().next().cloned().expect("a daemon has one")),
+    }
+}
+
 /// What GitHub answers to a question.
-fn answer(at: Timestamp, words: &[&str]) -> Option<ForgeEvent> {
+fn answer(at: Timestamp, words: &[&str], world: &World) -> Option<ForgeEvent> {
     let (words, asked) = match words {
         ["asked", "job", _, _] => (words, at),
         words => asked(at, words),
     };
     let key = |id: &&str| JobKey { id: number(id.trim_end_matches(':')), attempt: 1 };
     Some(match words {
-        ["deliveries", "read"] => ForgeEvent::DeliveriesRead { asked },
+        ["deliveries", "read", of @ ..] => {
+            let (_, installation) = accounted(of, world);
+            ForgeEvent::DeliveriesRead { installation, asked }
+        }
         ["repositories", names @ ..] => {
+            let (names, scope) = placed(names, world);
             let active = names.iter().map(|name| (*name).to_owned()).collect();
-            ForgeEvent::RepositoriesListed { active, asked }
+            ForgeEvent::RepositoriesListed { scope, active, asked }
         }
         ["repository", name, "has", jobs @ ..] => {
             let queued = jobs.iter().map(key).collect();
@@ -232,7 +264,7 @@ fn answer(at: Timestamp, words: &[&str]) -> Option<ForgeEvent> {
             ForgeEvent::JobAsked { job: key(id), found, asked }
         }
         ["ask", "failed:", rest @ ..] => {
-            let (question, failure) = question(rest)?;
+            let (question, failure) = question(rest, world)?;
             let failure = match failure {
                 ["transient"] => AskFailure::Transient,
                 ["limited", time @ ..] => AskFailure::Limited { until: until(time) },
@@ -241,27 +273,38 @@ fn answer(at: Timestamp, words: &[&str]) -> Option<ForgeEvent> {
             };
             ForgeEvent::AskFailed { question, failure, why: "it was written so".to_owned() }
         }
-        ["quota", remaining, "of", limit, "until", resets, app @ ..] => {
+        ["quota", remaining, "of", limit, "until", resets, rest @ ..] => {
+            let (app, installation) = match rest {
+                [app @ .., "for", id] => (app, InstallationId::new(id)),
+                app => (app, accounted(&[], world).1),
+            };
             let small =
                 |text: &str| u32::try_from(number(text)).expect("a script's numbers are small");
-            ForgeEvent::QuotaLeft(Quota {
+            let quota = Quota {
                 budget: if app.is_empty() { Budget::Installation } else { Budget::App },
                 limit: small(limit),
                 remaining: small(remaining),
                 resets: Timestamp(0).after(duration(resets)),
-            })
+            };
+            ForgeEvent::QuotaLeft { installation, quota }
         }
         _ => return None,
     })
 }
 
 /// A question, and the words after it.
-fn question<'a, 'b>(words: &'a [&'b str]) -> Option<(Question, &'a [&'b str])> {
+fn question<'a, 'b>(words: &'a [&'b str], world: &World) -> Option<(Question, &'a [&'b str])> {
+    let first = || placed(&[], world).1;
     let named = |repository: &&str| (*repository).to_owned();
     Some(match words {
-        ["deliveries", rest @ ..] => (Question::Deliveries { since: Timestamp(0) }, rest),
-        ["runners", rest @ ..] => (Question::Runners, rest),
-        ["repositories", rest @ ..] => (Question::Repositories, rest),
+        ["deliveries", "of", id, rest @ ..] => (deliveries(InstallationId::new(id)), rest),
+        ["deliveries", rest @ ..] => (deliveries(accounted(&[], world).1), rest),
+        ["runners", "in", scope, rest @ ..] => (Question::Runners { scope: scope_id(scope) }, rest),
+        ["runners", rest @ ..] => (Question::Runners { scope: first() }, rest),
+        ["repositories", "in", scope, rest @ ..] => {
+            (Question::Repositories { scope: scope_id(scope) }, rest)
+        }
+        ["repositories", rest @ ..] => (Question::Repositories { scope: first() }, rest),
         ["jobs", "of", name, rest @ ..] => (Question::Jobs { repository: named(name) }, rest),
         ["job", id, "of", name, rest @ ..] => {
             let job = JobKey { id: number(id), attempt: 1 };
@@ -272,6 +315,10 @@ fn question<'a, 'b>(words: &'a [&'b str]) -> Option<(Question, &'a [&'b str])> {
         }
         _ => return None,
     })
+}
+
+fn deliveries(installation: InstallationId) -> Question {
+    Question::Deliveries { installation, since: Timestamp(0) }
 }
 
 fn limits(words: &[&str]) -> Line {
@@ -312,7 +359,9 @@ fn from_host(at: Timestamp, host: HostId, words: &[&str]) -> Option<Event> {
     })
 }
 
-fn of_vm(at: Timestamp, vm: VmId, words: &[&str]) -> Option<Event> {
+fn of_vm(at: Timestamp, vm: VmId, words: &[&str], world: &World) -> Option<Event> {
+    let row = world.vms.get(&vm).and_then(|row| row.scope.clone());
+    let scope = || row.unwrap_or_else(|| placed(&[], world).1);
     let why = || "it was written so".to_owned();
     let guest = |said| Event::Guest { vm, said };
     Some(match words {
@@ -329,10 +378,12 @@ fn of_vm(at: Timestamp, vm: VmId, words: &[&str]) -> Option<Event> {
         ["deregistered"] => Event::Forge(ForgeEvent::Deregistered { vm }),
         ["deregister", "refused"] => Event::Forge(ForgeEvent::DeregisterRefused { vm }),
         ["deregister", "failed"] => Event::Forge(ForgeEvent::DeregisterFailed { vm, why: why() }),
-        ["registered"] => registered(vm, 1),
-        ["registered", attempt] => registered(vm, number(attempt)),
-        ["register", "failed", failure] => register_failed(vm, 1, &[failure])?,
-        ["register", "failed", attempt, rest @ ..] => register_failed(vm, number(attempt), rest)?,
+        ["registered"] => registered((vm, scope()), 1),
+        ["registered", attempt] => registered((vm, scope()), number(attempt)),
+        ["register", "failed", failure] => register_failed((vm, scope()), 1, &[failure])?,
+        ["register", "failed", attempt, rest @ ..] => {
+            register_failed((vm, scope()), number(attempt), rest)?
+        }
         ["ready"] => guest(GuestEvent::Ready { kernel_up: at }),
         ["listening"] => guest(GuestEvent::Listening),
         ["busy"] => guest(GuestEvent::Busy),
@@ -344,13 +395,13 @@ fn of_vm(at: Timestamp, vm: VmId, words: &[&str]) -> Option<Event> {
     })
 }
 
-fn registered(vm: VmId, attempt: u64) -> Event {
+fn registered((vm, scope): (VmId, ScopeId), attempt: u64) -> Event {
     let attempt = u32::try_from(attempt).expect("a script's numbers are small");
     let runner = RunnerId(1_000 + vm.0);
-    Event::Forge(ForgeEvent::Registered { vm, attempt, runner })
+    Event::Forge(ForgeEvent::Registered { vm, scope, attempt, runner })
 }
 
-fn register_failed(vm: VmId, attempt: u64, failure: &[&str]) -> Option<Event> {
+fn register_failed((vm, scope): (VmId, ScopeId), attempt: u64, failure: &[&str]) -> Option<Event> {
     let attempt = u32::try_from(attempt).expect("a script's numbers are small");
     let (failure, why) = match failure {
         ["transient"] => (RegisterFailure::Transient, "GitHub answered 502"),
@@ -363,7 +414,7 @@ fn register_failed(vm: VmId, attempt: u64, failure: &[&str]) -> Option<Event> {
         _ => return None,
     };
     let why = why.to_owned();
-    Some(Event::Forge(ForgeEvent::RegisterFailed { vm, attempt, failure, why }))
+    Some(Event::Forge(ForgeEvent::RegisterFailed { vm, scope, attempt, failure, why }))
 }
 
 /// Reads `key=value` words; what is not written keeps its default.
@@ -407,6 +458,10 @@ fn profile(name: &str, labels: &str, words: &[&str]) -> Line {
         },
         sizes: sizes(&settings.text("sizes", "")),
         made_of: None,
+        scope: match (settings.text("at", ""), settings.text("source", "webhook").as_str()) {
+            (at, "scale-set") if at.is_empty() => Some(ScopeId::organization("flint-demo")),
+            (at, _) => Some(at).filter(|at| !at.is_empty()).map(|at| scope_id(&at)),
+        },
         source: match settings.text("source", "webhook").as_str() {
             "scale-set" => Source::ScaleSet,
             _ => Source::Webhook,
@@ -425,12 +480,15 @@ fn names(list: &str) -> BTreeSet<String> {
     list.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
-/// All sizes up to 8 vCPUs, 16 GiB and 50 GiB, and one more image.
+/// All sizes up to 8 vCPUs, 16 GiB and 50 GiB, and one more image; `flint+1` keeps one booted.
 fn sizes(prefix: &str) -> Option<Sizes> {
     let max = Resources { vcpus: 8, memory: MiB(16 << 10), disk: MiB(50 << 10) };
     let images = BTreeSet::from(["ubuntu24".to_owned()]);
-    let sizes = Sizes { prefix: prefix.to_owned(), max, count: 3, arch: "x64".to_owned(), images };
-    (!prefix.is_empty()).then_some(sizes)
+    let (prefix, warm) = prefix.split_once('+').unwrap_or((prefix, "0"));
+    let warm = u32::try_from(number(warm)).expect("a script's numbers are small");
+    let (prefix, arch) = (prefix.to_owned(), "x64".to_owned());
+    let sizes = Sizes { prefix, max, count: 3, arch, images, warm };
+    (!sizes.prefix.is_empty()).then_some(sizes)
 }
 
 fn host(id: &str, words: &[&str]) -> Line {
@@ -463,6 +521,10 @@ fn number(text: &str) -> u64 {
 
 fn vm_id(text: &str) -> VmId {
     text.parse().unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn scope_id(text: &str) -> ScopeId {
+    ScopeId::new(text).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn host_id(text: &str) -> HostId {

@@ -1,6 +1,7 @@
 //! How orders, records and rows look in a script.
 
 use flint_core::ask::Question;
+use flint_core::id::ScopeId;
 use flint_core::job::JobState;
 use flint_core::plan::Action;
 use flint_core::record::Record;
@@ -16,18 +17,20 @@ pub(crate) fn time(at: Timestamp) -> String {
     }
 }
 
-pub(crate) fn action(action: &Action) -> String {
+/// An order. Scopes are written where there are several.
+pub(crate) fn action(action: &Action, several: bool) -> String {
+    let at = |scope: &ScopeId| if several { format!(" in {scope}") } else { String::new() };
     match action {
         Action::Launch { vm, host, slot, profile } => {
             format!("launch {vm} on {host} slot {slot} for {profile}")
         }
-        Action::Register { vm, name, .. } => format!("register {vm} as {name}"),
-        Action::Deregister { vm, names } if names.is_empty() => {
-            format!("deregister {vm}, whatever its names")
+        Action::Register { vm, name, scope, .. } => format!("register {vm} as {name}{}", at(scope)),
+        Action::Deregister { vm, scope, names } if names.is_empty() => {
+            format!("deregister {vm}{}, whatever its names", at(scope))
         }
-        Action::Deregister { vm, names } => {
+        Action::Deregister { vm, scope, names } => {
             let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
-            format!("deregister {vm}: {}", names.join(" "))
+            format!("deregister {vm}{}: {}", at(scope), names.join(" "))
         }
         Action::Destroy { vm, host, slot: Some(slot) } => {
             format!("destroy {vm} on {host} slot {slot}")
@@ -35,9 +38,12 @@ pub(crate) fn action(action: &Action) -> String {
         Action::Destroy { vm, host, slot: None } => format!("destroy {vm} on {host}"),
         Action::Scan { host } => format!("scan {host}"),
         Action::Ask { question } => match question {
-            Question::Deliveries { since } => format!("ask for deliveries since {}", time(*since)),
-            Question::Runners => "ask for runners".to_owned(),
-            Question::Repositories => "ask for repositories".to_owned(),
+            Question::Deliveries { installation, since } => {
+                let of = if several { format!(" of {installation}") } else { String::new() };
+                format!("ask for deliveries{of} since {}", time(*since))
+            }
+            Question::Runners { scope } => format!("ask for runners{}", at(scope)),
+            Question::Repositories { scope } => format!("ask for repositories{}", at(scope)),
             Question::Jobs { repository } => format!("ask for jobs of {repository}"),
             Question::Job { job, repository } => format!("ask for job {job} of {repository}"),
             Question::Run { run, repository } => format!("ask for run {run} of {repository}"),

@@ -1,17 +1,17 @@
 //! GitHub's side by itself, for `flint doctor`.
 
 use super::options;
-use crate::config::GithubOptions;
+use crate::config::{GithubOptions, Scope};
 use crate::forge::{Error, GitHub, Options};
 
 /// No runner is named by it: nothing is registered here.
 const NOBODY: &str = "doctor";
 
-/// A client of the configured App. Asks nobody.
+/// A client of an entry's App or token, for one of its scopes. Asks nobody.
 ///
 /// # Errors
 /// [`Error`] with what is wrong with its key.
-pub fn github(github: &GithubOptions) -> Result<(GitHub, Options), Error> {
-    let options = options::forge(github);
+pub fn github(github: &GithubOptions, scope: &Scope) -> Result<(GitHub, Options), Error> {
+    let options = options::forge(github, scope);
     Ok((GitHub::new(&options, NOBODY)?, options))
 }

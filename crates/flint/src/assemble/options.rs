@@ -12,16 +12,39 @@ use crate::vmm::choose::{Candidates, Choice};
 use crate::vmm::{firecracker, jail, qemu};
 use flint_core::event::Event;
 use flint_core::host::Host;
-use flint_core::id::{HostId, ProfileId};
+use flint_core::id::{HostId, InstallationId, ProfileId, ScopeId};
 use flint_core::units::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The one host of a daemon that owns one host.
 pub(super) const LOCAL: HostId = HostId(0);
 
-/// GitHub's room.
-pub(super) fn forge(github: &GithubOptions) -> forge::Options {
-    let webhook = match &github.webhooks {
+/// GitHub's room: the scopes of each entry.
+pub(super) fn github(config: &Config) -> Vec<Vec<forge::Options>> {
+    let scopes = |entry: &GithubOptions| {
+        let scopes = entry.scopes.iter().map(|scope| forge(entry, scope));
+        scopes.collect()
+    };
+    config.github.iter().map(scopes).collect()
+}
+
+/// GitHub's room, for one scope of an entry.
+pub(super) fn forge(github: &GithubOptions, scope: &Scope) -> forge::Options {
+    forge::Options {
+        api_url: github.url.as_str().trim_end_matches('/').to_owned(),
+        scope: self::scope(scope),
+        credentials: match github.credentials.clone() {
+            Credentials::App { id, private_key } => forge::Credentials::App { id, private_key },
+            Credentials::Token(token) => forge::Credentials::Token(token),
+        },
+        webhook: webhook(github),
+        runner_group: group(&github.runner_group),
+    }
+}
+
+/// How deliveries prove that they are of an entry.
+pub(super) fn webhook(github: &GithubOptions) -> WebhookAuth {
+    match &github.webhooks {
         Webhooks::Signed(secrets) => match secrets.as_slice() {
             [current, others @ ..] => {
                 WebhookAuth::Secrets { current: current.clone(), other: others.first().cloned() }
@@ -30,20 +53,15 @@ pub(super) fn forge(github: &GithubOptions) -> forge::Options {
         },
         Webhooks::Unsigned => WebhookAuth::Insecure,
         Webhooks::Refused => WebhookAuth::Refused,
-    };
-    let scope = match github.scope.clone() {
+    }
+}
+
+/// Where runners are registered.
+pub(super) fn scope(scope: &Scope) -> forge::Scope {
+    match scope.clone() {
         Scope::Organization(login) => forge::Scope::Organization(login),
         Scope::Repository { owner, name } => forge::Scope::Repository { owner, name },
-    };
-    forge::Options {
-        api_url: github.url.as_str().trim_end_matches('/').to_owned(),
-        scope,
-        credentials: match github.credentials.clone() {
-            Credentials::App { id, private_key } => forge::Credentials::App { id, private_key },
-            Credentials::Token(token) => forge::Credentials::Token(token),
-        },
-        webhook,
-        runner_group: group(&github.runner_group),
+        Scope::Enterprise(slug) => forge::Scope::Enterprise(slug),
     }
 }
 
@@ -54,12 +72,18 @@ fn group(group: &RunnerGroup) -> forge::RunnerGroup {
     }
 }
 
-/// The scale sets of the profiles that have one.
-pub(super) fn scale_sets(config: &Config, github: &GithubOptions) -> BTreeMap<ProfileId, Wanted> {
-    let named = config.profiles.iter().filter_map(|(id, o)| Some((id, o, o.scale_set.clone()?)));
-    let wanted = named.map(|(id, options, name)| {
-        let (group, labels) = (group(&github.runner_group), options.profile.labels.clone());
-        (id.clone(), Wanted { name, group, labels })
+/// The scale sets of the profiles that have one, and where each is.
+pub(super) fn scale_sets(config: &Config) -> BTreeMap<ProfileId, (forge::Scope, Wanted)> {
+    let scopes = config.github.iter().flat_map(|entry| {
+        let group = group(&entry.runner_group);
+        entry.scopes.iter().map(move |scope| (self::scope(scope), group.clone()))
+    });
+    let scopes: BTreeMap<ScopeId, _> = scopes.map(|(scope, g)| (scope.id(), (scope, g))).collect();
+    let wanted = config.profiles.iter().filter_map(|(id, options)| {
+        let name = options.scale_set.clone()?;
+        let (scope, group) = scopes.get(options.profile.scope.as_ref()?)?.clone();
+        let labels = options.profile.labels.clone();
+        Some((id.clone(), (scope, Wanted { name, group, labels })))
     });
     wanted.collect()
 }
@@ -143,7 +167,11 @@ pub(super) fn recipes(config: &Config) -> Recipes {
 }
 
 /// The first fact of a daemon's life.
-pub(super) fn started(config: &Config, now: Timestamp) -> Event {
+pub(super) fn started(
+    config: &Config,
+    (scopes, readers): (BTreeMap<ScopeId, InstallationId>, BTreeSet<InstallationId>),
+    now: Timestamp,
+) -> Event {
     let profiles = config.profiles.iter();
     let profiles = profiles.map(|(id, options)| (id.clone(), options.profile.clone()));
     let host = Host {
@@ -157,5 +185,7 @@ pub(super) fn started(config: &Config, now: Timestamp) -> Event {
         profiles: profiles.collect(),
         hosts: BTreeMap::from([(LOCAL, host)]),
         limits: config.limits.clone(),
+        scopes,
+        readers,
     }
 }

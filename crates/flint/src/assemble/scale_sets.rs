@@ -1,35 +1,41 @@
 //! The scale sets of the profiles that have one, and who listens to them.
 
 use super::{Error, options};
-use crate::config::{Config, GithubOptions};
+use crate::config::Config;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::door::{Door, Window};
 use crate::daemon::listener::Listener;
-use crate::forge::scale_set::{Options, ProfileSet, ScaleSets};
-use crate::forge::{self};
-use flint_core::id::ProfileId;
+use crate::forge::Runners;
+use crate::forge::scale_set::{ProfileSet, ScaleSets};
+use flint_core::id::{ProfileId, ScopeId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// The sets by profile. Asks nobody.
+/// The sets by profile. Asks nobody. Those of one scope share its connection to GitHub's service.
 pub(super) fn prepare(
     config: &Config,
-    github: &GithubOptions,
+    runners: &Runners,
 ) -> Result<BTreeMap<ProfileId, Arc<ProfileSet>>, Error> {
-    let wanted = options::scale_sets(config, github);
-    if wanted.is_empty() {
-        return Ok(BTreeMap::new());
+    let mut services: BTreeMap<ScopeId, Arc<ScaleSets>> = BTreeMap::new();
+    let mut sets = BTreeMap::new();
+    for (profile, (scope, wanted)) in options::scale_sets(config) {
+        let id = scope.id();
+        let service = match services.get(&id) {
+            Some(service) => Arc::clone(service),
+            None => {
+                let caller = runners.caller(&id);
+                let caller = caller.expect("each configured scope has who calls for it");
+                let service = ScaleSets::by(caller, scope);
+                let service = Arc::new(service.map_err(|source| Error::ScaleSets { source })?);
+                services.insert(id, Arc::clone(&service));
+                service
+            }
+        };
+        sets.insert(profile, Arc::new(ProfileSet::new(service, wanted)));
     }
-    let forge::Options { api_url, scope, credentials, .. } = options::forge(github);
-    let sets = ScaleSets::new(&Options { api_url, place: scope.into(), credentials });
-    let sets = Arc::new(sets.map_err(|source| Error::ScaleSets { source })?);
-    let each = wanted.into_iter().map(|(id, wanted)| {
-        let set = Arc::new(ProfileSet::new(Arc::clone(&sets), wanted));
-        (id, set)
-    });
-    Ok(each.collect())
+    Ok(sets)
 }
 
 /// Listens to all of them, each in a task of its own, until the daemon stops.

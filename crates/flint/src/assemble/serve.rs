@@ -10,7 +10,7 @@ use crate::daemon::clock::{Clock, SystemClock};
 use crate::daemon::controller::Controller;
 use crate::daemon::door::Door;
 use crate::daemon::stop::{Signals, drain};
-use crate::forge::{GitHub, Runners};
+use crate::forge::Runners;
 use crate::store::Sqlite;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -22,8 +22,8 @@ use tokio::task::JoinSet;
 /// [`Error`] when something it needs is missing; nothing has been started then.
 pub async fn serve(config: Config) -> Result<(), Error> {
     let mut signals = Signals::listen().map_err(|source| Error::Signals { source })?;
-    let given = config.github.as_ref().ok_or(Error::NoGithub)?;
-    let (github, sets) = (options::forge(given), scale_sets::prepare(&config, given)?);
+    let github = options::github(&config);
+    let first = github.first().and_then(|entry| entry.first()).ok_or(Error::NoGithub)?;
     for path in [&config.host.state_dir, &config.host.run_dir] {
         directory(path)?;
     }
@@ -33,10 +33,12 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let controller = Controller::new(store, Arc::clone(&clock), inside);
     let (controller, ends) = controller.map_err(|source| Error::Store { source })?;
     let world = Arc::clone(&ends.window.borrow().world);
-    let forge = GitHub::new(&github, &world.instance).map_err(|source| Error::Forge { source })?;
+    let forge = Runners::new(&github, &world.instance);
+    let forge = forge.map_err(|source| Error::Forge { source })?;
+    let sets = scale_sets::prepare(&config, &forge)?;
     let listener = front::listen(&config)?;
     let Assembled { host, told, jails, vmm, alone: _alone } = assemble(&config).await?;
-    let keeper = front::start(&config, &github, listener).await?;
+    let keeper = front::start(&config, first, listener).await?;
     let (socket, path) = api_socket(&config.host.run_dir)?;
     let logs = Arc::clone(&host) as Arc<dyn Logs>;
     let window = ends.window.clone();
@@ -44,12 +46,12 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let (started, vmm) = (clock.now(), vmm.into());
     let api = Api { door: door.clone(), window: window.clone(), logs, vmm, started };
 
-    door.tell(options::started(&config, started)).await;
+    door.tell(options::started(&config, (forge.scopes(), forge.readers()), started)).await;
     adopt(&host, &world);
     let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
     tasks.spawn(controller.run());
-    let forge = Arc::new(Runners::new(forge, sets.clone()));
+    let forge = Arc::new(forge.with(sets.clone()));
     let engine = Engine { host, forge, clock: Arc::clone(&clock), door: door.clone() };
     engine.start(&mut tasks, ends, told, &config);
     let mut listeners = scale_sets::listen(sets, (&door, &window, &clock), &stopped);

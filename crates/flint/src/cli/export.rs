@@ -175,6 +175,8 @@ mod tests {
                 profiles: Default::default(),
                 hosts: Default::default(),
                 limits: Default::default(),
+                scopes: Default::default(),
+                readers: Default::default(),
             },
             Event::Forge(ForgeEvent::JobQueued { job, request }),
             Event::Tick,

@@ -60,11 +60,11 @@ fn prove(out: Output, made: &Outcome) -> Result<Exit, Problem> {
     if !checked.report.problems.is_empty() {
         output::complain(&checked.report.render(output::color_errors()));
     }
-    let Some(github) = checked.config.and_then(|config| config.github) else {
+    let Some(config) = checked.config else {
         return Err(Problem::new(Exit::Usage, checked.report));
     };
     output::complain(&format!("{} is written", path.display()));
-    let exit = doctor::tell(out, &doctor::github::look(&github, true))?;
+    let exit = doctor::tell(out, &doctor::github::look(&config.github, true))?;
     output::complain("next: `flint doctor` looks at this machine, `flint serve` serves");
     Ok(exit)
 }

@@ -133,18 +133,21 @@ fn scale_sets(profiles: &[ProfileRow]) -> String {
 
 /// What GitHub keeps from us; nothing while all is well.
 fn github(github: &GithubRow, now: Timestamp) -> String {
-    let limited = github.limited_until.filter(|until| now < *until).map(|until| {
-        format!("GitHub takes no calls for {}: its rate limit is reached", short(until.since(now)))
+    let limited = github.limited.iter().filter(|row| now < row.until).map(|row| {
+        let (whose, left) = (&row.installation, short(row.until.since(now)));
+        format!("GitHub takes no calls of {whose} for {left}: its rate limit is reached")
     });
-    let refuses = github.refuses.as_ref().map(|why| format!("GitHub refuses every runner: {why}"));
+    let refuses = github.refuses.iter();
+    let refuses =
+        refuses.map(|row| format!("GitHub refuses every runner in {}: {}", row.scope, row.why));
     let is_low =
         |quota: &&QuotaRow| now < quota.resets && quota.remaining.saturating_mul(2) < quota.limit;
     let low = github.quotas.iter().filter(is_low);
     let low = low.map(|quota| {
-        let QuotaRow { budget, remaining, limit, resets } = quota;
+        let QuotaRow { installation, budget, remaining, limit, resets } = quota;
         let full = short(resets.since(now));
         format!(
-            "GitHub's quota ({budget}): {remaining} of {limit} calls are left, full again in {full}"
+            "GitHub's quota ({budget} of {installation}): {remaining} of {limit} calls are left, full again in {full}"
         )
     });
     let unanswered = github.unanswered.iter().map(|row| {
@@ -152,7 +155,7 @@ fn github(github: &GithubRow, now: Timestamp) -> String {
         let next = short(again.since(now));
         format!("GitHub does not answer ({question}), {failures} times, again in {next}: {why}")
     });
-    let lines = limited.into_iter().chain(refuses).chain(low).chain(unanswered);
+    let lines = limited.chain(refuses).chain(low).chain(unanswered);
     lines.map(|line| format!("\n{}", escaped(&line))).collect()
 }
 

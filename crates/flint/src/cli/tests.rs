@@ -7,8 +7,8 @@ use super::files::kind;
 use super::output::short;
 use super::tables;
 use crate::api::{
-    BreakerRow, GithubRow, JobRow, Jobs, ProfileRow, QuotaRow, Refusal, Status, UnansweredRow,
-    VmRow, Vms, WhyAnswer,
+    BreakerRow, GithubRow, JobRow, Jobs, LimitedRow, ProfileRow, QuotaRow, Refusal, RefusesRow,
+    Status, UnansweredRow, VmRow, Vms, WhyAnswer,
 };
 use crate::error::{Exit, Problem};
 use crate::text::escaped_lines;
@@ -279,6 +279,7 @@ fn status() -> Status {
 fn the_status_says_what_github_keeps_from_us() {
     let soon = NOW.after(Duration::from_secs(90));
     let quota = |budget: &str, remaining| QuotaRow {
+        installation: "octo".to_owned(),
         budget: budget.to_owned(),
         remaining,
         limit: 5_000,
@@ -286,8 +287,11 @@ fn the_status_says_what_github_keeps_from_us() {
     };
     let github = GithubRow {
         quotas: vec![quota("app", 4_900), quota("installation", 400)],
-        limited_until: Some(soon),
-        refuses: Some("GitHub answered 403: no".to_owned()),
+        limited: vec![LimitedRow { installation: "octo".to_owned(), until: soon }],
+        refuses: vec![RefusesRow {
+            scope: "octo/hello".to_owned(),
+            why: "GitHub answered 403: no".to_owned(),
+        }],
         unanswered: vec![UnansweredRow {
             question: "jobs of octo/hello".to_owned(),
             failures: 2,
@@ -298,9 +302,9 @@ fn the_status_says_what_github_keeps_from_us() {
     let shown = tables::status(&Status { breakers: Vec::new(), github, ..status() }, NOW);
     let shown = shown.lines().skip(6).collect::<Vec<_>>().join("\n");
     insta::assert_snapshot!(shown, @r"
-    GitHub takes no calls for 1m 30s: its rate limit is reached
-    GitHub refuses every runner: GitHub answered 403: no
-    GitHub's quota (installation): 400 of 5000 calls are left, full again in 1m 30s
+    GitHub takes no calls of octo for 1m 30s: its rate limit is reached
+    GitHub refuses every runner in octo/hello: GitHub answered 403: no
+    GitHub's quota (installation of octo): 400 of 5000 calls are left, full again in 1m 30s
     GitHub does not answer (jobs of octo/hello), 2 times, again in 1m 30s: no \u{1b}[31manswer
     ");
 }

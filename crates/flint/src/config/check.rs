@@ -1,12 +1,11 @@
 //! The way from sources to a configuration and the list of all that is wrong with it.
 
 use super::error::Error;
+use super::profiles::Places;
 use super::reader::{Reader, Section};
 use super::report::{Origin, Problem, Report, Severity};
 use super::source::Sources;
-use super::{
-    Config, GithubOptions, Machine, Purpose, github, host, limits, profiles, scale_sets, server,
-};
+use super::{Config, Machine, Purpose, github, host, limits, profiles, scale_sets, server};
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -59,23 +58,16 @@ fn read<'a>(
     for (key, _) in root.iter() {
         reader.refuse_unless(&["github", "server", "host", "limits", "profile"], "", key);
     }
-    let [github, server, host, limits] =
-        ["github", "server", "host", "limits"].map(|name| section(reader, root, name));
-    let github = github::read(reader, github, (purpose, scale_sets::hear_by_webhooks(root)));
+    let github = github::read(reader, root, (purpose, scale_sets::hear_by_webhooks(root)));
+    let [server, host, limits] =
+        ["server", "host", "limits"].map(|name| section(reader, root, name));
     let host = host::read(reader, host, machine);
     let server = server::read(reader, server, &host);
     let limits = limits::read(reader, limits);
-    let elsewhere = github.as_ref().and_then(elsewhere);
-    let profiles = profiles::read(reader, root, &host, elsewhere);
-    let complete = purpose == Purpose::Local || github.is_some();
-    complete.then_some(Config { github, server, host, limits, profiles })
-}
-
-/// The host of a GitHub that is not github.com: of an Enterprise Server, or of GHE.com without `api.`.
-fn elsewhere(github: &GithubOptions) -> Option<&str> {
-    let host = github.url.host_str()?;
-    let host = host.strip_prefix("api.").unwrap_or(host);
-    Some(host).filter(|host| *host != "github.com")
+    let places = Places { host: &host, githubs: &github.hosts, scopes: github.scopes.as_deref() };
+    let profiles = profiles::read(reader, root, places);
+    let github = github.entries?;
+    Some(Config { github, server, host, limits, profiles })
 }
 
 /// A table of the root, its unknown keys already named.

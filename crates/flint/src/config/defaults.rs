@@ -13,6 +13,9 @@ pub const FILE: &str = "/etc/flint/flint.toml";
 /// GitHub's own REST address.
 pub const GITHUB_URL: &str = "https://api.github.com";
 
+/// Where its pages are, and what a runner of it must reach.
+pub const GITHUB_HOST: &str = "github.com";
+
 /// The group every organization has.
 pub const RUNNER_GROUP: u64 = 1;
 

@@ -4,6 +4,7 @@ use super::reader::{Found, Reader, Section};
 use super::{HostOptions, defaults, values};
 use crate::net::egress::{Entry, GITHUB, Name, To, Traffic};
 use crate::net::{Cidr, Egress, Ipv6};
+use std::collections::BTreeSet;
 
 /// Entries of a list. A resolver compares each name that is asked for with all of them.
 const ENTRIES_MAX: usize = 256;
@@ -16,13 +17,12 @@ enum Word {
     Entry(Entry),
 }
 
-/// Reads `egress`, `egress_audit`, `bandwidth`, `connections` and `inbound`. `github` is the host of a GitHub that is not
-/// github.com.
+/// Reads `egress`, `egress_audit`, `bandwidth`, `connections` and `inbound`. `githubs` are the hosts of each GitHub that is
+/// served.
 pub(super) fn read<'a>(
     reader: &mut Reader<'a>,
     section: Section<'a>,
-    host: &HostOptions,
-    github: Option<&str>,
+    (host, githubs): (&HostOptions, &BTreeSet<String>),
 ) -> Egress {
     let words = reader.word_or_list(section, "egress", word, entry);
     let audit = reader.switch(section, "egress_audit");
@@ -33,7 +33,7 @@ pub(super) fn read<'a>(
             .map_or(defaults::EGRESS.limits.connections, |found| found.value),
         ..defaults::EGRESS.limits
     };
-    let to = words.map_or(defaults::EGRESS.to, |found| to(reader, found, github));
+    let to = words.map_or(defaults::EGRESS.to, |found| to(reader, found, githubs));
     if let Some(found) = audit.as_ref().filter(|found| found.value && to == To::Internet) {
         let message =
             "`profile.egress_audit` has nothing to note: `egress` is `internet`".to_owned();
@@ -76,7 +76,7 @@ fn entry(text: &str) -> Result<Word, String> {
     text.parse().map(Word::Entry).map_err(|bad| format!("a list of names and networks: {bad}"))
 }
 
-fn to(reader: &mut Reader<'_>, found: Found<Vec<Word>>, github: Option<&str>) -> To {
+fn to(reader: &mut Reader<'_>, found: Found<Vec<Word>>, githubs: &BTreeSet<String>) -> To {
     let Found { value: words, origin } = found;
     let (mut ranges, mut names, mut runner) = (Vec::new(), Vec::new(), false);
     let count = words.len();
@@ -88,7 +88,7 @@ fn to(reader: &mut Reader<'_>, found: Found<Vec<Word>>, github: Option<&str>) ->
             Word::Entry(Entry::Name(name)) => names.push(name),
             Word::Entry(Entry::Github) => {
                 runner = true;
-                names.extend(of_github(github));
+                names.extend(of_github(githubs));
             }
         }
     }
@@ -96,7 +96,7 @@ fn to(reader: &mut Reader<'_>, found: Found<Vec<Word>>, github: Option<&str>) ->
         let message = format!("`profile.egress` has {count} entries; {ENTRIES_MAX} are the most");
         reader.error(origin.clone(), message, None);
     }
-    if !runner && !reaches_github(&names, github) {
+    if !runner && !reaches_github(&names, githubs) {
         let message =
             "`profile.egress` leaves out GitHub, so a runner there never gets a job".to_owned();
         let help =
@@ -107,14 +107,13 @@ fn to(reader: &mut Reader<'_>, found: Found<Vec<Word>>, github: Option<&str>) ->
     To::Listed { ranges, names }
 }
 
-fn of_github(other: Option<&str>) -> Vec<Name> {
-    let names = GITHUB.iter().copied().chain(other);
-    let below = other.map(|host| format!("*.{host}"));
-    let below = below.and_then(|name| name.parse().ok());
-    names.filter_map(|name| name.parse().ok()).chain(below).collect()
+fn of_github(githubs: &BTreeSet<String>) -> Vec<Name> {
+    let others = githubs.iter().filter(|host| *host != defaults::GITHUB_HOST);
+    let others = others.flat_map(|host| [host.clone(), format!("*.{host}")]);
+    let names = GITHUB.iter().map(|name| (*name).to_owned()).chain(others);
+    names.filter_map(|name| name.parse().ok()).collect()
 }
 
-fn reaches_github(names: &[Name], other: Option<&str>) -> bool {
-    let host = other.unwrap_or("github.com");
-    names.iter().any(|name| name.covers(host))
+fn reaches_github(names: &[Name], githubs: &BTreeSet<String>) -> bool {
+    names.iter().any(|name| githubs.iter().any(|host| name.covers(host)))
 }

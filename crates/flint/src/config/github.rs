@@ -1,37 +1,145 @@
-//! Whose jobs, and how webhooks are proven.
+//! `[github]`, once or several times: whose jobs, and who Flint is there.
 
+use super::check::table;
 use super::reader::{Found, Reader, Section};
 use super::report::Origin;
-use super::{GithubOptions, Purpose, RunnerGroup, Scope, Webhooks, credentials, defaults, values};
-use flint_wire::Secret;
-use std::io;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use super::{
+    Credentials, GithubOptions, Purpose, RunnerGroup, Scope, Webhooks, credentials, defaults,
+    scopes, secrets, values,
+};
+use flint_core::id::ScopeId;
+use std::collections::BTreeSet;
+use toml::de::{DeTable, DeValue};
 
-/// Reads `[github]`; `None` when something that is needed is missing. A local purpose needs nothing and reads no file;
-/// where no profile `hears` of its jobs by webhooks, no secret is needed.
+/// Entries at most: the signature of each webhook is compared with the secrets of all of them.
+pub(crate) const ENTRIES_MAX: usize = 32;
+
+/// One `[[github]]`, or the one `[github]`; or none, where flags and variables say it all.
+#[derive(Clone)]
+pub(super) struct Entry<'a> {
+    /// Its keys.
+    pub(super) section: Section<'a>,
+    /// What is missing in it is missing here.
+    pub(super) origin: Origin,
+}
+
+/// What is known of all entries.
+pub(super) struct Known {
+    /// Nothing, if an entry lacks something.
+    pub(super) entries: Option<Vec<GithubOptions>>,
+    /// Of all entries, in the order of the file; nothing, if one could not be read, or if none is needed.
+    pub(super) scopes: Option<Vec<ScopeId>>,
+    /// The hosts that runners must reach.
+    pub(super) hosts: BTreeSet<String>,
+}
+
+/// One entry that was read.
+struct Read {
+    /// Those that could be read.
+    scopes: Vec<Found<Scope>>,
+    /// Whether these are all.
+    whole: bool,
+    url: url::Url,
+    options: Option<GithubOptions>,
+}
+
+/// Reads all entries. A local purpose needs none and reads no file; where no profile `hears` of its jobs by webhooks, no
+/// secret is needed.
 pub(super) fn read<'a>(
     reader: &mut Reader<'a>,
-    section: Section<'a>,
+    root: &'a DeTable<'a>,
     (purpose, hears): (Purpose, bool),
-) -> Option<GithubOptions> {
-    if purpose == Purpose::Local {
-        return None;
+) -> Known {
+    let entries = entries(reader, root);
+    for entry in &entries {
+        reader.refuse_unknown(entry.section);
     }
+    if purpose == Purpose::Local {
+        let hosts = BTreeSet::from([defaults::GITHUB_HOST.to_owned()]);
+        return Known { entries: Some(Vec::new()), scopes: None, hosts };
+    }
+    if entries.len() > 1 {
+        refuse_outside(reader, &entries);
+        reader.deaf_for = Some("github");
+    }
+    let read: Vec<Read> = entries.iter().map(|entry| read_one(reader, entry, hears)).collect();
+    refuse_one_key(reader, &entries, &read);
+    let found: Vec<&[Found<Scope>]> = read.iter().map(|read| read.scopes.as_slice()).collect();
+    scopes::refuse_overlaps(reader, &found);
+    reader.deaf_for = None;
+    let ids = found.iter().flat_map(|scopes| scopes.iter()).map(|scope| scope.value.id()).collect();
+    Known {
+        scopes: read.iter().all(|read| read.whole).then_some(ids),
+        hosts: read.iter().filter_map(|read| host(&read.url)).collect(),
+        entries: read.into_iter().map(|read| read.options).collect(),
+    }
+}
+
+/// Where runners find GitHub: the host of its API, but for `api.`, which github.com's and GHE.com's have.
+fn host(url: &url::Url) -> Option<String> {
+    let host = url.host_str()?;
+    Some(host.strip_prefix("api.").unwrap_or(host).to_owned())
+}
+
+/// Never empty, unless something is wrong with what is there.
+fn entries<'a>(reader: &mut Reader<'a>, root: &'a DeTable<'a>) -> Vec<Entry<'a>> {
+    let name = "github";
+    let Some(value) = root.get(name) else {
+        return vec![Entry { section: Section { name, table: None }, origin: Origin::Nowhere }];
+    };
+    let DeValue::Array(items) = value.get_ref() else {
+        let section = Section { name, table: table(reader, name, value) };
+        return vec![Entry { section, origin: value.span().into() }];
+    };
+    if !(1..=ENTRIES_MAX).contains(&items.len()) {
+        let message = format!("`github` has {} entries, and not 1 to {ENTRIES_MAX}", items.len());
+        let help = "one entry serves all that its App is installed in: give `organization` and `repository` lists";
+        reader.error(value.span().into(), message, help.to_owned());
+        return Vec::new();
+    }
+    let entry = |item: &'a serde_spanned::Spanned<DeValue<'a>>| {
+        let table = table(reader, "[github]", item)?;
+        let section = Section { name, table: Some(table) };
+        Some(Entry { section, origin: item.span().into() })
+    };
+    items.iter().filter_map(entry).collect()
+}
+
+/// A flag cannot say which entry it is for.
+fn refuse_outside<'a>(reader: &mut Reader<'a>, entries: &[Entry<'a>]) {
+    let Some(first) = entries.first() else { return };
+    for (key, origin) in reader.given_outside(first.section) {
+        let message = format!(
+            "`github.{key}` is given outside of the file, which has {} entries `[[github]]`",
+            entries.len()
+        );
+        let help = format!("leave it away there, and write `{key}` into the entry that is meant");
+        reader.error(origin, message, help);
+    }
+}
+
+fn read_one<'a>(reader: &mut Reader<'a>, entry: &Entry<'a>, hears: bool) -> Read {
+    let section = entry.section;
     let default_url = || values::url(defaults::GITHUB_URL).expect("the default address is one");
     let url =
         reader.text(section, "url", values::url).map_or_else(default_url, |found| found.value);
     let group = runner_group(reader, section);
-    let scope = scope(reader, section);
-    let credentials = credentials::read(reader, section);
-    let webhooks = if hears { webhooks(reader, section) } else { Some(Webhooks::Refused) };
-    Some(GithubOptions {
-        url,
-        scope: scope?,
-        credentials: credentials?,
-        webhooks: webhooks?,
-        runner_group: group.map_or(RunnerGroup::Number(defaults::RUNNER_GROUP), |g| g.value),
-    })
+    let before = reader.problems.len();
+    let scopes = scopes::read(reader, entry);
+    let whole = reader.problems.len() == before;
+    let enterprise = scopes.iter().find(|scope| !scope.value.has_webhooks());
+    let credentials = credentials::read(reader, entry, enterprise);
+    let told = scopes.is_empty() || scopes.iter().any(|scope| scope.value.has_webhooks());
+    let webhooks = match hears && told {
+        true => secrets::webhooks(reader, entry),
+        false => Some(Webhooks::Refused),
+    };
+    let group = group.map_or(RunnerGroup::Number(defaults::RUNNER_GROUP), |found| found.value);
+    let all: Vec<Scope> = scopes.iter().map(|scope| scope.value.clone()).collect();
+    let options = credentials.zip(webhooks).filter(|_| whole).map(|(credentials, webhooks)| {
+        GithubOptions { url: url.clone(), scopes: all, credentials, webhooks, runner_group: group }
+    });
+    Read { scopes, whole, url, options }
 }
 
 /// A number, or a name in quotes.
@@ -49,145 +157,24 @@ fn runner_group<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> Option<Fou
     })
 }
 
-fn scope<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> Option<Scope> {
-    let given = ["organization", "repository"].map(|name| reader.origin(section, name));
-    match given {
-        [None, None] => {
-            let message = "nobody's jobs are served: no organization and no repository".to_owned();
-            let help = "set `organization` or `repository` in `[github]`, or give --organization";
-            reader.error(Origin::Nowhere, message, help.to_owned());
-            None
+/// Each App has keys of its own; systemd's credential is the key of one.
+fn refuse_one_key<'a>(reader: &mut Reader<'a>, entries: &[Entry<'a>], read: &[Read]) {
+    let mut first: Option<String> = None;
+    for (entry, read) in entries.iter().zip(read) {
+        let Some(GithubOptions { credentials: Credentials::App { id, .. }, .. }) = &read.options
+        else {
+            continue;
+        };
+        if reader.origin(entry.section, "private_key").is_some() {
+            continue;
         }
-        // A flag that names the other kind replaces the file's choice, as with any other key.
-        [Some(organization), Some(repository)] if organization.rank() == repository.rank() => {
-            let message = "both an organization and a repository are given".to_owned();
-            let help = "keep one: an organization's runners serve its repositories too";
-            reader.error(repository, message, help.to_owned());
-            None
-        }
-        [Some(organization), Some(repository)] if organization.rank() > repository.rank() => {
-            repository_scope(reader, section)
-        }
-        [Some(_), _] => reader
-            .text(section, "organization", values::organization)
-            .map(|found| Scope::Organization(found.value)),
-        [None, Some(_)] => repository_scope(reader, section),
-    }
-}
-
-fn repository_scope<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> Option<Scope> {
-    let (owner, name) = reader.text(section, "repository", values::repository)?.value;
-    Some(Scope::Repository { owner, name })
-}
-
-/// The secrets of the source that wins; within one source only one of the three keys may be there.
-fn webhooks<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> Option<Webhooks> {
-    let names = ["webhook_secret", "webhook_secret_file", "webhook_secrets"];
-    let mut given: Vec<(&str, Origin)> = names
-        .iter()
-        .filter_map(|name| reader.origin(section, name).map(|origin| (*name, origin)))
-        .collect();
-    given.sort_by_key(|(_, origin)| origin.rank());
-    match given.as_slice() {
-        [(one, first), (other, second), ..] if first.rank() == second.rank() => {
-            let message = format!("both `{one}` and `{other}` are given");
-            let help = "keep one; `webhook_secrets` takes two while one is being replaced";
-            reader.error(second.clone(), message, help.to_owned());
-            None
-        }
-        [(name, _), ..] => read_secrets(reader, section, name).map(Webhooks::Signed),
-        [] => match reader.credential("webhook-secret") {
-            Some(file) => {
-                let secret = read_secret(reader, "webhook secret", &file)?;
-                Some(Webhooks::Signed(vec![secret]))
-            }
-            None => without_secret(reader, section),
-        },
-    }
-}
-
-fn read_secrets<'a>(
-    reader: &mut Reader<'a>,
-    section: Section<'a>,
-    name: &str,
-) -> Option<Vec<Secret>> {
-    let full = |text: &str| match text.trim() {
-        "" => Err("a secret: it is empty".to_owned()),
-        _ => Ok(Secret::new(text.to_owned())),
-    };
-    match name {
-        "webhook_secret" => reader.text(section, name, full).map(|found| vec![found.value]),
-        "webhook_secret_file" => {
-            let file: Found<PathBuf> = reader.word(section, name)?;
-            let secret = read_secret(reader, "webhook secret", &file)?;
-            warn_if_readable(reader, &file);
-            Some(vec![secret])
-        }
-        _ => {
-            let found = reader.list(section, name, full)?;
-            if (1..=2).contains(&found.value.len()) {
-                return Some(found.value);
-            }
-            let message = "`github.webhook_secrets` is not a list of one or two secrets".to_owned();
-            reader.error(found.origin, message, None);
-            None
+        let other = first.get_or_insert_with(|| id.clone());
+        if other != id {
+            let message =
+                format!("the Apps `{other}` and `{id}` have one key, the credential `private-key`");
+            let help = "give each of their entries a `private_key` of its own".to_owned();
+            let at = reader.origin(entry.section, "app_id").unwrap_or_else(|| entry.origin.clone());
+            reader.error(at, message, help);
         }
     }
-}
-
-fn without_secret<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> Option<Webhooks> {
-    if reader.switch(section, "insecure_no_secret").is_some_and(|found| found.value) {
-        let message =
-            "webhooks are taken from anyone: no secret, and --insecure-no-secret is given";
-        reader.warn(Origin::Nowhere, message.to_owned(), None);
-        return Some(Webhooks::Unsigned);
-    }
-    let message = "the webhook's secret is missing: anyone could send jobs".to_owned();
-    let help = "set the same text as in the App's settings: `webhook_secret_file` in `[github]`, \
-                a systemd credential `webhook-secret`, FLINT_WEBHOOK_SECRET, or --webhook-secret";
-    reader.error(Origin::Nowhere, message, help.to_owned());
-    None
-}
-
-/// The file's text without the newline at its end; a file that is empty is a problem.
-pub(super) fn read_secret(
-    reader: &mut Reader<'_>,
-    what: &str,
-    file: &Found<PathBuf>,
-) -> Option<Secret> {
-    let path = file.value.display();
-    match std::fs::read_to_string(&file.value) {
-        Ok(text) if text.trim().is_empty() => {
-            reader.error(file.origin.clone(), format!("the {what} `{path}` is empty"), None);
-            None
-        }
-        Ok(mut text) => {
-            text.truncate(text.trim_end_matches(['\r', '\n']).len());
-            Some(Secret::new(text))
-        }
-        Err(error) => {
-            let help = match error.kind() {
-                io::ErrorKind::NotFound => {
-                    "is the path right? It is taken from Flint's working directory"
-                }
-                io::ErrorKind::PermissionDenied => "Flint's user must be able to read it",
-                _ => "it must be a file of text",
-            };
-            let message = format!("cannot read the {what} `{path}`: {error}");
-            reader.error(file.origin.clone(), message, help.to_owned());
-            None
-        }
-    }
-}
-
-pub(super) fn warn_if_readable(reader: &mut Reader<'_>, file: &Found<PathBuf>) {
-    if readable_by_others(&file.value) {
-        let message = format!("every user of this host can read `{}`", file.value.display());
-        let help = format!("chmod 600 {}", file.value.display());
-        reader.warn(file.origin.clone(), message, help);
-    }
-}
-
-fn readable_by_others(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o004 != 0)
 }

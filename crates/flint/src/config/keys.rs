@@ -77,8 +77,9 @@ const fn switch(key: Key) -> Key {
 #[rustfmt::skip]
 pub const KEYS: &[Key] = &[
     key("github.url", "github-url", "URL", "GitHub's REST address; GHES: https://HOST/api/v3"),
-    key("github.organization", "organization", "NAME", "Serve an organization's jobs"),
-    key("github.repository", "repository", "OWNER/NAME", "Serve one repository's jobs"),
+    key("github.organization", "organization", "NAMES", "Serve an organization's jobs, or those of several"),
+    key("github.repository", "repository", "OWNER/NAMES", "Serve a repository's jobs, or those of several"),
+    key("github.enterprise", "enterprise", "SLUG", "Serve an enterprise's jobs, by scale sets"),
     or(key("github.app_id", "app-id", "ID", "The GitHub App's id or client id"), &["appID", "appId"]),
     or(key("github.private_key", "private-key", "FILE", "The GitHub App's private key (PEM)"), &["privateKey"]),
     key("github.token_file", "token-file", "FILE", "A file that holds a personal access token, in place of an App"),
@@ -124,6 +125,7 @@ pub const KEYS: &[Key] = &[
     file_only("limits.owners", "Other limits for some: NAME=COUNT"),
     file_only("profile.name", "1 to 24 of a-z, 0-9 and inner -"),
     file_only("profile.source", "How it hears of its jobs: webhook or scale-set"),
+    file_only("profile.github", "Where its scale set is: an organization, a repository or an enterprise"),
     file_only("profile.scale_set", "The scale set's name; runs-on can ask for it. The profile's name by default"),
     file_only("profile.labels", "What its runners advertise"),
     file_only("profile.vcpus", "Virtual CPUs of one microVM"),
@@ -150,6 +152,7 @@ pub const KEYS: &[Key] = &[
     file_only("profile.sizes.memory", "The most that a job may ask for"),
     file_only("profile.sizes.scratch", "The most that a job may ask for"),
     file_only("profile.sizes.max", "MicroVMs of sizes at once, all together, at most"),
+    file_only("profile.sizes.warm", "How many sizes are kept booted for jobs that ask for that"),
     file_only("profile.sizes.images", "Images that a job may ask for: NAME=FILE"),
     file_only("profile.timeouts.boot", "From the order to the agent's answer"),
     file_only("profile.timeouts.register", "From the registration to a listening runner"),

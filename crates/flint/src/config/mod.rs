@@ -7,6 +7,7 @@
 mod check;
 mod credentials;
 pub mod defaults;
+mod disks;
 mod egress;
 pub mod error;
 mod flags;
@@ -18,6 +19,8 @@ mod profiles;
 mod reader;
 pub mod report;
 mod scale_sets;
+mod scopes;
+mod secrets;
 mod server;
 mod sizes;
 mod source;
@@ -34,7 +37,7 @@ pub use source::{File, Sources};
 
 use crate::net::{Bridge, Cidr, Egress, Ipv6};
 use crate::vmm::DiskRate;
-use flint_core::id::ProfileId;
+use flint_core::id::{ProfileId, ScopeId};
 use flint_core::limits::Limits;
 use flint_core::profile::Profile;
 use flint_core::units::{MiB, Resources};
@@ -47,8 +50,9 @@ use std::time::Duration;
 /// A configuration without an error.
 #[derive(Clone)]
 pub struct Config {
-    /// Who sends jobs; `None` only for [`Purpose::Local`].
-    pub github: Option<GithubOptions>,
+    /// Who sends jobs; empty only for [`Purpose::Local`]. No repository is in reach of two scopes, be they of one entry or of
+    /// two, and all scopes of an owner are of one entry.
+    pub github: Vec<GithubOptions>,
     /// Where webhooks arrive.
     pub server: ServerOptions,
     /// The machine.
@@ -59,13 +63,13 @@ pub struct Config {
     pub profiles: BTreeMap<ProfileId, ProfileOptions>,
 }
 
-/// GitHub and the App.
+/// GitHub, and one App or token there.
 #[derive(Clone)]
 pub struct GithubOptions {
     /// The REST address; ends with `/`, so that paths can be joined.
     pub url: url::Url,
-    /// Whose jobs.
-    pub scope: Scope,
+    /// Whose jobs; at least one.
+    pub scopes: Vec<Scope>,
     /// Who Flint is there.
     pub credentials: Credentials,
     /// How webhooks prove where they come from.
@@ -120,6 +124,26 @@ pub enum Scope {
         /// Its name.
         name: String,
     },
+    /// All organizations of an enterprise that its runner group admits, by its slug. Only scale sets hear of their jobs.
+    Enterprise(String),
+}
+
+impl Scope {
+    /// Its name in the world.
+    #[must_use]
+    pub fn id(&self) -> ScopeId {
+        match self {
+            Scope::Organization(login) => ScopeId::organization(login),
+            Scope::Repository { owner, name } => ScopeId::repository(owner, name),
+            Scope::Enterprise(slug) => ScopeId::enterprise(slug),
+        }
+    }
+
+    /// Whether GitHub sends webhooks of its jobs to Flint.
+    #[must_use]
+    pub fn has_webhooks(&self) -> bool {
+        !matches!(self, Scope::Enterprise(_))
+    }
 }
 
 /// The webhook server.

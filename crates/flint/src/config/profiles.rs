@@ -3,15 +3,15 @@
 use super::check::table;
 use super::reader::{Found, Reader, Section};
 use super::report::Origin;
-use super::{HostOptions, ProfileOptions, defaults, egress, host, scale_sets, sizes, values};
-use crate::vmm::DiskRate;
-use flint_core::id::ProfileId;
+use super::{
+    HostOptions, ProfileOptions, defaults, disks, egress, host, scale_sets, scopes, sizes, values,
+};
+use flint_core::id::{ProfileId, ScopeId};
 use flint_core::policy::{Admits, Repositories};
 use flint_core::profile::{Profile, Timeouts};
 use flint_core::units::{MiB, Resources};
 use serde_spanned::Spanned;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 use toml::de::{DeTable, DeValue};
@@ -25,21 +25,27 @@ const MEMORY_MIN: MiB = MiB(256);
 /// Less does not hold a checkout.
 const SCRATCH_MIN: MiB = MiB(256);
 
-/// Reads and writes per second; a guest with less does not boot before its deadline.
-const OPERATIONS: RangeInclusive<u64> = 100..=1_000_000_000;
-
 /// GitHub's limit of a runner's labels.
 const LABELS_MAX: usize = 100;
 
 /// GitHub's limit of a label and of a scale set's name.
 const LABEL_MAX: usize = 256;
 
+/// Where microVMs are, and where their jobs come from.
+#[derive(Clone, Copy)]
+pub(super) struct Places<'p> {
+    pub(super) host: &'p HostOptions,
+    /// The hosts that runners must reach.
+    pub(super) githubs: &'p BTreeSet<String>,
+    /// Where runners are registered, if that is known.
+    pub(super) scopes: Option<&'p [ScopeId]>,
+}
+
 /// Reads all profiles. Never empty.
 pub(super) fn read<'a>(
     reader: &mut Reader<'a>,
     root: &'a DeTable<'a>,
-    host: &HostOptions,
-    github: Option<&str>,
+    places: Places<'_>,
 ) -> BTreeMap<ProfileId, ProfileOptions> {
     let mut profiles = BTreeMap::new();
     for entry in entries(reader, root) {
@@ -47,7 +53,7 @@ pub(super) fn read<'a>(
         reader.refuse_unknown(section);
         let name = name(reader, section, entry);
         let called = name.as_ref().map_or(defaults::PROFILE, |found| found.value.as_str());
-        let options = read_one(reader, section, called, (host, github));
+        let options = read_one(reader, section, called, places);
         let Some(name) = name else { continue };
         if profiles.insert(name.value.clone(), options).is_some() {
             let message = format!("a second profile is called `{}`", name.value);
@@ -57,7 +63,7 @@ pub(super) fn read<'a>(
     if profiles.is_empty() {
         let section = Section { name: "profile", table: None };
         let name = ProfileId::new(defaults::PROFILE).expect("the default profile's name is a name");
-        let options = read_one(reader, section, defaults::PROFILE, (host, github));
+        let options = read_one(reader, section, defaults::PROFILE, places);
         profiles.insert(name, options);
     }
     warn_of_overlaps(reader, &profiles);
@@ -97,8 +103,9 @@ fn read_one<'a>(
     reader: &mut Reader<'a>,
     section: Section<'a>,
     name: &str,
-    (host, github): (&HostOptions, Option<&str>),
+    places: Places<'_>,
 ) -> ProfileOptions {
+    let host = places.host;
     let default_max = u32::from(host.slots);
     let max = reader.number(section, "max", 1..=4096).map_or(default_max, |found| found.value);
     let warm = reader.number(section, "warm", 0..=4096);
@@ -109,10 +116,15 @@ fn read_one<'a>(
     let (sizes, images) = sizes::read(reader, section, host, (name, max));
     let source = scale_sets::source(reader, section, sizes.is_some());
     let scale_set = scale_sets::name(reader, section, (source, name));
+    let scope = scopes::of_profile(reader, section, (source, places.scopes));
+    let repositories = repositories(reader, section);
+    let served = scope.as_ref().map(std::slice::from_ref).or(places.scopes).unwrap_or_default();
+    scopes::warn_of_strangers(reader, section, (&repositories, served));
     let image: Option<Found<PathBuf>> = reader.word(section, "image");
     let kernel: Option<Found<PathBuf>> = reader.word(section, "kernel");
     ProfileOptions {
         profile: Profile {
+            scope,
             labels: labels(reader, section, scale_set.as_deref()),
             shape: shape(reader, section, host),
             warm: warm.map_or(defaults::WARM, |found| found.value),
@@ -122,15 +134,15 @@ fn read_one<'a>(
                 public: allowed(reader, section, "public_repositories"),
                 forks: allowed(reader, section, "fork_pull_requests"),
             },
-            repositories: repositories(reader, section),
+            repositories,
             timeouts: timeouts(reader, section),
             sizes,
             made_of: None,
             source,
         },
-        egress: egress::read(reader, section, host, github),
+        egress: egress::read(reader, section, (host, places.githubs)),
         scale_set,
-        disk_rate: disk_rate(reader, section),
+        disk_rate: disks::rate(reader, section),
         image: image.map_or_else(|| defaults::image(&host.state_dir), |found| found.value),
         images,
         kernel: kernel.map_or_else(|| defaults::kernel(&host.state_dir), |found| found.value),
@@ -234,15 +246,6 @@ fn size<'a>(
     found.map_or(default, |found| found.value)
 }
 
-fn disk_rate<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> DiskRate {
-    let bytes = reader.text(section, "disk_bandwidth", values::byte_rate);
-    let operations = reader.number(section, "disk_operations", OPERATIONS);
-    DiskRate {
-        bytes_per_second: bytes.map(|found| found.value),
-        operations_per_second: operations.map(|found| found.value),
-    }
-}
-
 fn timeouts<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> Timeouts {
     let inner = section.table.and_then(|entries| entries.get("timeouts"));
     let inner = inner.and_then(|value| table(reader, "profile.timeouts", value));
@@ -311,6 +314,9 @@ fn warn_of_overlaps(reader: &mut Reader<'_>, profiles: &BTreeMap<ProfileId, Prof
         for (other, wider) in profiles.iter().filter(|(other, _)| *other != name) {
             let labels = &options.profile.labels;
             let same = *labels == wider.profile.labels;
+            if scopes::apart(options, wider) {
+                continue;
+            }
             if !labels.is_subset(&wider.profile.labels) || (same && other < name) {
                 continue;
             }

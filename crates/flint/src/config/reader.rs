@@ -1,6 +1,6 @@
 //! Reads values by type from whatever source has them, and remembers everything that is wrong instead of stopping.
 
-use super::keys::{self, KEYS};
+use super::keys::{self, KEYS, Key};
 use super::report::{Origin, Problem, Severity};
 use super::source::Sources;
 use super::values;
@@ -37,6 +37,8 @@ enum Raw<'a> {
 /// The sources, and what was found wrong with them so far.
 pub(super) struct Reader<'a> {
     sources: &'a Sources,
+    /// A section whose flags and variables are not heard: the file has more than one of it.
+    pub(super) deaf_for: Option<&'static str>,
     pub(super) problems: Vec<Problem>,
 }
 
@@ -54,7 +56,7 @@ impl Origin {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(sources: &'a Sources) -> Self {
-        Reader { sources, problems: Vec::new() }
+        Reader { sources, deaf_for: None, problems: Vec::new() }
     }
 
     /// Notes an error at `origin`.
@@ -66,6 +68,11 @@ impl<'a> Reader<'a> {
     ) {
         let (severity, label) = (Severity::Error, String::new());
         self.problems.push(Problem { severity, message, origin, label, help: help.into() });
+    }
+
+    /// The end of a help that names flags or variables, where these are heard.
+    pub(super) fn or(&self, flags: &'static str) -> &'static str {
+        if self.deaf_for.is_none() { flags } else { "" }
     }
 
     /// Notes something that Flint can live with.
@@ -209,6 +216,37 @@ impl<'a> Reader<'a> {
         name: &str,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Option<Found<Vec<T>>> {
+        let Found { value, origin } = self.entries(section, name, parse)?;
+        let value = value.into_iter().map(|entry| entry.value).collect();
+        Some(Found { value, origin })
+    }
+
+    /// One word, or a list of them; each with its own place.
+    pub(super) fn words<T>(
+        &mut self,
+        section: Section<'a>,
+        name: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<Found<T>> {
+        let listed = match self.raw(section, name) {
+            Some((Raw::Text(text), _)) => text.contains(','),
+            Some((Raw::Toml(value), _)) => value.is_array(),
+            None => return Vec::new(),
+        };
+        if listed {
+            self.entries(section, name, parse).map(|found| found.value).unwrap_or_default()
+        } else {
+            self.text(section, name, parse).into_iter().collect()
+        }
+    }
+
+    /// A list whose entries keep their places.
+    fn entries<T>(
+        &mut self,
+        section: Section<'a>,
+        name: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Found<Vec<Found<T>>>> {
         let (raw, origin) = self.raw(section, name)?;
         let items: Vec<(Raw<'a>, Origin)> = match raw {
             Raw::Text(text) => text
@@ -229,9 +267,15 @@ impl<'a> Reader<'a> {
                 Raw::Text(text) => parse(text),
                 Raw::Toml(value) => value.as_str().map_or(Err("a text".to_owned()), &parse),
             };
-            found.map_err(|wanted| self.unfit(section, name, at, &wanted, "")).ok()
+            match found {
+                Ok(value) => Some(Found { value, origin: at }),
+                Err(wanted) => {
+                    self.unfit(section, name, at, &wanted, "");
+                    None
+                }
+            }
         };
-        let value: Vec<T> = items.into_iter().filter_map(parsed).collect();
+        let value: Vec<Found<T>> = items.into_iter().filter_map(parsed).collect();
         Some(Found { value, origin })
     }
 
@@ -290,6 +334,12 @@ impl<'a> Reader<'a> {
         self.error(key.span().into(), format!("unknown key `{name}`{place}"), help);
     }
 
+    /// The flags and variables that were given for a section.
+    pub(super) fn given_outside(&self, section: Section<'a>) -> Vec<(&'static str, Origin)> {
+        let keys = KEYS.iter().filter(|key| key.section() == section.name);
+        keys.filter_map(|key| Some((key.name(), self.outside(key)?.1))).collect()
+    }
+
     /// Where a key was given, whatever it holds.
     pub(super) fn origin(&self, section: Section<'a>, name: &str) -> Option<Origin> {
         self.raw(section, name).map(|(_, origin)| origin)
@@ -318,15 +368,24 @@ impl<'a> Reader<'a> {
     /// The value of the source that wins.
     fn raw(&self, section: Section<'a>, name: &str) -> Option<(Raw<'a>, Origin)> {
         let key = keys::find(section.name, name).expect("only keys of the table are read");
-        if let (Some(text), Some(flag)) = (self.sources.flags.get(key.path), key.flag) {
-            return Some((Raw::Text(text), Origin::Flag(format!("--{flag}"))));
-        }
-        let variable = key.variable();
-        if let Some(text) = variable.as_ref().and_then(|name| self.sources.variables.get(name)) {
-            return Some((Raw::Text(text), Origin::Variable(variable.unwrap_or_default())));
+        if let Some((text, origin)) =
+            self.outside(key).filter(|_| self.deaf_for != Some(section.name))
+        {
+            return Some((Raw::Text(text), origin));
         }
         let value = section.table?.get(name)?;
         Some((Raw::Toml(value.get_ref()), value.span().into()))
+    }
+
+    /// What a flag or a variable says.
+    fn outside(&self, key: &Key) -> Option<(&'a str, Origin)> {
+        let flag = key.flag?;
+        if let Some(text) = self.sources.flags.get(key.path) {
+            return Some((text, Origin::Flag(format!("--{flag}"))));
+        }
+        let variable = key.variable()?;
+        let text = self.sources.variables.get(&variable)?;
+        Some((text, Origin::Variable(variable)))
     }
 
     fn unfit(

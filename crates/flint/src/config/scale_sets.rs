@@ -4,7 +4,7 @@ use super::ProfileOptions;
 use super::profiles::label;
 use super::reader::{Found, Reader, Section};
 use super::report::Origin;
-use flint_core::id::ProfileId;
+use flint_core::id::{ProfileId, ScopeId};
 use flint_core::scale_set::Source;
 use serde_spanned::Spanned;
 use std::collections::BTreeMap;
@@ -61,15 +61,15 @@ pub(super) fn name<'a>(
     }
 }
 
-/// A scale set has one session, and its jobs one profile.
+/// A scale set has one session, and its jobs one profile. Its name is its scope's own.
 pub(super) fn refuse_shared(
     reader: &mut Reader<'_>,
     profiles: &BTreeMap<ProfileId, ProfileOptions>,
 ) {
-    let mut known: BTreeMap<&str, &ProfileId> = BTreeMap::new();
+    let mut known: BTreeMap<(Option<&ScopeId>, &str), &ProfileId> = BTreeMap::new();
     for (id, options) in profiles {
         let Some(name) = options.scale_set.as_deref() else { continue };
-        if let Some(other) = known.insert(name, id) {
+        if let Some(other) = known.insert((options.profile.scope.as_ref(), name), id) {
             let message = format!("profiles `{other}` and `{id}` have one scale set, `{name}`");
             let help = "give one of them another `scale_set`".to_owned();
             reader.error(Origin::Nowhere, message, help);

@@ -1,7 +1,7 @@
 //! Where webhooks arrive, and the process that takes them.
 
-use super::github::warn_if_readable;
 use super::reader::{Found, Reader, Section};
+use super::secrets::warn_if_readable;
 use super::{HostOptions, ServerOptions, TlsOptions, defaults, values};
 use std::path::PathBuf;
 

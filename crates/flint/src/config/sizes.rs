@@ -33,6 +33,7 @@ pub(super) fn read<'a>(
         count: reader.number(section, "max", 1..=4096).map_or(max, |found| found.value),
         arch: defaults::ARCH.to_owned(),
         images: images.keys().cloned().collect(),
+        warm: reader.number(section, "warm", 0..=4096).map_or(0, |found| found.value),
     };
     (Some(sizes), images)
 }

@@ -120,10 +120,14 @@ pub(crate) fn listen(text: &str) -> Result<SocketAddr, String> {
     whole.parse().map_err(|_| "an address and a port, such as `127.0.0.1:9198`".to_owned())
 }
 
+/// No name at GitHub is longer: a repository's has 100 characters at most, a login fewer.
+pub(super) const NAME_MAX: usize = 100;
+
 /// `owner/name` with GitHub's characters.
 pub(crate) fn repository(text: &str) -> Result<(String, String), String> {
     let plain = |part: &str| {
-        !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        (1..=NAME_MAX).contains(&part.len())
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
     };
     match text.split_once('/') {
         Some((owner, name)) if plain(owner) && plain(name) => {
@@ -135,11 +139,20 @@ pub(crate) fn repository(text: &str) -> Result<(String, String), String> {
 
 /// An organization's login.
 pub(crate) fn organization(text: &str) -> Result<String, String> {
+    let wanted = || "an organization's login, as in its address, such as `octo-org`".to_owned();
+    login(text).ok_or_else(wanted)
+}
+
+/// An enterprise's slug.
+pub(super) fn enterprise(text: &str) -> Result<String, String> {
+    let wanted = || "an enterprise's slug, as in its address, such as `octo-corp`".to_owned();
+    login(text).ok_or_else(wanted)
+}
+
+fn login(text: &str) -> Option<String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if !text.is_empty() && text.chars().all(plain) {
-        return Ok(text.to_owned());
-    }
-    Err("an organization's login, as in its address, such as `octo-org`".to_owned())
+    let fits = (1..=NAME_MAX).contains(&text.len()) && text.chars().all(plain);
+    fits.then(|| text.to_owned())
 }
 
 /// GitHub's REST address, with a slash at its end so that paths can be joined to it.

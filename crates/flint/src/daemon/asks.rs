@@ -49,7 +49,8 @@ pub(super) async fn forge<F: Forge>(
         Err(error) => return Outcome::told(failed(error.ask_failure(), chain(&error))),
     };
     let mut events = Vec::new();
-    events.extend(quota.map(|quota| Event::Forge(ForgeEvent::QuotaLeft(quota))));
+    let left = |(installation, quota)| ForgeEvent::QuotaLeft { installation, quota };
+    events.extend(quota.map(|quota| Event::Forge(left(quota))));
     for Told { delivery, event } in told {
         let event = Event::Forge(event);
         let Some(guid) = delivery else {

@@ -108,7 +108,7 @@ impl<F: Forge, V: Vmm, N: Net, I: Images, C: Clock> Dispatcher<F, V, N, I, C> {
                     None => self.running.spawn(orders::refuse(vm, profile)),
                 }
             }
-            Action::Register { vm, profile, attempt, name, .. } => {
+            Action::Register { vm, profile, scope, attempt, name, .. } => {
                 let known = self.recipes.of(&self.window.borrow().world, &profile);
                 let known = known.map(|(_, profile)| profile);
                 let serves = known.as_ref().map(|profile| Serves {
@@ -116,7 +116,7 @@ impl<F: Forge, V: Vmm, N: Net, I: Images, C: Clock> Dispatcher<F, V, N, I, C> {
                     repositories: profile.repositories.clone(),
                 });
                 let labels = known.map(|profile| profile.labels).unwrap_or_default();
-                let request = Request { name, vm, profile, labels };
+                let request = Request { name, vm, profile, scope, labels };
                 let forge = Arc::clone(&self.hands.forge);
                 self.running.spawn(orders::register(
                     forge,
@@ -125,8 +125,9 @@ impl<F: Forge, V: Vmm, N: Net, I: Images, C: Clock> Dispatcher<F, V, N, I, C> {
                     serves.unwrap_or_default(),
                 ))
             }
-            Action::Deregister { vm, names } => {
-                self.running.spawn(orders::deregister(Arc::clone(&self.hands.forge), vm, names))
+            Action::Deregister { vm, scope, names } => {
+                let forge = Arc::clone(&self.hands.forge);
+                self.running.spawn(orders::deregister(forge, vm, scope, names))
             }
             Action::Destroy { vm, slot, .. } => {
                 let host = Arc::clone(&self.hands.host);

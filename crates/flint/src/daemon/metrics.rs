@@ -2,6 +2,7 @@
 
 use super::door::View;
 use flint_core::ask::Budget;
+use flint_core::forge::Due;
 use flint_core::job::JobState;
 use flint_core::plan::Because;
 use flint_core::vm::Phase;
@@ -121,35 +122,39 @@ fn host(registry: &mut Registry, view: &View) {
 }
 
 fn github(registry: &mut Registry, view: &View) {
-    let forge = &view.world.forge;
     let left =
         gauges(registry, "github_quota_remaining", "Calls that GitHub still takes this hour");
     let limit = gauges(registry, "github_quota_limit", "Calls that GitHub takes an hour");
-    for quota in forge.quotas.values() {
-        let budget = [("budget", budget_word(quota.budget))];
-        set(&left, &budget, u64::from(quota.remaining));
-        set(&limit, &budget, u64::from(quota.limit));
-    }
     let open = gauges(registry, "github_breaker_open", "1 when GitHub refuses every registration");
-    set(&open, &[], u64::from(forge.breaker.open));
+    let failing =
+        gauges(registry, "github_unanswered", "Failures in a row of a question to GitHub");
+    let asked = |question, scope: &str, due: &Due| {
+        set(&failing, &[("question", question), ("scope", scope)], u64::from(due.failures));
+    };
     let until = gauges(
         registry,
         "github_limited_until_seconds",
         "GitHub takes no calls before this time (UNIX); in the past or 0 when it takes some",
     );
-    set(&until, &[], forge.limited_until.0 / 1_000);
-    let failing =
-        gauges(registry, "github_unanswered", "Failures in a row of a question to GitHub");
-    let questions = [
-        ("deliveries", &forge.deliveries),
-        ("runners", &forge.runners),
-        ("repositories", &forge.repositories),
-    ];
-    for (question, due) in questions {
-        set(&failing, &[("question", question)], u64::from(due.failures));
+    for (id, installation) in &view.world.installations {
+        let whose = ("installation", id.as_str());
+        for quota in installation.quotas.values() {
+            let budget = [whose, ("budget", budget_word(quota.budget))];
+            set(&left, &budget, u64::from(quota.remaining));
+            set(&limit, &budget, u64::from(quota.limit));
+        }
+        set(&until, &[whose], installation.limited_until.0 / 1_000);
+        if let Some(deliveries) = &installation.deliveries {
+            asked("deliveries", id.as_str(), &deliveries.due);
+        }
+    }
+    for (id, scope) in &view.world.scopes {
+        set(&open, &[("scope", id.as_str())], u64::from(scope.breaker.open));
+        asked("runners", id.as_str(), &scope.runners);
+        asked("repositories", id.as_str(), &scope.repositories);
     }
     let jobs = view.world.repositories.values().map(|r| u64::from(r.jobs.failures)).max();
-    set(&failing, &[("question", "jobs")], jobs.unwrap_or(0));
+    set(&failing, &[("question", "jobs"), ("scope", "")], jobs.unwrap_or(0));
 }
 
 fn scale_sets(registry: &mut Registry, view: &View) {
@@ -218,6 +223,7 @@ pub fn because_word(because: &Because) -> &'static str {
         Because::BreakerOpen { .. } => "breaker_open",
         Because::RepositoryFull { .. } => "repository_full",
         Because::OwnerFull { .. } => "owner_full",
+        Because::NoScope => "no_scope",
         Because::ForgeRefuses { .. } => "github_refuses",
         Because::RateLimited { .. } => "rate_limited",
         Because::NotGiven { .. } => "not_given",

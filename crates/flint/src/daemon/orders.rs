@@ -10,7 +10,7 @@ use crate::net::Net;
 use crate::steps::{self, Step};
 use crate::vmm::Vmm;
 use flint_core::event::{Event, ForgeEvent, HostEvent, RegisterFailure};
-use flint_core::id::{ProfileId, RunnerName, Slot, VmId};
+use flint_core::id::{ProfileId, RunnerName, ScopeId, Slot, VmId};
 use flint_core::plan::Action;
 use flint_core::units::Timestamp;
 use flint_wire::{Work, host};
@@ -37,9 +37,9 @@ pub(super) fn failed(action: &Action, error: &tokio::task::JoinError) -> Event {
     let why = format!("the order broke: {error}");
     match action.clone() {
         Action::Launch { vm, .. } => Event::Host(HostEvent::LaunchFailed { vm, why }),
-        Action::Register { vm, attempt, .. } => {
+        Action::Register { vm, scope, attempt, .. } => {
             let failure = RegisterFailure::Transient;
-            Event::Forge(ForgeEvent::RegisterFailed { vm, attempt, failure, why })
+            Event::Forge(ForgeEvent::RegisterFailed { vm, scope, attempt, failure, why })
         }
         Action::Deregister { vm, .. } => Event::Forge(ForgeEvent::DeregisterFailed { vm, why }),
         Action::Destroy { vm, .. } => Event::Host(HostEvent::DestroyFailed { vm, why }),
@@ -114,7 +114,7 @@ pub(super) async fn register<F: Forge>(
     attempt: u32,
     serves: Serves,
 ) -> Outcome {
-    let vm = request.vm;
+    let (vm, scope) = (request.vm, request.scope.clone());
     steps::before(Step::Register);
     let registered = forge.register(request).await;
     steps::after(Step::Register);
@@ -123,12 +123,13 @@ pub(super) async fn register<F: Forge>(
             let runner = registered.runner;
             let (admits, repositories) = serves.words();
             let work = Work::Runner { jit_config: registered.jit_config, admits, repositories };
-            let event = Event::Forge(ForgeEvent::Registered { vm, attempt, runner });
+            let event = Event::Forge(ForgeEvent::Registered { vm, scope, attempt, runner });
             Outcome { events: vec![event], hand_over: Some(Secret { vm, attempt, work }) }
         }
         Err(error) => {
             let (failure, why) = (error.failure(), chain(&error));
-            Outcome::told(Event::Forge(ForgeEvent::RegisterFailed { vm, attempt, failure, why }))
+            let event = ForgeEvent::RegisterFailed { vm, scope, attempt, failure, why };
+            Outcome::told(Event::Forge(event))
         }
     }
 }
@@ -136,10 +137,11 @@ pub(super) async fn register<F: Forge>(
 pub(super) async fn deregister<F: Forge>(
     forge: Arc<F>,
     vm: VmId,
+    scope: ScopeId,
     names: Vec<RunnerName>,
 ) -> Outcome {
     steps::before(Step::Deregister);
-    let removed = forge.deregister(vm, names).await;
+    let removed = forge.deregister(vm, scope, names).await;
     steps::after(Step::Deregister);
     Outcome::told(Event::Forge(match removed {
         Ok(Removal::Gone) => ForgeEvent::Deregistered { vm },

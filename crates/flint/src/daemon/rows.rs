@@ -3,11 +3,12 @@
 use super::door::View;
 use super::metrics::{because_word, budget_word, phase_word};
 use crate::api::{
-    BreakerRow, GithubRow, JobRow, ProfileRow, QuotaRow, ScaleSetRow, UnansweredRow, VmRow,
-    WhyAnswer,
+    BreakerRow, GithubRow, JobRow, LimitedRow, ProfileRow, QuotaRow, RefusesRow, ScaleSetRow,
+    UnansweredRow, VmRow, WhyAnswer,
 };
 use crate::store::History;
-use flint_core::id::{JobKey, ProfileId, VmId};
+use flint_core::ask::Quota;
+use flint_core::id::{InstallationId, JobKey, ProfileId, VmId};
 use flint_core::job::{Job, JobState};
 use flint_core::plan::why;
 use flint_core::record::{JobRecord, VmRecord};
@@ -195,21 +196,31 @@ pub fn breakers(world: &World) -> Vec<BreakerRow> {
 /// How GitHub treats us, by what it said last.
 #[must_use]
 pub fn github(world: &World) -> GithubRow {
-    let forge = &world.forge;
-    let quotas = forge.quotas.values().map(|quota| QuotaRow {
+    let quota = |id: &InstallationId, quota: &Quota| QuotaRow {
+        installation: id.to_string(),
         budget: budget_word(quota.budget).to_owned(),
         remaining: quota.remaining,
         limit: quota.limit,
         resets: quota.resets,
+    };
+    let installations = || world.installations.iter();
+    let quotas = installations().flat_map(|(id, i)| i.quotas.values().map(|q| quota(id, q)));
+    let limited = installations().filter(|(_, i)| i.limited_until.0 > 0);
+    let limited =
+        limited.map(|(id, i)| LimitedRow { installation: id.to_string(), until: i.limited_until });
+    let refuses = world.scopes.iter().filter(|(_, scope)| scope.breaker.open);
+    let refuses = refuses
+        .map(|(id, scope)| RefusesRow { scope: id.to_string(), why: scope.breaker.why.clone() });
+    let deliveries = installations().filter_map(|(id, i)| {
+        let due = &i.deliveries.as_ref()?.due;
+        Some((format!("deliveries of {id}"), due))
     });
-    let questions = [
-        ("deliveries", &forge.deliveries),
-        ("runners", &forge.runners),
-        ("repositories", &forge.repositories),
-    ];
-    let questions = questions.into_iter().map(|(name, due)| (name.to_owned(), due));
+    let lists = world.scopes.iter().flat_map(|(id, scope)| {
+        let repositories = (format!("repositories of {id}"), &scope.repositories);
+        [(format!("runners of {id}"), &scope.runners), repositories]
+    });
     let jobs = world.repositories.iter().map(|(name, r)| (format!("jobs of {name}"), &r.jobs));
-    let unanswered = questions.chain(jobs).filter(|(_, due)| due.failures > 0);
+    let unanswered = deliveries.chain(lists).chain(jobs).filter(|(_, due)| due.failures > 0);
     let unanswered = unanswered.map(|(question, due)| UnansweredRow {
         question,
         failures: due.failures,
@@ -218,8 +229,8 @@ pub fn github(world: &World) -> GithubRow {
     });
     GithubRow {
         quotas: quotas.collect(),
-        limited_until: Some(forge.limited_until).filter(|until| until.0 > 0),
-        refuses: Some(&forge.breaker).filter(|breaker| breaker.open).map(|b| b.why.clone()),
+        limited: limited.collect(),
+        refuses: refuses.collect(),
         unanswered: unanswered.collect(),
     }
 }

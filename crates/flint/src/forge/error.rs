@@ -128,6 +128,12 @@ pub enum Error {
         /// Why not.
         source: Box<scale_set::Error>,
     },
+    /// Something of a scope that left the configuration, or of a repository that is in none.
+    #[error("cannot ask GitHub about `{what}`: `[github]` does not name it")]
+    NotServed {
+        /// A scope, an installation or a repository.
+        what: String,
+    },
     /// No answer: connect error, timeout, broken connection. It may have been carried out.
     #[error("cannot {call}: no answer from GitHub")]
     NoAnswer {
@@ -158,6 +164,7 @@ impl Error {
             | Error::BadUrl { .. }
             | Error::Client { .. }
             | Error::Invalid { .. }
+            | Error::NotServed { .. }
             | Error::Unexpected { .. } => RegisterFailure::Refused,
         }
     }
@@ -190,6 +197,7 @@ impl Error {
             Error::Unexpected { .. } => "github-unexpected",
             Error::Garbage { .. } => "github-garbage",
             Error::NoAnswer { .. } => "github-no-answer",
+            Error::NotServed { .. } => "github-not-served",
             Error::ScaleSet { source } => source.slug(),
         }
     }
@@ -225,6 +233,7 @@ impl Error {
             Error::Invalid { .. } => {
                 "check the runner group's id and the profile's labels (1 to 100, each at most 256 characters)".to_owned()
             }
+            Error::NotServed { .. } => "name it there again, or let what is left of it end by its time limits".to_owned(),
             Error::ScaleSet { source } => return source.help(),
             Error::NoAnswer { .. } => "check this host's name resolution, its proxy variables, and that port 443 is open".to_owned(),
             Error::Unexpected { status: 300..=399, .. } => {

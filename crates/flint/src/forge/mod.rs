@@ -5,6 +5,7 @@
 
 pub mod app_auth;
 mod body;
+pub mod caller;
 pub mod error;
 mod etags;
 mod github;
@@ -25,7 +26,7 @@ pub use runners::Runners;
 
 use flint_core::ask::{Question, Quota};
 use flint_core::event::ForgeEvent;
-use flint_core::id::{ProfileId, RunnerId, RunnerName, ScopeId, VmId};
+use flint_core::id::{InstallationId, ProfileId, RunnerId, RunnerName, ScopeId, VmId};
 use flint_core::units::Timestamp;
 use flint_wire::Secret;
 use serde::{Deserialize, Serialize};
@@ -43,13 +44,14 @@ pub trait Forge: Send + Sync + 'static {
     /// [`Error`]; its `failure()` says what it means for the next try.
     fn register(&self, request: Request) -> impl Future<Output = Result<Registered, Error>> + Send;
 
-    /// Removes every registration under these names (none given: all names of this microVM).
+    /// Removes every registration in a scope under these names (none given: all names of this microVM).
     ///
     /// # Errors
     /// [`Error`] when nothing is known; try again.
     fn deregister(
         &self,
         vm: VmId,
+        scope: ScopeId,
         names: Vec<RunnerName>,
     ) -> impl Future<Output = Result<Removal, Error>> + Send;
 
@@ -69,8 +71,8 @@ pub trait Forge: Send + Sync + 'static {
 pub struct Answer {
     /// The facts.
     pub told: Vec<Told>,
-    /// What is left of the budget that the question was asked on, if GitHub said so.
-    pub quota: Option<Quota>,
+    /// What is left of the budget that the question was asked on, and whose it is, if GitHub said so.
+    pub quota: Option<(InstallationId, Quota)>,
 }
 
 /// A fact that an answer holds.
@@ -159,8 +161,10 @@ pub struct Request {
     pub name: RunnerName,
     /// For whom; logs only.
     pub vm: VmId,
-    /// The profile; logs only.
+    /// The profile; its scale set's runners are registered there.
     pub profile: ProfileId,
+    /// Where.
+    pub scope: ScopeId,
     /// Exactly these; GitHub adds nothing.
     pub labels: BTreeSet<String>,
 }

@@ -56,14 +56,7 @@ struct Minted {
 
 impl Tokens {
     pub(super) fn new(credentials: &Credentials, scope: &Scope) -> Result<Self, Error> {
-        Tokens::at(credentials, scope.home().into_iter().map(str::to_owned).collect())
-    }
-
-    /// Where this path of the API is the App's home.
-    ///
-    /// # Errors
-    /// [`Error::NotAKey`].
-    pub(super) fn at(credentials: &Credentials, home: Vec<String>) -> Result<Self, Error> {
+        let home = scope.home().into_iter().map(str::to_owned).collect();
         Ok(match credentials {
             Credentials::App { id, private_key } => {
                 let app = Some(App::new(id, private_key)?);

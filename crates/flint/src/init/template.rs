@@ -204,8 +204,8 @@ mod tests {
     #[test]
     fn flint_starts_with_it_whatever_was_wanted() {
         let public = checked(&Wish::of_a_test("https://api.github.com/", acme(), None));
-        let github = public.github.unwrap();
-        assert_eq!(github.scope, config::Scope::Organization("acme".to_owned()));
+        let github = &public.github[0];
+        assert_eq!(github.scopes, [config::Scope::Organization("acme".to_owned())]);
         assert_eq!(github.url.as_str(), "https://api.github.com/");
         assert!(
             matches!(github.credentials, config::Credentials::App { ref id, .. } if id == "42")
@@ -217,7 +217,7 @@ mod tests {
         let scope = Scope::Repository { owner: "ana".to_owned(), name: "site".to_owned() };
         let hook = Some("http://192.0.2.7:9198/webhook");
         let server = checked(&Wish::of_a_test("https://ghes.example/api/v3/", scope, hook));
-        assert_eq!(server.github.unwrap().url.as_str(), "https://ghes.example/api/v3/");
+        assert_eq!(server.github[0].url.as_str(), "https://ghes.example/api/v3/");
         assert_eq!(server.server.listen.to_string(), "192.0.2.7:9198");
         assert!(server.profiles.values().all(|of| of.scale_set.is_none()));
     }

@@ -3,7 +3,7 @@
 use flint_core::ask::{Question, Quota};
 use flint_core::breaker::Breaker;
 use flint_core::event::{Event, ForgeEvent, GuestEvent, HostEvent, OperatorEvent};
-use flint_core::forge::Forge;
+use flint_core::forge::{Installation, Scope};
 use flint_core::host::Host;
 use flint_core::id::{JobKey, ProfileId, RunnerName, VmId};
 use flint_core::job::{Job, JobRequest, JobState};
@@ -24,10 +24,12 @@ pub(super) fn time(at: Timestamp) -> String {
 
 pub(super) fn fact(event: &Event) -> String {
     match event {
-        Event::Started { profiles, hosts, limits: _ } => {
+        Event::Started { profiles, hosts, limits: _, scopes, readers: _ } => {
             let profiles: Vec<&str> = profiles.keys().map(|id| id.as_str()).collect();
             let hosts: Vec<String> = hosts.keys().map(ToString::to_string).collect();
-            format!("the daemon started: profiles {}; hosts {}", list(&profiles), list(&hosts))
+            let scopes: Vec<&str> = scopes.keys().map(|id| id.as_str()).collect();
+            let [profiles, hosts, scopes] = [list(&profiles), list(&hosts), list(&scopes)];
+            format!("the daemon started: profiles {profiles}; hosts {hosts}; scopes {scopes}")
         }
         Event::Forge(event) => forge_told(event),
         Event::Host(event) => host_told(event),
@@ -52,11 +54,11 @@ fn forge_told(event: &ForgeEvent) -> String {
             format!("GitHub: the scale set lost job {job} before a runner took it")
         }
         ForgeEvent::ScaleSet { profile, said } => of_set(profile, said),
-        ForgeEvent::Registered { vm, attempt, runner } => {
-            format!("GitHub: {vm} is registered, try {attempt}, runner {runner}")
+        ForgeEvent::Registered { vm, scope, attempt, runner } => {
+            format!("GitHub: {vm} is registered in {scope}, try {attempt}, runner {runner}")
         }
-        ForgeEvent::RegisterFailed { vm, attempt, failure, why } => {
-            format!("GitHub: {vm} is not registered, try {attempt}, {failure:?}: {why}")
+        ForgeEvent::RegisterFailed { vm, scope, attempt, failure, why } => {
+            format!("GitHub: {vm} is not registered in {scope}, try {attempt}, {failure:?}: {why}")
         }
         ForgeEvent::Deregistered { vm } => format!("GitHub: {vm} has no registration left"),
         ForgeEvent::DeregisterRefused { vm } => {
@@ -65,15 +67,17 @@ fn forge_told(event: &ForgeEvent) -> String {
         ForgeEvent::DeregisterFailed { vm, why } => {
             format!("GitHub: {vm} could not be deregistered: {why}")
         }
-        ForgeEvent::Runners { registered, asked } => {
-            format!("GitHub: registered are {}, asked at {}", vms(registered), time(*asked))
+        ForgeEvent::Runners { scope, registered, asked } => {
+            let (registered, asked) = (vms(registered), time(*asked));
+            format!("GitHub: registered in {scope} are {registered}, asked at {asked}")
         }
-        ForgeEvent::DeliveriesRead { asked } => {
-            format!("GitHub: failed deliveries are read, asked at {}", time(*asked))
+        ForgeEvent::DeliveriesRead { installation, asked } => {
+            let asked = time(*asked);
+            format!("GitHub: failed deliveries of {installation} are read, asked at {asked}")
         }
-        ForgeEvent::RepositoriesListed { active, asked } => {
+        ForgeEvent::RepositoriesListed { scope, active, asked } => {
             let active: Vec<&str> = active.iter().map(String::as_str).collect();
-            format!("GitHub: active are {}, asked at {}", list(&active), time(*asked))
+            format!("GitHub: active in {scope} are {}, asked at {}", list(&active), time(*asked))
         }
         ForgeEvent::JobsListed { repository, queued, asked } => {
             let queued: Vec<String> = queued.iter().map(ToString::to_string).collect();
@@ -92,10 +96,12 @@ fn forge_told(event: &ForgeEvent) -> String {
         ForgeEvent::AskFailed { question, failure, why } => {
             format!("GitHub: no answer about {}, {failure:?}: {why}", about(question))
         }
-        ForgeEvent::QuotaLeft(quota) => {
+        ForgeEvent::QuotaLeft { installation, quota } => {
             let Quota { budget, limit, remaining, resets } = quota;
             let resets = time(*resets);
-            format!("GitHub: {remaining} of {limit} calls are left of {budget:?} until {resets}")
+            format!(
+                "GitHub: {remaining} of {limit} calls are left of {budget:?} of {installation} until {resets}"
+            )
         }
     }
 }
@@ -173,9 +179,11 @@ fn operator(event: &OperatorEvent) -> String {
 
 fn about(question: &Question) -> String {
     match question {
-        Question::Deliveries { since } => format!("failed deliveries since {}", time(*since)),
-        Question::Runners => "our runners".to_owned(),
-        Question::Repositories => "active repositories".to_owned(),
+        Question::Deliveries { installation, since } => {
+            format!("failed deliveries of {installation} since {}", time(*since))
+        }
+        Question::Runners { scope } => format!("our runners in {scope}"),
+        Question::Repositories { scope } => format!("active repositories in {scope}"),
         Question::Jobs { repository } => format!("the jobs of {repository}"),
         Question::Job { job, repository } => format!("job {job} of {repository}"),
         Question::Run { run, repository } => format!("run {run} of {repository}"),
@@ -207,15 +215,15 @@ pub(super) fn action(action: &Action) -> String {
         Action::Launch { vm, host, slot, profile } => {
             format!("launch {vm} on {host} in slot {slot} for {profile}")
         }
-        Action::Register { vm, host, profile: _, attempt, name } => {
-            format!("register {vm} on {host} as `{}`, try {attempt}", name.as_str())
+        Action::Register { vm, host, profile: _, scope, attempt, name } => {
+            format!("register {vm} on {host} in {scope} as `{}`, try {attempt}", name.as_str())
         }
-        Action::Deregister { vm, names } if names.is_empty() => {
-            format!("deregister {vm}, whatever its names")
+        Action::Deregister { vm, scope, names } if names.is_empty() => {
+            format!("deregister {vm} in {scope}, whatever its names")
         }
-        Action::Deregister { vm, names } => {
+        Action::Deregister { vm, scope, names } => {
             let names: Vec<&str> = names.iter().map(RunnerName::as_str).collect();
-            format!("deregister {vm}: {}", names.join(" "))
+            format!("deregister {vm} in {scope}: {}", names.join(" "))
         }
         Action::Destroy { vm, host, slot } => {
             let slot = slot.map(|slot| format!(", slot {slot}")).unwrap_or_default();
@@ -289,13 +297,18 @@ pub(super) fn breaker(breaker: &Breaker) -> String {
     format!("{open} until {until} after {} failures: {}", breaker.failures, breaker.why)
 }
 
-/// What keeps all microVMs from a registration.
-pub(super) fn forge(forge: &Forge) -> String {
-    let refuses = match forge.breaker.failures {
+/// What keeps all microVMs from a registration in a scope.
+pub(super) fn scope(scope: &Scope) -> String {
+    let refuses = match scope.breaker.failures {
         0 => "takes registrations".to_owned(),
-        _ => breaker(&forge.breaker),
+        _ => breaker(&scope.breaker),
     };
-    format!("{refuses}; takes calls from {} on", time(forge.limited_until))
+    format!("{refuses}; reached by {}", scope.installation)
+}
+
+/// When GitHub takes somebody's calls.
+pub(super) fn installation(installation: &Installation) -> String {
+    format!("takes calls from {} on", time(installation.limited_until))
 }
 
 pub(super) fn limits(limits: &Limits) -> String {

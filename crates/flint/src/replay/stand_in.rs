@@ -6,7 +6,8 @@
 use crate::store::Entry;
 use flint_core::ask::Question;
 use flint_core::event::{Event, ForgeEvent, GuestEvent, HostEvent, OperatorEvent};
-use flint_core::id::{ProfileId, RunnerName, VmId};
+use flint_core::forge::{Installation, Scope};
+use flint_core::id::{InstallationId, ProfileId, RunnerName, ScopeId, VmId};
 use flint_core::job::{Conclusion, JobRequest};
 use flint_core::limits::Limits;
 use flint_core::policy::Repositories;
@@ -164,7 +165,8 @@ impl Visit<'_> {
             breakers,
             hosts: _,
             limits,
-            forge,
+            installations,
+            scopes,
             repositories,
             scale_sets,
             jobs,
@@ -172,7 +174,7 @@ impl Visit<'_> {
             vms,
             next_vm: _,
             stray_guests: _,
-            stray_runners: _,
+            stray_runners,
         } = world;
         self.profiles(profiles);
         let named = std::mem::take(breakers).into_iter().map(|(mut id, mut breaker)| {
@@ -182,10 +184,8 @@ impl Visit<'_> {
         });
         *breakers = named.collect();
         self.limits(limits);
-        self.text(&mut forge.breaker.why);
-        for due in [&mut forge.deliveries, &mut forge.runners, &mut forge.repositories] {
-            due.why.iter_mut().for_each(|why| self.text(why));
-        }
+        self.github(installations, scopes);
+        stray_runners.values_mut().for_each(|scope| self.scope_id(scope));
         let named = std::mem::take(repositories).into_iter().map(|(mut name, mut repository)| {
             self.repository(&mut name);
             repository.jobs.why.iter_mut().for_each(|why| self.text(why));
@@ -209,6 +209,7 @@ impl Visit<'_> {
         *jobs = named.collect();
         for vm in vms.values_mut() {
             self.profile_id(&mut vm.profile);
+            vm.scope.iter_mut().for_each(|scope| self.scope_id(scope));
             vm.trouble.iter_mut().for_each(|why| self.text(why));
         }
         if let Some(new) = self.new_instance {
@@ -218,9 +219,20 @@ impl Visit<'_> {
 
     fn event(&mut self, event: &mut Event) {
         match event {
-            Event::Started { profiles, hosts: _, limits } => {
+            Event::Started { profiles, hosts: _, limits, scopes, readers } => {
                 self.profiles(profiles);
                 self.limits(limits);
+                let named = std::mem::take(scopes).into_iter().map(|(mut scope, mut of)| {
+                    self.scope_id(&mut scope);
+                    self.installation_id(&mut of);
+                    (scope, of)
+                });
+                *scopes = named.collect();
+                let named = std::mem::take(readers).into_iter().map(|mut reader| {
+                    self.installation_id(&mut reader);
+                    reader
+                });
+                *readers = named.collect();
             }
             Event::Forge(event) => self.forge(event),
             Event::Host(
@@ -265,9 +277,13 @@ impl Visit<'_> {
                     self.name(Kind::Conclusion, word);
                 }
             }
-            ForgeEvent::RegisterFailed { vm: _, attempt: _, failure: _, why }
-            | ForgeEvent::DeregisterFailed { vm: _, why } => self.text(why),
-            ForgeEvent::RepositoriesListed { active, asked: _ } => {
+            ForgeEvent::RegisterFailed { vm: _, scope, attempt: _, failure: _, why } => {
+                self.scope_id(scope);
+                self.text(why);
+            }
+            ForgeEvent::DeregisterFailed { vm: _, why } => self.text(why),
+            ForgeEvent::RepositoriesListed { scope, active, asked: _ } => {
+                self.scope_id(scope);
                 let named = std::mem::take(active).into_iter().map(|mut name| {
                     self.repository(&mut name);
                     name
@@ -279,14 +295,7 @@ impl Visit<'_> {
                 self.repository(repository);
             }
             ForgeEvent::AskFailed { question, failure: _, why } => {
-                match question {
-                    Question::Jobs { repository }
-                    | Question::Job { job: _, repository }
-                    | Question::Run { run: _, repository } => {
-                        self.repository(repository);
-                    }
-                    Question::Deliveries { .. } | Question::Runners | Question::Repositories => {}
-                }
+                self.question(question);
                 self.text(why);
             }
             ForgeEvent::ScaleSet { profile, said } => {
@@ -297,15 +306,79 @@ impl Visit<'_> {
                     SetEvent::Counted { assigned: _ } => {}
                 }
             }
-            ForgeEvent::DeliveriesRead { .. }
-            | ForgeEvent::JobWithdrawn { .. }
+            ForgeEvent::DeliveriesRead { installation, asked: _ }
+            | ForgeEvent::QuotaLeft { installation, quota: _ } => {
+                self.installation_id(installation);
+            }
+            ForgeEvent::Registered { vm: _, scope, attempt: _, runner: _ }
+            | ForgeEvent::Runners { scope, registered: _, asked: _ } => self.scope_id(scope),
+            ForgeEvent::JobWithdrawn { .. }
             | ForgeEvent::JobAsked { .. }
-            | ForgeEvent::QuotaLeft(_)
-            | ForgeEvent::Registered { .. }
             | ForgeEvent::Deregistered { .. }
-            | ForgeEvent::DeregisterRefused { .. }
-            | ForgeEvent::Runners { .. } => {}
+            | ForgeEvent::DeregisterRefused { .. } => {}
         }
+    }
+
+    fn question(&mut self, question: &mut Question) {
+        match question {
+            Question::Jobs { repository }
+            | Question::Job { job: _, repository }
+            | Question::Run { run: _, repository } => self.repository(repository),
+            Question::Runners { scope } | Question::Repositories { scope } => self.scope_id(scope),
+            Question::Deliveries { installation, since: _ } => self.installation_id(installation),
+        }
+    }
+
+    fn github(
+        &mut self,
+        installations: &mut BTreeMap<InstallationId, Installation>,
+        scopes: &mut BTreeMap<ScopeId, Scope>,
+    ) {
+        let named = std::mem::take(installations).into_iter().map(|(mut id, mut known)| {
+            self.installation_id(&mut id);
+            let deliveries = known.deliveries.iter_mut();
+            deliveries.filter_map(|d| d.due.why.as_mut()).for_each(|why| self.text(why));
+            (id, known)
+        });
+        *installations = named.collect();
+        let named = std::mem::take(scopes).into_iter().map(|(mut id, mut scope)| {
+            self.scope_id(&mut id);
+            self.installation_id(&mut scope.installation);
+            self.text(&mut scope.breaker.why);
+            for due in [&mut scope.runners, &mut scope.repositories] {
+                due.why.iter_mut().for_each(|why| self.text(why));
+            }
+            (id, scope)
+        });
+        *scopes = named.collect();
+    }
+
+    /// As the owner, the repository or the enterprise that it is.
+    fn scope_id(&mut self, id: &mut ScopeId) {
+        let mut text = id.as_str().to_owned();
+        match text.split_once('/') {
+            Some((first, slug)) if id.is_enterprise() => {
+                let (first, mut slug) = (first.to_owned(), slug.to_owned());
+                self.owner(&mut slug);
+                text = format!("{first}/{slug}");
+            }
+            Some(_) => self.repository(&mut text),
+            None => self.owner(&mut text),
+        }
+        *id = ScopeId::new(&text).expect("a stand-in's characters are those of a name");
+    }
+
+    /// Named after a scope's owner, or after an enterprise.
+    fn installation_id(&mut self, id: &mut InstallationId) {
+        let mut text = id.as_str().to_owned();
+        match ScopeId::new(&text) {
+            Ok(mut scope) => {
+                self.scope_id(&mut scope);
+                scope.as_str().clone_into(&mut text);
+            }
+            Err(_) => self.text(&mut text),
+        }
+        *id = InstallationId::new(&text);
     }
 
     fn request(&mut self, request: &mut JobRequest) {
@@ -372,6 +445,7 @@ impl Visit<'_> {
     }
 
     fn profile(&mut self, profile: &mut Profile) {
+        profile.scope.iter_mut().for_each(|scope| self.scope_id(scope));
         let labels = std::mem::take(&mut profile.labels).into_iter().map(|mut label| {
             self.label(&mut label);
             label

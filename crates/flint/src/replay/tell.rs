@@ -63,7 +63,10 @@ pub fn show_world(walk: &Walk) -> String {
     };
     part("hosts", world.hosts.iter().map(|(id, row)| format!("{id}: {}", host(row))).collect());
     part("limits", vec![say::limits(&world.limits)]);
-    part("GitHub", vec![say::forge(&world.forge)]);
+    let rows = world.installations.iter().map(|(id, i)| format!("{id}: {}", say::installation(i)));
+    part("installations", rows.collect());
+    let rows = world.scopes.iter().map(|(id, scope)| format!("{id}: {}", say::scope(scope)));
+    part("scopes", rows.collect());
     let rows = world.repositories.keys().cloned();
     part("repositories", rows.collect());
     let rows = world.jobs.iter().map(|(key, row)| format!("{key}: {}", say::job_in_full(key, row)));
@@ -73,7 +76,8 @@ pub fn show_world(walk: &Walk) -> String {
     let rows = world.vms.iter().map(|(id, row)| format!("{id}: {}", say::vm_in_full(row)));
     part("microVMs", rows.collect());
     let guests = world.stray_guests.iter().map(|(host, vm)| format!("{vm} on {host}"));
-    let runners = world.stray_runners.iter().map(|vm| format!("runner of {vm}"));
+    let runners = world.stray_runners.iter();
+    let runners = runners.map(|(vm, scope)| format!("runner of {vm} in {scope}"));
     part("strays", guests.chain(runners).collect());
     part("orders", walk.orders().iter().map(say::action).collect());
     part("waits", walk.waits().iter().map(|(job, cause)| waits(*job, Some(cause))).collect());

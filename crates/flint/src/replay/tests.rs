@@ -7,9 +7,11 @@ use flint_core::breaker::Breaker;
 use flint_core::event::{
     Event, ForgeEvent, GuestEnd, GuestEvent, HostEvent, OperatorEvent, RegisterFailure,
 };
-use flint_core::forge::{Due, Repository};
+use flint_core::forge::{Deliveries, Due, Repository};
 use flint_core::host::Host;
-use flint_core::id::{HostId, JobKey, ProfileId, RunnerId, RunnerName, VmId};
+use flint_core::id::{
+    HostId, InstallationId, JobKey, ProfileId, RunnerId, RunnerName, ScopeId, VmId,
+};
 use flint_core::job::{Conclusion, Job, JobRequest};
 use flint_core::limits::Limits;
 use flint_core::plan::Action;
@@ -36,6 +38,7 @@ fn profile_id(name: &str) -> ProfileId {
 
 fn profile(labels: &[&str], vcpus: u32) -> Profile {
     Profile {
+        scope: None,
         labels: labels.iter().map(|label| (*label).to_owned()).collect(),
         shape: Resources { vcpus, memory: MiB(4096), disk: MiB(20_480) },
         warm: 0,
@@ -58,6 +61,14 @@ fn profile(labels: &[&str], vcpus: u32) -> Profile {
     }
 }
 
+fn scope() -> ScopeId {
+    ScopeId::organization("zqOcto")
+}
+
+fn installation() -> InstallationId {
+    InstallationId::new("zqocto")
+}
+
 fn started() -> Event {
     let capacity = Resources { vcpus: 4, memory: MiB(32_768), disk: MiB(1_048_576) };
     let host = Host { capacity, slots: 8, draining: false, seen: NOW, scan_at: NOW };
@@ -73,7 +84,13 @@ fn started() -> Event {
         repositories: [("zqocto/zqwidgets".to_owned(), 2)].into(),
         owners: [("zqocto".to_owned(), 3)].into(),
     };
-    Event::Started { profiles: profiles.into(), hosts: [(HostId(0), host)].into(), limits }
+    Event::Started {
+        profiles: profiles.into(),
+        hosts: [(HostId(0), host)].into(),
+        limits,
+        scopes: [(scope(), installation())].into(),
+        readers: [installation()].into(),
+    }
 }
 
 fn request(name: &str, labels: &[&str]) -> JobRequest {
@@ -121,7 +138,7 @@ fn story() -> Vec<Vec<Event>> {
         vec![Event::Host(HostEvent::LaunchBegan { vm: VM, committed: NOW })],
         vec![
             guest(GuestEvent::Ready { kernel_up: NOW }),
-            Event::Forge(ForgeEvent::Registered { vm: VM, attempt: 1, runner }),
+            Event::Forge(ForgeEvent::Registered { vm: VM, scope: scope(), attempt: 1, runner }),
         ],
         vec![guest(GuestEvent::Listening)],
         vec![Event::Forge(began), guest(GuestEvent::Busy)],
@@ -202,16 +219,18 @@ fn anonymous(entries: &[Entry]) -> Vec<Entry> {
 fn the_life_of_a_job_is_shown_with_what_followed_from_each_fact() {
     let (steps, _) = replayed(parsed(&text(&log(story()))).unwrap());
     insta::assert_snapshot!(shown(&steps), @r#"
-    #41 2026-09-21T14:13:20.000Z the daemon started: profiles a-zqlinux zqbig zqlinux; hosts h-0
+    #41 2026-09-21T14:13:20.000Z the daemon started: profiles a-zqlinux zqbig zqlinux; hosts h-0; scopes zqocto
         profile a-zqlinux: [zq-hosted zqlinux], 2 vCPUs, 4 GiB memory, 20 GiB disk, warm 0, max 4, priority 0
         profile zqbig: [zqbig], 64 vCPUs, 4 GiB memory, 20 GiB disk, warm 0, max 4, priority 0
         profile zqlinux: [zq-hosted zqlinux], 2 vCPUs, 4 GiB memory, 20 GiB disk, warm 0, max 4, priority 0
         h-0: 8 slots, 4 vCPUs, 32 GiB memory, 1024 GiB disk
+        installation zqocto: takes calls from 1970-01-01T00:00:00.000Z on
+        scope zqocto: takes registrations; reached by zqocto
         limits: none a repository, none an owner -> 3 a repository, none an owner; zqocto/zqwidgets 2; zqocto 3
         order: scan h-0
-        order: ask GitHub about failed deliveries since 2026-09-20T14:10:20.000Z
-        order: ask GitHub about our runners
-        order: ask GitHub about active repositories
+        order: ask GitHub about failed deliveries of zqocto since 2026-09-20T14:10:20.000Z
+        order: ask GitHub about our runners in zqocto
+        order: ask GitHub about active repositories in zqocto
     #42 2026-09-21T14:13:21.000Z GitHub: job 7 is queued: `zqbuild` of zqCI in zqOcto/zqwidgets, for [ZQ-hosted zqlinux]
         job 7: queued for a-zqlinux
         repository zqOcto/zqwidgets: is followed
@@ -219,7 +238,7 @@ fn the_life_of_a_job_is_shown_with_what_followed_from_each_fact() {
         job 8: queued for no profile
         plan: vm-1: launching; try 1 is asked for
         order: launch vm-1 on h-0 in slot 0 for a-zqlinux
-        order: register vm-1 on h-0 as `vm-1-a-zqlinux-zqzqz7`, try 1
+        order: register vm-1 on h-0 in zqocto as `vm-1-a-zqlinux-zqzqz7`, try 1
         wait: job 7: vm-1 is on its way to it, or to a job like it
         wait: job 8: no profile has all the labels it asks for
     #44 2026-09-21T14:13:22.000Z GitHub: job 9 is queued: `zqbig` of zqCI in zqOcto/zqwidgets, for [zqbig]
@@ -228,7 +247,7 @@ fn the_life_of_a_job_is_shown_with_what_followed_from_each_fact() {
     #45 2026-09-21T14:13:23.000Z host: vm-1 is being launched, planned at 2026-09-21T14:13:20.000Z
     #46 2026-09-21T14:13:24.000Z guest: vm-1 is ready, its kernel ran at 2026-09-21T14:13:20.000Z
         vm-1: launching; try 1 is asked for -> registering; try 1 is asked for
-    #47 2026-09-21T14:13:24.000Z GitHub: vm-1 is registered, try 1, runner 99
+    #47 2026-09-21T14:13:24.000Z GitHub: vm-1 is registered in zqocto, try 1, runner 99
         vm-1: registering; try 1 is asked for -> registering; try 1 is runner 99
     #48 2026-09-21T14:13:25.000Z guest: the runner of vm-1 listens
         vm-1: registering; try 1 is runner 99 -> listening; try 1 is runner 99
@@ -267,8 +286,10 @@ fn the_world_at_a_fact_is_shown_whole() {
       h-0: 8 slots, 4 vCPUs, 32 GiB memory, 1024 GiB disk, heard of at 2026-09-21T14:13:20.000Z
     limits:
       3 a repository, none an owner; zqocto/zqwidgets 2; zqocto 3
-    GitHub:
-      takes registrations; takes calls from 1970-01-01T00:00:00.000Z on
+    installations:
+      zqocto: takes calls from 1970-01-01T00:00:00.000Z on
+    scopes:
+      zqocto: takes registrations; reached by zqocto
     repositories:
       zqOcto/zqwidgets
     jobs:
@@ -281,9 +302,9 @@ fn the_world_at_a_fact_is_shown_whole() {
     strays: none
     orders:
       scan h-0
-      ask GitHub about failed deliveries since 2026-09-20T14:10:20.000Z
-      ask GitHub about our runners
-      ask GitHub about active repositories
+      ask GitHub about failed deliveries of zqocto since 2026-09-20T14:10:20.000Z
+      ask GitHub about our runners in zqocto
+      ask GitHub about active repositories in zqocto
     waits:
       wait: job 7: vm-1 is on its way to it, or to a job like it
       wait: job 8: no profile has all the labels it asks for
@@ -389,7 +410,7 @@ fn what_is_no_log_is_refused_with_the_line_the_cause_and_the_way_out() {
       help: `flint export -o FILE` writes such a log
     no header
     error: cannot find an event log's header in line 1
-      because: missing field `flint-events` at line 1 column 591
+      because: missing field `flint-events` at line 1 column 343
       help: `flint export -o FILE` writes such a log
     no JSON at all
     error: cannot find an event log's header in line 1
@@ -466,6 +487,7 @@ fn every_text() -> Vec<Entry> {
     turns.push(vec![
         Event::Forge(ForgeEvent::RegisterFailed {
             vm: VM,
+            scope: ScopeId::enterprise("zqbig"),
             attempt: 1,
             failure: transient,
             why: why(),
@@ -495,11 +517,12 @@ fn every_text() -> Vec<Entry> {
     let breaker =
         Breaker { failures: 1, closed_until: NOW, open: false, why: "zq failed".to_owned() };
     world.breakers.insert(profile_id("zqlinux"), breaker.clone());
-    world.forge.breaker = breaker;
     let due = Due { at: NOW, failures: 1, why: Some("zq is away".to_owned()) };
-    world.forge.deliveries.clone_from(&due);
-    world.forge.runners.clone_from(&due);
-    world.forge.repositories.clone_from(&due);
+    let known = world.scopes.get_mut(&scope()).unwrap();
+    (known.breaker, known.runners, known.repositories) = (breaker, due.clone(), due.clone());
+    let deliveries = Deliveries { until: NOW, due: due.clone() };
+    world.installations.get_mut(&installation()).unwrap().deliveries = Some(deliveries);
+    world.stray_runners.insert(VmId(70), ScopeId::repository("zqocto", "zqwidgets"));
     let repository = Repository { heard: NOW, jobs: due };
     world.repositories.insert("zqelse/zqthings".to_owned(), repository);
     world.vms.get_mut(&VM).unwrap().trouble = Some("zq trouble".to_owned());
@@ -517,8 +540,12 @@ fn answers() -> Vec<Event> {
         |question| ForgeEvent::AskFailed { question, failure: AskFailure::Transient, why: why() };
     let quota = Quota { budget: Budget::App, limit: 5_000, remaining: 10, resets: NOW };
     let told = [
-        ForgeEvent::DeliveriesRead { asked: NOW },
-        ForgeEvent::RepositoriesListed { active: [repository()].into(), asked: NOW },
+        ForgeEvent::DeliveriesRead { installation: installation(), asked: NOW },
+        ForgeEvent::RepositoriesListed {
+            scope: scope(),
+            active: [repository()].into(),
+            asked: NOW,
+        },
         ForgeEvent::JobsListed { repository: repository(), queued: [JOB].into(), asked: NOW },
         ForgeEvent::JobAsked { job: JOB, found: Found::Held, asked: NOW },
         ForgeEvent::RunAsked {
@@ -531,8 +558,9 @@ fn answers() -> Vec<Event> {
         failed(Question::Run { run: 7, repository: repository() }),
         failed(Question::Jobs { repository: repository() }),
         failed(Question::Job { job: JOB, repository: repository() }),
-        failed(Question::Runners),
-        ForgeEvent::QuotaLeft(quota),
+        failed(Question::Runners { scope: scope() }),
+        ForgeEvent::Runners { scope: scope(), registered: [VM].into(), asked: NOW },
+        ForgeEvent::QuotaLeft { installation: installation(), quota },
     ];
     let scan = Event::Host(HostEvent::ScanFailed { host: HostId(0), why: why() });
     told.map(Event::Forge).into_iter().chain([scan]).collect()
@@ -575,7 +603,6 @@ fn no_name_and_no_strangers_text_survives_the_stand_ins() {
         "Registering",
         "App",
         "Held",
-        "Runners",
         "Warm",
         "Webhook",
     ];
@@ -597,12 +624,17 @@ fn bare(action: &Action) -> String {
     match action {
         Action::Launch { vm, host, slot, profile: _ } => format!("launch {vm} {host} {slot}"),
         Action::Register { vm, host, attempt, .. } => format!("register {vm} {host} {attempt}"),
-        Action::Deregister { vm, names } => format!("deregister {vm} {}", names.len()),
+        Action::Deregister { vm, scope: _, names } => format!("deregister {vm} {}", names.len()),
         Action::Destroy { vm, host, slot } => format!("destroy {vm} {host} {slot:?}"),
         Action::Scan { host } => format!("scan {host}"),
         Action::Ask { question: Question::Jobs { .. } } => "ask for jobs".to_owned(),
         Action::Ask { question: Question::Job { job, .. } } => format!("ask for {job}"),
-        Action::Ask { question } => format!("ask {question:?}"),
+        Action::Ask { question: Question::Run { run, .. } } => format!("ask for run {run}"),
+        Action::Ask { question: Question::Runners { .. } } => "ask for runners".to_owned(),
+        Action::Ask { question: Question::Repositories { .. } } => "ask who is active".to_owned(),
+        Action::Ask { question: Question::Deliveries { since, .. } } => {
+            format!("ask for deliveries since {since}")
+        }
     }
 }
 

@@ -164,12 +164,16 @@ fn changes(before: &World, after: &World) -> Vec<Change> {
         from: Some(from),
         to: Some(to),
     };
-    let forge = one("GitHub", say::forge(&before.forge), say::forge(&after.forge));
+    let name = |id: &_| format!("installation {id}");
+    differ(&before.installations, &after.installations, name, say::installation, &mut found);
+    let name = |id: &_| format!("scope {id}");
+    differ(&before.scopes, &after.scopes, name, say::scope, &mut found);
     let limits = one("limits", say::limits(&before.limits), say::limits(&after.limits));
-    found.extend([forge, limits].into_iter().filter(|change| change.from != change.to));
+    found.extend([limits].into_iter().filter(|change| change.from != change.to));
     let strays = |world: &World| -> BTreeMap<String, ()> {
         let guests = world.stray_guests.iter().map(|(host, vm)| format!("stray {vm} on {host}"));
-        let runners = world.stray_runners.iter().map(|vm| format!("stray runner of {vm}"));
+        let runners = world.stray_runners.iter();
+        let runners = runners.map(|(vm, scope)| format!("stray runner of {vm} in {scope}"));
         guests.chain(runners).map(|name| (name, ())).collect()
     };
     let there = |(): &()| "found".to_owned();

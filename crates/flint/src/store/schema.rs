@@ -10,8 +10,11 @@ use std::path::{Path, PathBuf};
 pub(super) const APPLICATION_ID: i32 = 0x464c_4e54;
 
 /// Version n of the schema is the first n of these, applied in order.
-pub(super) const MIGRATIONS: &[&str] =
-    &[include_str!("schema/001.sql"), include_str!("schema/002.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("schema/001.sql"),
+    include_str!("schema/002.sql"),
+    include_str!("schema/003.sql"),
+];
 
 /// Brings the file from its version to the newest of `migrations`, with a copy of it beside it before each change.
 ///

@@ -17,8 +17,11 @@ use super::sqlite::{FILE, LOCK_FILE};
 use super::*;
 use flint_core::breaker::Breaker;
 use flint_core::event::{Event, ForgeEvent, GuestEvent, HostEvent};
+use flint_core::forge::{Deliveries, Installation, Scope};
 use flint_core::host::Host;
-use flint_core::id::{HostId, JobKey, ProfileId, RunnerId, RunnerName, Slot};
+use flint_core::id::{
+    HostId, InstallationId, JobKey, ProfileId, RunnerId, RunnerName, ScopeId, Slot,
+};
 use flint_core::job::{Conclusion, Job, JobRequest, JobState};
 use flint_core::limits::Limits;
 use flint_core::policy::{Admits, Origin};
@@ -64,6 +67,7 @@ fn job(profile: Option<&str>, state: JobState) -> Job {
 
 fn vm(phase: Phase, registration: Registration) -> Vm {
     Vm {
+        scope: Some(ScopeId::organization("octo")),
         job: None,
         profile: profile_id("linux-4"),
         host: HostId(0),
@@ -98,6 +102,7 @@ fn rich(mut world: World) -> World {
     let labels = ["self-hosted", "linux"].map(str::to_owned).into();
     let admits = Admits::default();
     let profile = Profile {
+        scope: None,
         labels,
         shape: shape(),
         warm: 1,
@@ -142,7 +147,12 @@ fn rich(mut world: World) -> World {
     }
     world.next_vm = 9;
     world.stray_guests.insert((HostId(0), VmId(77)));
-    world.stray_runners.insert(VmId(78));
+    let (octo, installation) = (ScopeId::organization("octo"), InstallationId::new("octo"));
+    let deliveries = Some(Deliveries { until: NOW, ..Deliveries::default() });
+    let known = Installation { deliveries, limited_until: NOW, ..Installation::default() };
+    world.installations.insert(installation.clone(), known);
+    world.scopes.insert(octo.clone(), Scope::of(installation));
+    world.stray_runners.insert(VmId(78), octo);
     world
 }
 
@@ -276,8 +286,15 @@ fn events_are_kept_in_their_order_with_their_time() {
             profiles: rich(world.clone()).profiles,
             hosts: rich(world.clone()).hosts,
             limits: Limits::default(),
+            scopes: [(ScopeId::organization("octo"), InstallationId::new("octo"))].into(),
+            readers: [InstallationId::new("octo")].into(),
         },
-        Event::Forge(ForgeEvent::Registered { vm: VmId(1), attempt: 1, runner: RunnerId(5) }),
+        Event::Forge(ForgeEvent::Registered {
+            vm: VmId(1),
+            scope: ScopeId::organization("octo"),
+            attempt: 1,
+            runner: RunnerId(5),
+        }),
         Event::Host(HostEvent::Inventory {
             host: HostId(0),
             alive: [VmId(1)].into(),
@@ -413,7 +430,7 @@ fn a_change_of_the_schema_that_fails_changes_nothing() {
     let mut broken = MIGRATIONS.to_vec();
     broken.push("create table half (id integer); this is no SQL;");
     let error = Sqlite::open_with(directory.path(), &broken).expect_err("it is no SQL");
-    assert!(matches!(error, Error::Migrate { from: 2, to: 3, .. }), "{error:?}");
+    assert!(matches!(error, Error::Migrate { from: 3, to: 4, .. }), "{error:?}");
     assert_eq!(open(directory.path()).load().unwrap(), world);
     let raw = Connection::open(directory.path().join(FILE)).unwrap();
     let half = "select count(*) from sqlite_schema where name = 'half'";

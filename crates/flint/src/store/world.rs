@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use super::rows::{self, StrayRunner, execute, from_json, keys_of, read_map, to_json};
-use flint_core::id::{HostId, VmId};
+use flint_core::id::{HostId, ScopeId, VmId};
 use flint_core::world::World;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Transaction};
@@ -16,14 +16,15 @@ use std::collections::BTreeMap;
 /// [`Error::Read`] or [`Error::Row`].
 pub(super) fn read(connection: &Connection) -> Result<World, Error> {
     let stray_guests: BTreeMap<(HostId, VmId), ()> = read_map(connection, "stray_guests")?;
-    let stray_runners: BTreeMap<StrayRunner, ()> = read_map(connection, "stray_runners")?;
+    let stray_runners: BTreeMap<StrayRunner, ScopeId> = read_map(connection, "stray_runners")?;
     Ok(World {
         instance: instance(connection)?.unwrap_or_default(),
         profiles: read_map(connection, "profiles")?,
         breakers: read_map(connection, "breakers")?,
         hosts: read_map(connection, "hosts")?,
         limits: whole(connection, "limits")?,
-        forge: whole(connection, "forge")?,
+        installations: whole(connection, "installations")?,
+        scopes: whole(connection, "scopes")?,
         repositories: whole(connection, "repositories")?,
         scale_sets: whole(connection, "scale_sets")?,
         jobs: read_map(connection, "jobs")?,
@@ -31,7 +32,7 @@ pub(super) fn read(connection: &Connection) -> Result<World, Error> {
         vms: read_map(connection, "vms")?,
         next_vm: next_vm(connection)?,
         stray_guests: stray_guests.into_keys().collect(),
-        stray_runners: stray_runners.into_keys().map(|key| key.0).collect(),
+        stray_runners: stray_runners.into_iter().map(|(key, scope)| (key.0, scope)).collect(),
     })
 }
 
@@ -52,10 +53,14 @@ pub(super) fn write(
     rows::write_rows(transaction, "vms", &before.vms, &after.vms)?;
     let guests = |world: &World| keys_of(&world.stray_guests, |key| key);
     rows::write_map(transaction, "stray_guests", &guests(before), &guests(after))?;
-    let runners = |world: &World| keys_of(&world.stray_runners, StrayRunner);
+    let runners = |world: &World| -> BTreeMap<StrayRunner, ScopeId> {
+        let strays = world.stray_runners.iter();
+        strays.map(|(vm, scope)| (StrayRunner(*vm), scope.clone())).collect()
+    };
     rows::write_map(transaction, "stray_runners", &runners(before), &runners(after))?;
     write_whole(transaction, "limits", &before.limits, &after.limits)?;
-    write_whole(transaction, "forge", &before.forge, &after.forge)?;
+    write_whole(transaction, "installations", &before.installations, &after.installations)?;
+    write_whole(transaction, "scopes", &before.scopes, &after.scopes)?;
     write_whole(transaction, "repositories", &before.repositories, &after.repositories)?;
     write_whole(transaction, "scale_sets", &before.scale_sets, &after.scale_sets)?;
     if before.next_vm != after.next_vm {

@@ -11,7 +11,7 @@ use flint::store::{self, Change, History, Query, Sqlite, Store};
 use flint::vmm::DiskRate;
 use flint_core::audit::audit;
 use flint_core::event::Event;
-use flint_core::id::{HostId, JobKey, ProfileId, VmId};
+use flint_core::id::{HostId, InstallationId, JobKey, ProfileId, ScopeId, VmId};
 use flint_core::job::JobRequest;
 use flint_core::limits::Limits;
 use flint_core::policy::{Admits, Origin};
@@ -142,6 +142,7 @@ impl Store for Watched {
 /// A profile that serves its own name: one vCPU, 1 GiB of memory, 10 GiB of disk.
 pub(super) fn profile(name: &str) -> (ProfileId, Profile) {
     let profile = Profile {
+        scope: None,
         labels: BTreeSet::from([name.to_owned()]),
         shape: Resources { vcpus: 1, memory: MiB(1024), disk: MiB(10_240) },
         warm: 0,
@@ -289,7 +290,16 @@ impl Bench {
             scan_at: self.clock.now(),
         };
         let hosts = BTreeMap::from([(HOST, host)]);
-        Event::Started { profiles: self.profiles.clone(), hosts, limits: self.limits.clone() }
+        let owners = ["acme", "flint-demo"];
+        let scopes = owners.map(|owner| (ScopeId::organization(owner), InstallationId::new(owner)));
+        let scopes = BTreeMap::from(scopes);
+        Event::Started {
+            profiles: self.profiles.clone(),
+            hosts,
+            limits: self.limits.clone(),
+            readers: scopes.values().take(1).cloned().collect(),
+            scopes,
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use super::harness::{Bench, HOST, profile};
 use flint::daemon::dispatch::{self, Batch, Dispatcher};
 use flint::daemon::door::{Door, Knock, OrderNumber, View, Window};
 use flint_core::event::{Event, ForgeEvent, HostEvent};
-use flint_core::id::{RunnerName, VmId};
+use flint_core::id::{RunnerName, ScopeId, VmId};
 use flint_core::plan::Action;
 use flint_core::units::Timestamp;
 use flint_sim::fakes::FakeForge;
@@ -61,10 +61,14 @@ fn destroy() -> Action {
     Action::Destroy { vm: VM, host: HOST, slot: None }
 }
 
+fn scope() -> ScopeId {
+    ScopeId::organization("flint-demo")
+}
+
 fn register() -> Action {
     let profile = profile("small").0;
     let name = RunnerName::of(VM, &profile, "k3x9q2", 1);
-    Action::Register { vm: VM, host: HOST, profile, attempt: 1, name }
+    Action::Register { vm: VM, host: HOST, profile, scope: scope(), attempt: 1, name }
 }
 
 #[tokio::test(start_paused = true)]
@@ -100,7 +104,7 @@ async fn a_removal_waits_for_the_registration_that_is_on_the_wire() {
     let bench = Bench::new(&["small"]);
     bench.outside.faults(|faults| faults.register_takes = Duration::from_secs(5));
     let mut hands = Hands::of(&bench);
-    let removal = Action::Deregister { vm: VM, names: Vec::new() };
+    let removal = Action::Deregister { vm: VM, scope: scope(), names: Vec::new() };
     hands.give(&[&register()], &[]);
     hands.give(&[&removal], &[]);
     let (order, facts) = hands.end().await.expect("it ends");

@@ -63,7 +63,8 @@ async fn a_refusal_opens_the_breaker_and_why_says_so_until_an_operator_closes_it
         daemon
             .until("a breaker is open", |view, _| {
                 let world = &view.world;
-                world.forge.breaker.open || world.breakers.values().any(|breaker| breaker.open)
+                world.scopes.values().any(|scope| scope.breaker.open)
+                    || world.breakers.values().any(|breaker| breaker.open)
             })
             .await;
         daemon.until("the refused one is gone", |view, _| view.world.vms.is_empty()).await;

@@ -90,9 +90,11 @@ pub(crate) async fn serves(github: &FakeGithub, path: &Path) {
     let sources = Sources::gather(Flags::default(), Some(path.to_owned())).expect("it is read");
     let machine = Machine { cpus: 2, memory: MiB(8192), free_disk: |_| Some(MiB(1 << 20)) };
     let (config, _) = config::load(&sources, &machine, Purpose::Serve).expect("it is good");
-    let given = config.github.expect("it names GitHub");
-    let config::Scope::Organization(login) = given.scope else { panic!("it is an organization") };
-    let scope = Scope::Organization(login);
+    let given = config.github.into_iter().next().expect("it names GitHub");
+    let [config::Scope::Organization(login)] = given.scopes.as_slice() else {
+        panic!("it is an organization")
+    };
+    let scope = Scope::Organization(login.clone());
     let config::Webhooks::Signed(secrets) = given.webhooks else { panic!("it hears") };
     let secret = secrets[0].clone();
     let auth = WebhookAuth::Secrets { current: secret, other: None };
@@ -112,6 +114,7 @@ pub(crate) async fn serves(github: &FakeGithub, path: &Path) {
     let (profile, options) = config.profiles.iter().next().expect("there is a profile");
     let labels: BTreeSet<String> = request.labels.into_iter().collect();
     assert!(labels.is_subset(&options.profile.labels), "{labels:?}");
+    let id = scope.id();
     let options = Options {
         api_url: given.url.as_str().trim_end_matches('/').to_owned(),
         scope,
@@ -122,7 +125,7 @@ pub(crate) async fn serves(github: &FakeGithub, path: &Path) {
     let forge = GitHub::new(&options, "k3x9q2").expect("its key is one");
     let name = RunnerName::of(VmId(1), profile, "k3x9q2", 1);
     let profile = ProfileId::new(profile.as_str()).expect("it is a name");
-    let request = Request { name, vm: VmId(1), profile, labels };
+    let request = Request { name, vm: VmId(1), profile, scope: id, labels };
     assert!(forge.register(request).await.is_ok());
     assert_eq!(github.runners().len(), 1);
     serving.abort();

@@ -6,7 +6,7 @@ use super::outside::{Outside, Runner, State};
 use flint::forge::{Answer, Error, Forge, Registered, Removal, Request, Told};
 use flint_core::ask::{Found, Question};
 use flint_core::event::ForgeEvent;
-use flint_core::id::{JobKey, RunnerId, RunnerName, VmId};
+use flint_core::id::{JobKey, RunnerId, RunnerName, ScopeId, VmId};
 use flint_core::job::JobRequest;
 use flint_core::units::Timestamp;
 use flint_wire::Secret;
@@ -55,8 +55,8 @@ fn spend(state: &mut State, question: &Question) -> Result<(), Error> {
     let reads = match question {
         // The App's own budget is another.
         Question::Deliveries { .. } => 0,
-        Question::Runners
-        | Question::Repositories
+        Question::Runners { .. }
+        | Question::Repositories { .. }
         | Question::Job { .. }
         | Question::Run { .. } => 1,
         // Two lists of runs, and the jobs of each run: here a run is a job.
@@ -87,7 +87,8 @@ impl Forge for FakeForge {
         if state.runners.contains_key(&request.name) {
             return Err(FakeForge::answered(409, &request.name));
         }
-        state.runners.insert(request.name.clone(), Runner { labels: request.labels, job: None });
+        let Request { labels, scope, .. } = request;
+        state.runners.insert(request.name.clone(), Runner { labels, scope, job: None });
         state.next_runner += 1;
         let runner = RunnerId(state.next_runner);
         if state.faults.register_answer_lost > 0 {
@@ -99,7 +100,12 @@ impl Forge for FakeForge {
         Ok(Registered { runner, jit_config })
     }
 
-    async fn deregister(&self, vm: VmId, names: Vec<RunnerName>) -> Result<Removal, Error> {
+    async fn deregister(
+        &self,
+        vm: VmId,
+        _: ScopeId,
+        names: Vec<RunnerName>,
+    ) -> Result<Removal, Error> {
         let mut state = self.outside.lock();
         let looks = names.len().max(1);
         (0..looks).try_for_each(|_| state.ledger.take(Call::Read)).map_err(|()| limited())?;
@@ -125,21 +131,24 @@ impl Forge for FakeForge {
         spend(&mut state, &question)?;
         let mut told = Vec::new();
         let last = match question {
-            Question::Runners => {
-                let ours = state.runners.keys().filter_map(|name| name.vm(&self.instance));
-                ForgeEvent::Runners { registered: ours.collect(), asked }
+            Question::Runners { scope } => {
+                let ours = state.runners.iter().filter(|(_, runner)| runner.scope == scope);
+                let ours = ours.filter_map(|(name, _)| name.vm(&self.instance));
+                ForgeEvent::Runners { registered: ours.collect(), scope, asked }
             }
-            Question::Deliveries { since } => {
+            Question::Deliveries { installation, since } => {
                 told.extend(state.post.failed(since).map(|failed| Told {
                     delivery: Some(failed.guid.clone()),
                     event: failed.event.clone(),
                 }));
-                ForgeEvent::DeliveriesRead { asked }
+                ForgeEvent::DeliveriesRead { installation, asked }
             }
-            Question::Repositories => {
-                let fresh = |(_, at): &(&String, &Timestamp)| **at >= asked.before(LATELY);
+            Question::Repositories { scope } => {
+                let fresh = |(name, at): &(&String, &Timestamp)| {
+                    **at >= asked.before(LATELY) && scope.covers(name)
+                };
                 let active = state.pushed.iter().filter(fresh).map(|(name, _)| name.clone());
-                ForgeEvent::RepositoriesListed { active: active.collect(), asked }
+                ForgeEvent::RepositoriesListed { active: active.collect(), scope, asked }
             }
             Question::Jobs { repository } => {
                 let mine = |job: &&(JobKey, JobRequest)| job.1.repository == repository;

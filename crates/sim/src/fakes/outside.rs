@@ -7,7 +7,7 @@ use super::post::Post;
 use crate::github::FakeGithub;
 use flint::daemon::clock::Clock as _;
 use flint_core::event::{Event, ForgeEvent};
-use flint_core::id::{JobKey, RunnerName, Slot, VmId};
+use flint_core::id::{JobKey, RunnerName, ScopeId, Slot, VmId};
 use flint_core::job::{Conclusion, JobRequest};
 use flint_core::policy::Origin;
 use flint_core::units::Timestamp;
@@ -28,6 +28,8 @@ pub struct Outside {
 
 /// Where jobs come from that name no repository.
 const REPOSITORY: &str = "flint-demo/widgets";
+/// Whose it is.
+const OWNER: &str = "flint-demo";
 
 /// GitHub's numbers are large and not ours to choose.
 const FIRST_RUNNER: u64 = 4_711;
@@ -121,6 +123,8 @@ pub(super) struct Ended {
 /// A registration.
 pub(super) struct Runner {
     pub(super) labels: BTreeSet<String>,
+    /// Where it is registered.
+    pub(super) scope: ScopeId,
     /// The job it was given.
     pub(super) job: Option<(JobKey, JobRequest)>,
 }
@@ -336,7 +340,8 @@ impl Outside {
 
     /// A runner that was registered by nobody knows whom.
     pub fn register_stray(&self, name: &str) {
-        let runner = Runner { labels: BTreeSet::new(), job: None };
+        let (labels, scope) = (BTreeSet::new(), ScopeId::organization(OWNER));
+        let runner = Runner { labels, scope, job: None };
         self.lock().runners.insert(RunnerName::told(name), runner);
     }
 
@@ -415,7 +420,10 @@ impl Outside {
         }
         let mut state = self.lock();
         let runner = state.runners.get(name).filter(|runner| runner.job.is_none())?;
-        let fits = |request: &JobRequest| request.labels.iter().all(|l| runner.labels.contains(l));
+        let fits = |request: &JobRequest| {
+            let here = runner.scope.covers(&request.repository);
+            here && request.labels.iter().all(|label| runner.labels.contains(label))
+        };
         let at = state.queue.iter().position(|(_, request)| fits(request))?;
         let (job, request) = state.queue.remove(at)?;
         state.runners.get_mut(name)?.job = Some((job, request.clone()));

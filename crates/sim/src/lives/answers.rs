@@ -2,27 +2,35 @@
 
 use super::life::Life;
 use super::outside::{Calls, Happening, JobIs, MINUTE, SECOND, key};
+use super::scopes::covers;
 use super::setup::Answers;
 use flint_core::ask::{AskFailure, Budget, Found, Question, Quota};
 use flint_core::event::{Event, ForgeEvent};
-use flint_core::id::JobKey;
+use flint_core::id::{InstallationId, JobKey, ScopeId};
 use flint_core::units::Timestamp;
 use std::collections::{BTreeSet, VecDeque};
 
 const HOUR: u64 = 60 * MINUTE;
 
 impl Life {
+    /// One more call about a scope.
+    pub(super) fn call_in(&mut self, scope: &ScopeId) -> Result<(), Timestamp> {
+        let installation = self.setup.installation(scope).cloned();
+        installation.map_or(Ok(()), |installation| self.call(&installation, Budget::Installation))
+    }
+
     /// One more call: `Err` when GitHub does not take it, with the time from which on it does.
-    pub(super) fn call(&mut self, budget: Budget) -> Result<(), Timestamp> {
+    fn call(&mut self, installation: &InstallationId, budget: Budget) -> Result<(), Timestamp> {
+        let limited = self.outside.limited_until.entry(installation.clone()).or_default();
         if self.rng.chance(self.faults.limited) {
             let wait = self.rng.between(30 * SECOND, 10 * MINUTE);
-            self.outside.limited_until = self.outside.limited_until.max(self.now + wait);
+            *limited = (*limited).max(self.now + wait);
         }
-        if self.now < self.outside.limited_until {
-            return Err(Timestamp(self.outside.limited_until));
+        if self.now < *limited {
+            return Err(Timestamp(*limited));
         }
         let (now, limit) = (self.now, self.setup.quota);
-        let calls = self.outside.calls.entry(budget).or_default();
+        let calls = self.outside.calls.entry((installation.clone(), budget)).or_default();
         if calls.resets <= now {
             *calls = Calls { left: limit, resets: now + HOUR };
         }
@@ -34,14 +42,14 @@ impl Life {
     }
 
     /// What the headers of an answer say.
-    fn quota_left(&mut self, budget: Budget) -> Option<Event> {
+    fn quota_left(&mut self, installation: InstallationId, budget: Budget) -> Option<Event> {
         if !self.rng.chance(250) {
             return None;
         }
-        let Calls { left, resets } = *self.outside.calls.get(&budget)?;
+        let Calls { left, resets } = *self.outside.calls.get(&(installation.clone(), budget))?;
         let (limit, resets) = (self.setup.quota, Timestamp(resets));
         let quota = Quota { budget, limit, remaining: left, resets };
-        Some(Event::Forge(ForgeEvent::QuotaLeft(quota)))
+        Some(Event::Forge(ForgeEvent::QuotaLeft { installation, quota }))
     }
 
     /// GitHub has read the question.
@@ -52,10 +60,13 @@ impl Life {
         };
         let allowed = match (question, self.setup.answers) {
             (Question::Deliveries { .. }, answers) => answers != Answers::Lists,
-            (Question::Runners, _) => true,
+            (Question::Runners { .. }, _) => true,
             (_, answers) => answers != Answers::Deliveries,
         };
-        let failure = match self.call(budget) {
+        let Some(installation) = self.setup.asked_of(question).cloned() else { return };
+        let place = self.setup.asked_about(question);
+        let allowed = allowed && !place.is_some_and(|scope| self.is_refusing(scope));
+        let failure = match self.call(&installation, budget) {
             Err(until) => Some(AskFailure::Limited { until }),
             Ok(()) if !allowed => Some(AskFailure::Refused),
             Ok(()) => None,
@@ -65,10 +76,12 @@ impl Life {
             return self.soon(Happening::Answer(life, failed));
         }
         let mut facts: VecDeque<Event> = match question {
-            Question::Deliveries { since } => self.failed_since(*since),
+            Question::Deliveries { installation, since } => self.failed_since(installation, *since),
             Question::Jobs { repository } => self.jobs_told(repository),
             Question::Job { job, .. } => self.job_told(*job),
-            Question::Runners | Question::Repositories | Question::Run { .. } => Vec::new(),
+            Question::Runners { .. } | Question::Repositories { .. } | Question::Run { .. } => {
+                Vec::new()
+            }
         }
         .into();
         if self.rng.chance(self.faults.ask_fails) {
@@ -77,7 +90,7 @@ impl Life {
             facts.push_back(self.ask_failed(question, AskFailure::Transient));
         } else {
             facts.push_back(Event::Forge(self.last_word(question, asked)));
-            facts.extend(self.quota_left(budget));
+            facts.extend(self.quota_left(installation, budget));
         }
         // What it saw is then as old as that.
         let slow =
@@ -99,9 +112,12 @@ impl Life {
     /// The word that says that the question is answered.
     fn last_word(&mut self, question: &Question, asked: Timestamp) -> ForgeEvent {
         match question {
-            Question::Deliveries { .. } => ForgeEvent::DeliveriesRead { asked },
-            Question::Runners => {
-                let all: BTreeSet<_> = self.outside.runners.values().map(|r| r.vm).collect();
+            Question::Deliveries { installation, .. } => {
+                ForgeEvent::DeliveriesRead { installation: installation.clone(), asked }
+            }
+            Question::Runners { scope } => {
+                let here = self.outside.runners.values().filter(|runner| runner.scope == *scope);
+                let all: BTreeSet<_> = here.map(|runner| runner.vm).collect();
                 let mut registered = all;
                 for vm in registered.clone() {
                     if self.lacks() {
@@ -110,13 +126,14 @@ impl Life {
                         guest.into_iter().for_each(|guest| guest.overlooked = true);
                     }
                 }
-                ForgeEvent::Runners { registered, asked }
+                ForgeEvent::Runners { scope: scope.clone(), registered, asked }
             }
-            Question::Repositories => {
+            Question::Repositories { scope } => {
                 let jobs = self.outside.jobs.values().filter(|job| !job.deleted);
-                let all: BTreeSet<_> = jobs.map(|job| job.request.repository.clone()).collect();
+                let names = jobs.map(|job| job.request.repository.clone());
+                let all: BTreeSet<_> = names.filter(|name| covers(scope, name)).collect();
                 let active = all.into_iter().filter(|_| !self.lacks()).collect();
-                ForgeEvent::RepositoriesListed { active, asked }
+                ForgeEvent::RepositoriesListed { scope: scope.clone(), active, asked }
             }
             Question::Jobs { repository } => {
                 let queued = self.open_jobs(repository, |state| *state == JobIs::Queued);

@@ -55,7 +55,8 @@ impl Life {
         self.daemon.life += 1;
         let (profiles, hosts) = (self.setup.profiles.clone(), self.setup.hosts.clone());
         let limits = self.setup.limits.clone();
-        self.takes(Event::Started { profiles, hosts, limits });
+        let (scopes, readers) = self.setup.places();
+        self.takes(Event::Started { profiles, hosts, limits, scopes, readers });
         for set in self.outside.sets.keys().cloned().collect::<Vec<_>>() {
             self.soon(Happening::SetSpeaks(set));
         }
@@ -199,14 +200,18 @@ impl Life {
                 in_flight
                     .retain(|action| !matches!(action, Action::Scan { host: of } if of == host));
             }
-            Event::Forge(ForgeEvent::Runners { .. }) => {
-                in_flight.remove(&Action::Ask { question: Question::Runners });
+            Event::Forge(ForgeEvent::Runners { scope, .. }) => {
+                let question = Question::Runners { scope: scope.clone() };
+                in_flight.remove(&Action::Ask { question });
             }
-            Event::Forge(ForgeEvent::DeliveriesRead { .. }) => in_flight.retain(|action| {
-                !matches!(action, Action::Ask { question: Question::Deliveries { .. } })
-            }),
-            Event::Forge(ForgeEvent::RepositoriesListed { .. }) => {
-                in_flight.remove(&Action::Ask { question: Question::Repositories });
+            Event::Forge(ForgeEvent::DeliveriesRead { installation, .. }) => {
+                in_flight.retain(|action| {
+                    !matches!(action, Action::Ask { question: Question::Deliveries { installation: of, .. } } if of == installation)
+                });
+            }
+            Event::Forge(ForgeEvent::RepositoriesListed { scope, .. }) => {
+                let question = Question::Repositories { scope: scope.clone() };
+                in_flight.remove(&Action::Ask { question });
             }
             Event::Forge(ForgeEvent::JobsListed { repository, .. }) => {
                 let question = Question::Jobs { repository: repository.clone() };

@@ -2,8 +2,9 @@
 //! planner: it asks of each decision whether anything can excuse it.
 
 use super::life::Life;
+use super::scopes::place_of;
 use super::strangers::let_in;
-use flint_core::id::{HostId, ProfileId, VmId};
+use flint_core::id::{HostId, ProfileId, ScopeId, VmId};
 use flint_core::job::{Job, JobState};
 use flint_core::limits::{Limits, owner_of};
 use flint_core::units::{Resources, Timestamp};
@@ -21,21 +22,24 @@ const PASSED: Duration = Duration::from_secs(290);
 
 const LEASE: Duration = Duration::from_secs(60);
 
+/// A profile, and where the runners for some of its jobs are registered.
+type At<'a> = (&'a ProfileId, &'a ScopeId);
+
 /// What a plan has decided, counted.
 struct Account<'a> {
     world: &'a World,
     now: Timestamp,
-    /// Jobs that wait, by their profile.
-    queued: BTreeMap<&'a ProfileId, Vec<&'a Job>>,
+    /// Jobs that wait.
+    queued: BTreeMap<At<'a>, Vec<&'a Job>>,
     /// Jobs that GitHub counts and has not named.
-    unnamed: BTreeMap<&'a ProfileId, u32>,
+    unnamed: BTreeMap<At<'a>, u32>,
     /// Jobs that run in microVMs of ours.
     repositories: BTreeMap<&'a str, u32>,
     owners: BTreeMap<&'a str, u32>,
     /// MicroVMs that will take one of the queued jobs.
-    coming: BTreeMap<&'a ProfileId, u32>,
+    coming: BTreeMap<At<'a>, u32>,
     /// The same, and those that may count for another moment.
-    expected: BTreeMap<&'a ProfileId, u32>,
+    expected: BTreeMap<At<'a>, u32>,
     /// MicroVMs on hosts that are heard from.
     held: BTreeMap<(&'a ProfileId, bool), u32>,
     usable: BTreeSet<HostId>,
@@ -51,7 +55,8 @@ impl<'a> Account<'a> {
         for job in world.jobs.values() {
             match (&job.state, &job.profile) {
                 (JobState::Queued, Some(profile)) if let_in(world, job) => {
-                    queued.entry(profile).or_default().push(job);
+                    let at = place_of(world, job).map(|scope| (profile, scope));
+                    at.into_iter().for_each(|at| queued.entry(at).or_default().push(job));
                 }
                 (JobState::Running(_), _) => {
                     let repository = job.request.repository.as_str();
@@ -65,9 +70,9 @@ impl<'a> Account<'a> {
             (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for row in world.vms.values() {
             for (within, count) in NAMED_WITHIN.into_iter().zip([&mut coming, &mut expected]) {
-                if comes(row, now.before(within), usable.contains(&row.host)) {
-                    *count.entry(&row.profile).or_insert(0) += 1;
-                }
+                let at = row.scope.as_ref().map(|scope| (&row.profile, scope));
+                let at = at.filter(|_| comes(row, now.before(within), usable.contains(&row.host)));
+                at.into_iter().for_each(|at| *count.entry(at).or_insert(0) += 1);
             }
             if takes_room(row) && heard(&row.host) {
                 *held.entry(family(world, &row.profile)).or_insert(0_u32) += 1;
@@ -88,16 +93,16 @@ impl<'a> Account<'a> {
         }
     }
 
-    fn coming(&self, profile: &ProfileId) -> u32 {
-        self.coming.get(profile).copied().unwrap_or(0)
+    fn coming(&self, at: At<'_>) -> u32 {
+        self.coming.get(&at).copied().unwrap_or(0)
     }
 
-    fn expected(&self, profile: &ProfileId) -> u32 {
-        self.expected.get(profile).copied().unwrap_or(0)
+    fn expected(&self, at: At<'_>) -> u32 {
+        self.expected.get(&at).copied().unwrap_or(0)
     }
 
-    fn queued(&self, profile: &ProfileId) -> &[&'a Job] {
-        self.queued.get(profile).map_or(&[], Vec::as_slice)
+    fn queued<'b>(&'b self, at: At<'b>) -> &'b [&'b Job] {
+        self.queued.get(&at).map_or(&[], Vec::as_slice)
     }
 
     fn shape(&self, profile: &ProfileId) -> Resources {
@@ -112,29 +117,40 @@ impl<'a> Account<'a> {
         self.repositories.get(repository).copied().unwrap_or(0)
     }
 
-    /// Whether one more of this profile may be started, as far as nothing but room is missing.
-    fn may_have(&self, profile: &ProfileId) -> bool {
+    /// Whether one more may be started, as far as GitHub, `max` and what went wrong before are asked. Another scope's
+    /// troubles are no excuse.
+    fn may_have(&self, (profile, scope): At<'_>) -> bool {
+        self.is_quiet((profile, scope)) && !self.is_full(profile)
+    }
+
+    fn is_quiet(&self, (profile, scope): At<'_>) -> bool {
+        let Some(place) = self.world.scopes.get(scope) else { return false };
+        let installation = self.world.installations.get(&place.installation);
+        let silent = installation.is_none_or(|known| self.now < known.limited_until);
+        !silent && !place.breaker.open && !self.world.breakers.contains_key(profile)
+    }
+
+    /// Whether a profile has as many microVMs as it may.
+    fn is_full(&self, profile: &ProfileId) -> bool {
         let max = self.world.profiles.get(profile).map_or(0, |profile| profile.max);
-        let silent = self.now < self.world.forge.limited_until;
-        let quiet = !silent && !self.world.breakers.contains_key(profile);
-        let forge = &self.world.forge.breaker;
-        quiet
-            && !forge.open
-            && self.held.get(&family(self.world, profile)).copied().unwrap_or(0) < max
+        self.held.get(&family(self.world, profile)).copied().unwrap_or(0) >= max
     }
 
-    /// The profiles with more jobs than microVMs on their way, and no excuse but room.
-    fn wanting(&self) -> impl Iterator<Item = (&'a ProfileId, &[&'a Job])> {
-        let wants = |(id, jobs): &(&&'a ProfileId, &Vec<&'a Job>)| {
-            self.expected(id) < count(jobs.len()) && self.may_have(id)
-        };
-        self.queued.iter().filter(wants).map(|(id, jobs)| (*id, jobs.as_slice()))
+    /// Where there are more jobs than microVMs on their way, and no excuse but room.
+    fn wanting(&self) -> impl Iterator<Item = (At<'a>, &[&'a Job])> {
+        self.waiting().filter(|(at, _)| self.may_have(*at))
     }
 
-    /// For how many of a profile's jobs a microVM may be ordered.
-    fn most(&self, profile: &ProfileId, limits: &Limits) -> u32 {
+    /// Where there are more jobs than microVMs on their way.
+    fn waiting(&self) -> impl Iterator<Item = (At<'a>, &[&'a Job])> {
+        let wants = |(at, jobs): &(&At<'a>, &Vec<&'a Job>)| self.expected(**at) < count(jobs.len());
+        self.queued.iter().filter(wants).map(|(at, jobs)| (*at, jobs.as_slice()))
+    }
+
+    /// For how many of a profile's jobs in a scope a microVM may be ordered.
+    fn most(&self, at: At<'_>, limits: &Limits) -> u32 {
         let mut owners: BTreeMap<&str, BTreeMap<&str, u32>> = BTreeMap::new();
-        for job in self.queued(profile) {
+        for job in self.queued(at) {
             let repository = job.request.repository.as_str();
             let of_owner = owners.entry(owner_of(repository)).or_default();
             *of_owner.entry(repository).or_insert(0) += 1;
@@ -147,7 +163,7 @@ impl<'a> Account<'a> {
             let has = self.owners.get(owner).copied().unwrap_or(0);
             each.sum::<u32>().min(left(limits.of_owner(owner), has))
         };
-        let unnamed = self.unnamed.get(profile).copied().unwrap_or(0);
+        let unnamed = self.unnamed.get(&at).copied().unwrap_or(0);
         unnamed + owners.into_iter().map(of_owner).sum::<u32>()
     }
 }
@@ -174,7 +190,8 @@ impl Life {
         }
         let passed = wanted.iter().find_map(|(id, row)| overtakes(&account, **id, row));
         let pool = || pool_grows(&account, *pooled.first()?.0);
-        passed.or_else(pool).or_else(|| idle_room(&account))
+        let room = || idle_room(&account);
+        passed.or_else(pool).or_else(room).or_else(|| crowded_out(&account))
     }
 
     /// No more are ordered than jobs wait for, and than the limits allow.
@@ -184,10 +201,10 @@ impl Life {
         mut ordered: impl Iterator<Item = (VmId, &'a Vm)>,
     ) -> Option<String> {
         ordered.find_map(|(id, row)| {
-            let (coming, most) =
-                (account.coming(&row.profile), account.most(&row.profile, &self.setup.limits));
-            let profile = &row.profile;
-            let why = || format!("{id}: {coming} of {profile} come, and {most} may");
+            let (profile, scope) = (&row.profile, row.scope.as_ref()?);
+            let at = (profile, scope);
+            let (coming, most) = (account.coming(at), account.most(at, &self.setup.limits));
+            let why = || format!("{id}: {coming} of {profile} come in {scope}, and {most} may");
             (coming > most).then(why)
         })
     }
@@ -202,24 +219,28 @@ fn overtakes(account: &Account<'_>, id: VmId, row: &Vm) -> Option<String> {
             has == 0 && (other_has > 0 || other.received > since)
         }
     };
-    account.wanting().filter(|(profile, _)| **profile != row.profile).find_map(|(profile, jobs)| {
+    let of = (&row.profile, row.scope.as_ref()?);
+    account.wanting().filter(|(at, _)| *at != of).find_map(|(at, jobs)| {
+        let (profile, scope) = at;
         let fits = row.shape.fits(&account.shape(profile));
-        if !fits || account.expected(profile) > 0 {
+        if !fits || account.expected(at) > 0 {
             return None;
         }
         let (mine, theirs) = (account.priority(profile), account.priority(&row.profile));
-        let others = account.queued(&row.profile);
+        let others = account.queued(of);
         let first = |job: &&&Job| {
             let repository = &job.request.repository;
             // Nothing of its repository may be on its way for another job of it.
             let alone =
-                account.queued.iter().filter(|(id, _)| **id != profile).all(|(_, jobs)| {
+                account.queued.iter().filter(|(other, _)| **other != at).all(|(_, jobs)| {
                     jobs.iter().all(|other| other.request.repository != *repository)
                 });
             alone && others.iter().all(|other| behind(job)(&other))
         };
         let passed = mine > theirs || (mine == theirs && jobs.iter().any(|job| first(&job)));
-        passed.then(|| format!("{id} of {} is started before jobs of {profile}", row.profile))
+        passed.then(|| {
+            format!("{id} of {} is started before jobs of {profile} in {scope}", row.profile)
+        })
     })
 }
 
@@ -230,19 +251,21 @@ fn pool_grows(account: &Account<'_>, id: VmId) -> Option<String> {
         let shape = account.shape(profile);
         hosts().any(|(_, host)| host.slots > 0 && host.capacity.fits(&shape))
     };
-    let (profile, _) = account.wanting().find(|(profile, _)| could(profile))?;
-    Some(format!("{id} is for a pool, and jobs of {profile} find no room"))
+    let ((profile, scope), _) = account.wanting().find(|((profile, _), _)| could(profile))?;
+    Some(format!("{id} is for a pool, and jobs of {profile} in {scope} find no room"))
 }
 
 /// A job waits beside room that nobody else has a claim on.
 fn idle_room(account: &Account<'_>) -> Option<String> {
-    account.wanting().find_map(|(profile, _)| {
+    account.wanting().find_map(|(at, _)| {
+        let (profile, scope) = at;
         let shape = account.shape(profile);
-        let claimed = account.queued.iter().filter(|(id, jobs)| {
+        let claimed = account.queued.iter().filter(|(other, jobs)| {
             let long = |job: &&Job| job.received.after(PASSED) <= account.now;
-            **id != profile && jobs.iter().any(long)
+            **other != at && jobs.iter().any(long)
         });
-        let claimed = claimed.fold(Resources::default(), |sum, (id, _)| sum + account.shape(id));
+        let claimed =
+            claimed.fold(Resources::default(), |sum, ((id, _), _)| sum + account.shape(id));
         let room = |host: &&HostId| {
             let here =
                 || account.world.vms.values().filter(|row| row.host == **host && takes_room(row));
@@ -252,17 +275,44 @@ fn idle_room(account: &Account<'_>) -> Option<String> {
             })
         };
         let host = account.usable.iter().find(room)?;
-        Some(format!("jobs of {profile} wait, and {host} has room for one"))
+        Some(format!("jobs of {profile} in {scope} wait, and {host} has room for one"))
+    })
+}
+
+/// A profile has as many microVMs as it may, jobs of one scope wait, and one that listens in another for nobody stays.
+fn crowded_out(account: &Account<'_>) -> Option<String> {
+    account.waiting().filter(|(at, _)| account.is_quiet(*at)).find_map(|(at, _)| {
+        let (profile, scope) = at;
+        let rows = || account.world.vms.iter().filter(|(_, row)| row.profile == *profile);
+        let leaves = |row: &Vm| matches!(row.phase, Phase::Retiring(_) | Phase::Stopping { .. });
+        let leaving = rows().any(|(_, row)| takes_room(row) && leaves(row));
+        if leaving || !account.is_full(profile) {
+            return None;
+        }
+        let listens = |row: &Vm, place: &ScopeId| {
+            let usable = account.usable.contains(&row.host);
+            usable && row.phase == Phase::Listening && row.scope.as_ref() == Some(place)
+        };
+        let elsewhere = account.world.scopes.keys().filter(|place| *place != scope);
+        let useless = elsewhere.filter(|place| {
+            let listening = rows().filter(|(_, row)| listens(row, place)).count();
+            let there = (profile, *place);
+            let unnamed = account.unnamed.get(&there).copied().unwrap_or(0);
+            count(listening) > count(account.queued(there).len()) + unnamed
+        });
+        let place = useless.into_iter().next()?;
+        Some(format!("jobs of {profile} in {scope} wait, and one in {place} stays for nobody"))
     })
 }
 
 /// How many more jobs GitHub counts of each scale set than the daemon knows by name.
-fn unnamed(world: &World) -> BTreeMap<&ProfileId, u32> {
+fn unnamed(world: &World) -> BTreeMap<At<'_>, u32> {
     let of = |(id, set): (_, &flint_core::scale_set::ScaleSet)| {
+        let place = world.profiles.get(id)?.scope.as_ref()?;
         let known = world.jobs.values().filter(|job| job.profile.as_ref() == Some(id)).count();
-        (id, set.assigned.unwrap_or(0).saturating_sub(count(known)))
+        Some(((id, place), set.assigned.unwrap_or(0).saturating_sub(count(known))))
     };
-    world.scale_sets.iter().map(of).collect()
+    world.scale_sets.iter().filter_map(of).collect()
 }
 
 /// Who shares one `max`: all sizes of a template, which has its own.

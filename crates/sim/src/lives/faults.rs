@@ -44,7 +44,7 @@ faults! {
     set_silent: 120,
     /// A registration is answered 5xx, 409 or 422.
     register_fails: 300,
-    /// A registration is answered 403: GitHub takes no runner of ours.
+    /// A registration is answered 403: its scope takes no runner of ours, half of the time for a while.
     register_forbidden: 25,
     /// A registration is made, but its answer is lost.
     register_lost: 150,

@@ -2,9 +2,9 @@
 
 use super::life::Life;
 use super::outside::{Happening, Job, JobIs, MINUTE, Runner, SECOND, key, told};
-use flint_core::ask::Budget;
+use super::scopes::covers;
 use flint_core::event::{Event, ForgeEvent, GuestEvent, RegisterFailure};
-use flint_core::id::{RunnerId, RunnerName, VmId};
+use flint_core::id::{RunnerId, RunnerName, ScopeId, VmId};
 use flint_core::job::{Conclusion, JobRequest};
 use flint_core::plan::Action;
 use flint_core::policy::Origin;
@@ -87,13 +87,14 @@ impl Life {
         let queued = self.outside.jobs.iter().filter(|(_, job)| job.state == JobIs::Queued);
         let queued: Vec<u64> = queued.map(|(id, _)| *id).collect();
         for id in queued {
-            let labels = self.outside.jobs[&id].request.labels.clone();
+            let JobRequest { labels, repository, .. } = self.outside.jobs[&id].request.clone();
             let has = |runner: &Runner, label: &String| {
                 runner.labels.contains(&label.to_ascii_lowercase())
             };
             let set = self.outside.jobs[&id].request.scale_set.clone();
             let fits = |runner: &Runner| {
-                runner.set == set && labels.iter().all(|label| has(runner, label))
+                let here = covers(&runner.scope, &repository) && runner.set == set;
+                here && labels.iter().all(|label| has(runner, label))
             };
             let idle = |runner: &Runner| runner.online && runner.job.is_none();
             let runners = self.outside.runners.iter().filter(|(_, r)| idle(r) && fits(r));
@@ -179,16 +180,14 @@ impl Life {
     }
 
     pub(super) fn registers(&mut self, life: u64, action: &Action) {
-        let Action::Register { vm, profile, attempt, name, .. } = action else { return };
+        let Action::Register { vm, profile, scope, attempt, name, .. } = action else { return };
         let (vm, attempt) = (*vm, *attempt);
         let taken = self.outside.runners.contains_key(name.as_str());
-        let limited = self.call(Budget::Installation).err();
+        let limited = self.call_in(scope).err();
         let failure = match taken {
             _ if limited.is_some() => limited.map(|until| RegisterFailure::Limited { until }),
             true => Some(RegisterFailure::NameTaken),
-            false if self.rng.chance(self.faults.register_forbidden) => {
-                Some(RegisterFailure::Forbidden)
-            }
+            false if self.refuses(scope) => Some(RegisterFailure::Forbidden),
             false if self.rng.chance(self.faults.register_fails) => match self.rng.below(12) {
                 0 => Some(RegisterFailure::Refused),
                 1 => Some(RegisterFailure::NameTaken),
@@ -197,37 +196,55 @@ impl Life {
             false => None,
         };
         if let Some(failure) = failure {
-            let why = format!("{failure:?}");
-            let event = ForgeEvent::RegisterFailed { vm, attempt, failure, why };
+            let (scope, why) = (scope.clone(), format!("{failure:?}"));
+            let event = ForgeEvent::RegisterFailed { vm, scope, attempt, failure, why };
             return self.soon(Happening::Answer(life, Event::Forge(event)));
         }
         let known = self.profile(profile);
         let set = Some(profile.clone()).filter(|_| known.source == Source::ScaleSet);
         let labels = known.labels.clone();
-        let runner = Runner { vm, labels, set, online: false, job: None };
+        let scope = scope.clone();
+        let runner = Runner { vm, scope: scope.clone(), labels, set, online: false, job: None };
         self.outside.runners.insert(name.as_str().to_owned(), runner);
         if self.rng.chance(self.faults.register_lost) {
             let (failure, why) = (RegisterFailure::Transient, "no answer".to_owned());
-            let event = ForgeEvent::RegisterFailed { vm, attempt, failure, why };
+            let event = ForgeEvent::RegisterFailed { vm, scope, attempt, failure, why };
             return self.later(30 * SECOND, Happening::Answer(life, Event::Forge(event)));
         }
         let runner = RunnerId(vm.0 * 100 + u64::from(attempt));
-        let event = ForgeEvent::Registered { vm, attempt, runner };
+        let event = ForgeEvent::Registered { vm, scope, attempt, runner };
         let slow = if self.rng.chance(self.faults.slow) { MINUTE } else { self.faults.delay_ms };
         let after = 1 + self.rng.below(slow);
         self.later(after, Happening::Answer(life, Event::Forge(event)));
     }
 
+    /// Whether a scope takes no runner of ours now; that may begin with this one.
+    fn refuses(&mut self, scope: &ScopeId) -> bool {
+        if self.rng.chance(self.faults.register_forbidden) {
+            let wait = if self.rng.chance(500) { 1 } else { self.rng.between(MINUTE, 20 * MINUTE) };
+            self.say(&format!("{scope} takes no runner of ours for {} s", wait / SECOND));
+            self.outside.refuses_until.insert(scope.clone(), self.now + wait);
+        }
+        self.is_refusing(scope)
+    }
+
+    /// Whether a scope has taken our rights away.
+    pub(super) fn is_refusing(&self, scope: &ScopeId) -> bool {
+        let until = self.outside.refuses_until.get(scope);
+        !self.calm && until.is_some_and(|until| self.now < *until)
+    }
+
     pub(super) fn removes(&mut self, life: u64, action: &Action) {
-        let Action::Deregister { vm, names } = action else { return };
+        let Action::Deregister { vm, scope, names } = action else { return };
         let vm = *vm;
         let failed = ForgeEvent::DeregisterFailed { vm, why: "no answer".to_owned() };
         let fails = self.rng.chance(self.faults.remove_fails) && self.rng.chance(500);
-        if self.call(Budget::Installation).is_err() || fails {
+        if self.call_in(scope).is_err() || fails || self.is_refusing(scope) {
             return self.soon(Happening::Answer(life, Event::Forge(failed)));
         }
         let asked = |name: &str| names.is_empty() || names.iter().any(|n| n.as_str() == name);
-        let found = self.outside.runners.iter().filter(|(name, r)| r.vm == vm && asked(name));
+        let here = |runner: &Runner| runner.vm == vm && runner.scope == *scope;
+        let found = self.outside.runners.iter().filter(|(name, r)| here(r) && asked(name));
         let found: Vec<(String, bool)> = found.map(|(n, r)| (n.clone(), r.job.is_some())).collect();
         if !found.is_empty() && self.rng.chance(self.faults.remove_lies) {
             // A daemon that believes it ends the runner when its job would have taken too long.

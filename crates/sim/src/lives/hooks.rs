@@ -3,6 +3,7 @@
 use super::life::Life;
 use super::outside::{Delivery, Happening, MINUTE};
 use flint_core::event::{Event, ForgeEvent};
+use flint_core::id::InstallationId;
 use flint_core::units::Timestamp;
 
 /// GitHub keeps deliveries for 3 days.
@@ -43,11 +44,25 @@ impl Life {
         self.outside.failed.push(Delivery { at: self.now, listed, event });
     }
 
-    /// What a list shows of the deliveries that failed since then.
-    pub(super) fn failed_since(&self, since: Timestamp) -> Vec<Event> {
+    /// What an App's list shows of the deliveries that failed since then.
+    pub(super) fn failed_since(&self, reader: &InstallationId, since: Timestamp) -> Vec<Event> {
         let since = since.0.max(self.now.saturating_sub(KEPT));
         let failed = self.outside.failed.iter();
+        let failed = failed.filter(|delivery| self.reader_of(&delivery.event) == Some(reader));
         let shown = failed.filter(|delivery| delivery.at >= since && delivery.listed <= self.now);
         shown.map(|delivery| delivery.event.clone()).collect()
+    }
+
+    /// Who is asked for the deliveries of the App that this is one of.
+    fn reader_of(&self, event: &Event) -> Option<&InstallationId> {
+        let Event::Forge(
+            ForgeEvent::JobQueued { request, .. }
+            | ForgeEvent::JobStarted { request, .. }
+            | ForgeEvent::JobCompleted { request, .. },
+        ) = event
+        else {
+            return None;
+        };
+        self.setup.reader(&request.repository)
     }
 }

@@ -121,12 +121,13 @@ impl Life {
             self.step()?;
         }
         self.calm_down();
-        let mut encores: Vec<ProfileId> = self.setup.profiles.keys().cloned().collect();
+        let mut encores = self.setup.encores();
         let deadline = self.now + PATIENCE;
         while self.now < deadline {
             if self.steps.is_multiple_of(16) && self.pending().is_none() {
-                let Some(profile) = encores.pop() else { return Ok(self.lived()) };
-                self.arrive(vec![profile.to_string()], (Origin::PRIVATE, Origin::PRIVATE));
+                let Some((profile, repository)) = encores.pop() else { return Ok(self.lived()) };
+                let (labels, private) = (vec![profile.to_string()], Origin::PRIVATE);
+                self.arrive(labels, repository, (private, private));
             }
             self.step()?;
         }
@@ -271,20 +272,25 @@ impl Life {
         };
         let private = (Origin::PRIVATE, Origin::PRIVATE);
         let origin = if self.setup.strangers { strangers::draw(&mut self.rng) } else { private };
-        self.arrive(labels, origin);
+        // One repository has most of the jobs.
+        let repositories = self.setup.repositories_of(self.set_for(&labels).as_ref());
+        let (first, any) = (repositories.first().cloned(), self.rng.pick(&repositories));
+        let repository = if self.rng.chance(500) { first } else { any }.unwrap_or_default();
+        self.arrive(labels, repository, origin);
         let together = self.setup.crowd || self.rng.chance(500);
         let gap = if together { 10 } else { 3 * MINUTE };
         let after = self.rng.below(gap);
         self.later(after, Happening::JobArrives);
     }
 
-    fn arrive(&mut self, labels: Vec<String>, (origin, told): (Origin, Origin)) {
+    fn arrive(
+        &mut self,
+        labels: Vec<String>,
+        repository: String,
+        (origin, told): (Origin, Origin),
+    ) {
         let id = self.next_job;
         self.next_job += 1;
-        // One repository has most of the jobs.
-        let first = self.setup.repositories.first().cloned();
-        let any = self.rng.pick(&self.setup.repositories);
-        let repository = if self.rng.chance(500) { first } else { any }.unwrap_or_default();
         self.say(&format!("job {id} of {repository} is queued for {labels:?}"));
         let scale_set = self.set_for(&labels);
         let request = JobRequest { origin: told, scale_set, ..request(id, labels, repository) };

@@ -19,9 +19,11 @@ mod host;
 mod life;
 mod many;
 mod outside;
+mod places;
 #[cfg(feature = "planted")]
 mod planted;
 mod rules;
+mod scopes;
 mod script;
 mod sets;
 mod setup;

@@ -3,7 +3,7 @@
 use super::sets::Queue;
 use flint_core::ask::{Budget, Question};
 use flint_core::event::{Event, GuestEvent};
-use flint_core::id::{HostId, JobKey, ProfileId, RunnerName, Slot, VmId};
+use flint_core::id::{HostId, InstallationId, JobKey, ProfileId, RunnerName, ScopeId, Slot, VmId};
 use flint_core::job::{Conclusion, JobRequest};
 use flint_core::plan::Action;
 use flint_core::policy::Origin;
@@ -89,6 +89,8 @@ pub(super) enum JobIs {
 #[derive(Clone, Debug)]
 pub(super) struct Runner {
     pub(super) vm: VmId,
+    /// Where it is registered; it gets jobs from there and no others.
+    pub(super) scope: ScopeId,
     pub(super) labels: BTreeSet<String>,
     /// The scale set that it is of; it gets that one's jobs and no others.
     pub(super) set: Option<ProfileId>,
@@ -134,7 +136,7 @@ pub(super) struct Delivery {
     pub(super) event: Event,
 }
 
-/// How many calls GitHub still takes, of one budget.
+/// How many calls GitHub still takes, of one budget of an installation.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Calls {
     pub(super) left: u32,
@@ -145,9 +147,11 @@ pub(super) struct Calls {
 pub(super) struct Outside {
     /// Failed deliveries, as GitHub keeps them.
     pub(super) failed: Vec<Delivery>,
-    pub(super) calls: BTreeMap<Budget, Calls>,
-    /// GitHub takes no call before this.
-    pub(super) limited_until: u64,
+    pub(super) calls: BTreeMap<(InstallationId, Budget), Calls>,
+    /// GitHub takes no call of an installation before this.
+    pub(super) limited_until: BTreeMap<InstallationId, u64>,
+    /// A scope takes no runner of ours before this.
+    pub(super) refuses_until: BTreeMap<ScopeId, u64>,
     pub(super) jobs: BTreeMap<u64, Job>,
     /// Scale sets, by their profiles.
     pub(super) sets: BTreeMap<ProfileId, Queue>,

@@ -3,9 +3,10 @@
 
 use super::life::Life;
 use super::outside::{MINUTE, SECOND};
+use super::places::Told;
 use flint_core::ask::AskFailure;
 use flint_core::event::{Event, ForgeEvent, GuestEvent, HostEvent, RegisterFailure};
-use flint_core::id::{HostId, JobKey, RunnerName, VmId};
+use flint_core::id::{HostId, InstallationId, JobKey, RunnerName, VmId};
 use flint_core::plan::Action;
 use flint_core::units::Timestamp;
 use flint_core::vm::{Phase, Reason, Registration, Vm};
@@ -28,9 +29,11 @@ pub(super) struct Memory {
     /// When each host was heard from.
     heard: BTreeMap<HostId, Timestamp>,
     /// GitHub has said "not before".
-    not_before: Timestamp,
+    not_before: BTreeMap<InstallationId, Timestamp>,
     /// When the last registrations were ordered.
-    registrations: VecDeque<u64>,
+    registrations: BTreeMap<InstallationId, VecDeque<u64>>,
+    /// What GitHub said of scopes.
+    pub(super) told: Told,
     /// The turns that passed while the machine slept are over by then.
     paced_from: u64,
     /// Names that may exist at GitHub although the daemon holds no registration of them.
@@ -46,7 +49,7 @@ pub(super) struct Memory {
 impl Memory {
     /// What was measured by the clock means nothing any more.
     pub(super) fn clock_jumped(&mut self, now: u64) {
-        (self.not_before, self.registrations) = (Timestamp::default(), VecDeque::new());
+        (self.not_before, self.registrations) = (BTreeMap::new(), BTreeMap::new());
         self.paced_from = now + 5 * MINUTE;
     }
 
@@ -63,13 +66,15 @@ impl Life {
         if let Some(script) = &mut self.script {
             script.fact(now, event, (before, &self.daemon.stored), actions);
         }
+        self.note_places(event);
         let memory = &mut self.memory;
+        let mut limited = None;
         match event {
             Event::Started { .. } => {
                 memory.heard = hosts.keys().map(|host| (*host, now)).collect();
             }
             Event::Host(HostEvent::Inventory { host, .. }) => drop(memory.heard.insert(*host, now)),
-            Event::Forge(ForgeEvent::RegisterFailed { vm, attempt, failure, .. }) => {
+            Event::Forge(ForgeEvent::RegisterFailed { vm, scope, attempt, failure, .. }) => {
                 match failure {
                     RegisterFailure::Transient | RegisterFailure::NameTaken => {
                         memory.burnt.insert((*vm, *attempt));
@@ -77,18 +82,23 @@ impl Life {
                     RegisterFailure::Limited { until } => {
                         // Heeded as long as there is a row that remembers it.
                         let waits = before.vms.get(vm).is_some_and(|row| waits_for(row, *attempt));
-                        if waits {
-                            memory.not_before = memory.not_before.max(*until);
-                        }
+                        let whose = self.setup.installation(scope).filter(|_| waits);
+                        limited = whose.map(|whose| (whose.clone(), *until));
                     }
                     RegisterFailure::Refused | RegisterFailure::Forbidden => {}
                 }
             }
             Event::Forge(ForgeEvent::AskFailed {
-                failure: AskFailure::Limited { until }, ..
-            }) => memory.not_before = memory.not_before.max(*until),
+                question,
+                failure: AskFailure::Limited { until },
+                ..
+            }) => limited = self.setup.asked_of(question).map(|whose| (whose.clone(), *until)),
             Event::Forge(ForgeEvent::JobCompleted { job, .. }) => drop(memory.ended.insert(*job)),
             _ => {}
+        }
+        if let Some((whose, until)) = limited {
+            let known = memory.not_before.entry(whose).or_default();
+            *known = until.max(*known);
         }
         let rows = &self.daemon.stored.vms;
         let listens = |id: &VmId| rows.get(id).is_some_and(|row| row.phase == Phase::Listening);
@@ -117,6 +127,7 @@ impl Life {
             .or_else(|| self.gone_for_no_reason(before))
             .or_else(|| self.unasked(before, event))
             .or_else(|| self.blamed_for_its_job(before, event))
+            .or_else(|| self.blamed_for_another())
             .or_else(|| self.unfair(before));
         if let Some(fault) = found {
             self.find(fault);
@@ -132,10 +143,12 @@ impl Life {
 
     /// A list of runners shows that a registration is gone: its microVM may not go on waiting.
     fn ghost_stays(&self, event: &Event) -> Option<String> {
-        let Event::Forge(ForgeEvent::Runners { registered, asked }) = event else { return None };
+        let Event::Forge(ForgeEvent::Runners { scope, registered, asked }) = event else {
+            return None;
+        };
         let stays = |(id, row): &(&VmId, &Vm)| {
             let listed = row.since.after(LISTED) < *asked && !registered.contains(id);
-            row.phase == Phase::Listening && listed
+            row.phase == Phase::Listening && row.scope.as_ref() == Some(scope) && listed
         };
         let (ghost, _) = self.daemon.stored.vms.iter().find(stays)?;
         Some(format!("GitHub has no runner of {ghost}, and it goes on waiting"))
@@ -212,13 +225,12 @@ impl Life {
     /// An order goes out.
     pub(super) fn judge_order(&mut self, action: &Action) {
         let now = self.at();
-        let calls = matches!(
-            action,
-            Action::Register { .. } | Action::Deregister { .. } | Action::Ask { .. }
-        );
-        if calls && now < self.memory.not_before {
-            let not_before = self.memory.not_before;
-            self.find(format!("GitHub takes no calls before {not_before}: {action:?}"));
+        self.judge_place(action);
+        let whose = self.setup.calls(action).cloned();
+        let not_before = whose.as_ref().and_then(|whose| self.memory.not_before.get(whose));
+        if let Some(not_before) = not_before.filter(|not_before| now < **not_before) {
+            let fault = format!("GitHub takes no calls before {not_before}: {action:?}");
+            self.find(fault);
         }
         match action {
             Action::Launch { vm, host, .. } => {
@@ -234,7 +246,7 @@ impl Life {
                 }
             }
             Action::Register { vm, attempt, name, .. } => {
-                self.judge_registration(*vm, *attempt, name)
+                self.judge_registration((*vm, *attempt), name, whose);
             }
             Action::Deregister { .. }
             | Action::Destroy { .. }
@@ -243,11 +255,19 @@ impl Life {
         }
     }
 
-    fn judge_registration(&mut self, vm: VmId, attempt: u32, name: &RunnerName) {
-        if self.memory.burnt.contains(&(vm, attempt)) {
+    fn judge_registration(
+        &mut self,
+        tried: (VmId, u32),
+        name: &RunnerName,
+        whose: Option<InstallationId>,
+    ) {
+        if self.memory.burnt.contains(&tried) {
             self.find(format!("{name} is asked for again, and may exist"));
         }
-        let (now, past) = (self.now, &mut self.memory.registrations);
+        let Some(whose) = whose else {
+            return self.find(format!("{name} is to be registered nowhere"));
+        };
+        let (now, past) = (self.now, self.memory.registrations.entry(whose).or_default());
         past.push_back(now);
         while past.front().is_some_and(|at| at + MINUTE - SECOND < now) {
             past.pop_front();

@@ -6,7 +6,7 @@ use flint_core::ask::{AskFailure, Budget, Found, Question};
 use flint_core::event::{
     Event, ForgeEvent, GuestEnd, GuestEvent, HostEvent, OperatorEvent, RegisterFailure,
 };
-use flint_core::id::{RunnerName, VmId};
+use flint_core::id::{RunnerName, ScopeId, VmId};
 use flint_core::job::JobRequest;
 use flint_core::limits::Limits;
 use flint_core::plan::Action;
@@ -57,7 +57,8 @@ impl Script {
         let text = format!("{} {}", time(at), said(event, &after.instance));
         self.lines.push(Line { text, idle });
         for order in orders {
-            self.lines.push(Line { text: format!("= {}", ordered(order)), idle: false });
+            let text = format!("= {}", ordered(order, after.scopes.len() > 1));
+            self.lines.push(Line { text, idle: false });
         }
         if matches!(event, Event::Started { .. }) {
             self.named.clear();
@@ -95,16 +96,17 @@ fn unscanned(world: &World) -> World {
 }
 
 fn configured(setup: &Setup, silent: bool) -> Vec<String> {
-    let mut lines = Vec::new();
+    let mut lines = vec![format!("scopes{}", scopes(setup))];
     for (id, p) in &setup.profiles {
         let labels: Vec<&str> = p.labels.iter().map(String::as_str).collect();
         let (shape, times) = (p.shape, &p.timeouts);
         lines.push(format!(
-            "profile {id} {} vcpus={} memory={} disk={} warm={} max={} priority={} boot={}s register={}s idle={}s job={}s sizes={} source={} only={} except={}",
+            "profile {id} {} vcpus={} memory={} disk={} warm={} max={} priority={} boot={}s register={}s idle={}s job={}s sizes={} source={} at={} only={} except={}",
             labels.join(","), shape.vcpus, shape.memory.0, shape.disk.0, p.warm, p.max, p.priority,
             times.boot.as_secs(), times.register.as_secs(), times.idle.as_secs(), times.job.as_secs(),
             p.sizes.as_ref().map_or("", |sizes| &sizes.prefix),
             if p.source == Source::ScaleSet { "scale-set" } else { "webhook" },
+            p.scope.as_ref().map_or("", ScopeId::as_str),
             list(&p.repositories.only), list(&p.repositories.except),
         ));
     }
@@ -121,6 +123,12 @@ fn configured(setup: &Setup, silent: bool) -> Vec<String> {
     }
     lines.push("with asks".to_owned());
     lines
+}
+
+/// Each with whose calls reach it.
+fn scopes(setup: &Setup) -> String {
+    let each = setup.scopes.iter();
+    each.map(|(scope, reach)| format!(" {scope}@{}", reach.installation)).collect()
 }
 
 fn list(names: &BTreeSet<String>) -> String {
@@ -195,8 +203,8 @@ fn by_forge(event: &ForgeEvent, instance: &str) -> String {
         ForgeEvent::Deregistered { vm } => format!("{vm} deregistered"),
         ForgeEvent::DeregisterRefused { vm } => format!("{vm} deregister refused"),
         ForgeEvent::DeregisterFailed { vm, .. } => format!("{vm} deregister failed"),
-        ForgeEvent::Runners { registered, asked } => {
-            format!("runners{} asked {}", vms(registered), time(*asked))
+        ForgeEvent::Runners { scope, registered, asked } => {
+            format!("runners{} in {scope} asked {}", vms(registered), time(*asked))
         }
         ForgeEvent::DeliveriesRead { .. }
         | ForgeEvent::RepositoriesListed { .. }
@@ -204,16 +212,18 @@ fn by_forge(event: &ForgeEvent, instance: &str) -> String {
         | ForgeEvent::JobAsked { .. }
         | ForgeEvent::RunAsked { .. }
         | ForgeEvent::AskFailed { .. }
-        | ForgeEvent::QuotaLeft(_) => answered(event),
+        | ForgeEvent::QuotaLeft { .. } => answered(event),
     }
 }
 
 fn answered(event: &ForgeEvent) -> String {
     match event {
-        ForgeEvent::DeliveriesRead { asked } => format!("deliveries read asked {}", time(*asked)),
-        ForgeEvent::RepositoriesListed { active, asked } => {
+        ForgeEvent::DeliveriesRead { installation, asked } => {
+            format!("deliveries read of {installation} asked {}", time(*asked))
+        }
+        ForgeEvent::RepositoriesListed { scope, active, asked } => {
             let active: String = active.iter().map(|name| format!(" {name}")).collect();
-            format!("repositories{active} asked {}", time(*asked))
+            format!("repositories{active} in {scope} asked {}", time(*asked))
         }
         ForgeEvent::JobsListed { repository, queued, asked } => {
             let queued: String = queued.iter().map(|job| format!(" {job}")).collect();
@@ -240,9 +250,11 @@ fn answered(event: &ForgeEvent) -> String {
         }
         ForgeEvent::AskFailed { question, failure, .. } => {
             let question = match question {
-                Question::Deliveries { .. } => "deliveries".to_owned(),
-                Question::Runners => "runners".to_owned(),
-                Question::Repositories => "repositories".to_owned(),
+                Question::Deliveries { installation, .. } => {
+                    format!("deliveries of {installation}")
+                }
+                Question::Runners { scope } => format!("runners in {scope}"),
+                Question::Repositories { scope } => format!("repositories in {scope}"),
                 Question::Jobs { repository } => format!("jobs of {repository}"),
                 Question::Job { job, repository } => format!("job {job} of {repository}"),
                 Question::Run { run, repository } => format!("run {run} of {repository}"),
@@ -255,10 +267,10 @@ fn answered(event: &ForgeEvent) -> String {
                 }
             }
         }
-        ForgeEvent::QuotaLeft(quota) => {
+        ForgeEvent::QuotaLeft { installation, quota } => {
             let app = if quota.budget == Budget::App { " of the app" } else { "" };
             let (left, limit) = (quota.remaining, quota.limit);
-            format!("quota {left} of {limit} until {}{app}", time(quota.resets))
+            format!("quota {left} of {limit} until {}{app} for {installation}", time(quota.resets))
         }
         _ => String::new(),
     }
@@ -299,19 +311,20 @@ fn by_guest(said: &GuestEvent) -> String {
     }
 }
 
-/// As the scripts' player writes them.
-fn ordered(action: &Action) -> String {
+/// As the scripts' player writes them: scopes where there are several.
+fn ordered(action: &Action, several: bool) -> String {
+    let at = |scope: &ScopeId| if several { format!(" in {scope}") } else { String::new() };
     match action {
         Action::Launch { vm, host, slot, profile } => {
             format!("launch {vm} on {host} slot {slot} for {profile}")
         }
-        Action::Register { vm, name, .. } => format!("register {vm} as {name}"),
-        Action::Deregister { vm, names } if names.is_empty() => {
-            format!("deregister {vm}, whatever its names")
+        Action::Register { vm, name, scope, .. } => format!("register {vm} as {name}{}", at(scope)),
+        Action::Deregister { vm, scope, names } if names.is_empty() => {
+            format!("deregister {vm}{}, whatever its names", at(scope))
         }
-        Action::Deregister { vm, names } => {
+        Action::Deregister { vm, scope, names } => {
             let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
-            format!("deregister {vm}: {}", names.join(" "))
+            format!("deregister {vm}{}: {}", at(scope), names.join(" "))
         }
         Action::Destroy { vm, host, slot: Some(slot) } => {
             format!("destroy {vm} on {host} slot {slot}")
@@ -319,9 +332,12 @@ fn ordered(action: &Action) -> String {
         Action::Destroy { vm, host, slot: None } => format!("destroy {vm} on {host}"),
         Action::Scan { host } => format!("scan {host}"),
         Action::Ask { question } => match question {
-            Question::Deliveries { since } => format!("ask for deliveries since {}", time(*since)),
-            Question::Runners => "ask for runners".to_owned(),
-            Question::Repositories => "ask for repositories".to_owned(),
+            Question::Deliveries { installation, since } => {
+                let of = if several { format!(" of {installation}") } else { String::new() };
+                format!("ask for deliveries{of} since {}", time(*since))
+            }
+            Question::Runners { scope } => format!("ask for runners{}", at(scope)),
+            Question::Repositories { scope } => format!("ask for repositories{}", at(scope)),
             Question::Jobs { repository } => format!("ask for jobs of {repository}"),
             Question::Job { job, repository } => format!("ask for job {job} of {repository}"),
             Question::Run { run, repository } => format!("ask for run {run} of {repository}"),

@@ -2,9 +2,10 @@
 
 use super::faults::Faults;
 use super::outside::{MINUTE, SECOND};
+use super::scopes::{self, Scopes};
 use crate::rng::Rng;
 use flint_core::host::Host;
-use flint_core::id::{HostId, ProfileId};
+use flint_core::id::{HostId, ProfileId, ScopeId};
 use flint_core::limits::Limits;
 use flint_core::policy::{Admits, Repositories};
 use flint_core::profile::{Profile, Timeouts};
@@ -39,6 +40,7 @@ pub struct Setup {
     pub(super) profiles: BTreeMap<ProfileId, Profile>,
     pub(super) hosts: BTreeMap<HostId, Host>,
     pub(super) repositories: Vec<String>,
+    pub(super) scopes: Scopes,
     pub(super) limits: Limits,
     pub(super) answers: Answers,
     /// Calls an hour.
@@ -63,6 +65,7 @@ impl Setup {
             profiles: profiles(&mut rng),
             hosts: hosts(&mut rng),
             repositories: repositories(&mut rng),
+            scopes: scopes::draw(&mut rng),
             limits: limits(&mut rng),
             answers: [Answers::Deliveries, Answers::Lists, Answers::All, Answers::All]
                 [usize::try_from(rng.below(4)).unwrap_or(0)],
@@ -72,6 +75,10 @@ impl Setup {
             crowd: rng.below(CROWDS) == 0,
             storm: 60 * MINUTE,
         };
+        setup.place_sets(&mut rng);
+        if setup.answers == Answers::Deliveries && !setup.reads_all() {
+            setup.answers = Answers::Lists;
+        }
         if setup.answers == Answers::Deliveries {
             // Nothing that GitHub answers tells of these.
             let faults = &mut setup.faults;
@@ -82,6 +89,13 @@ impl Setup {
             setup.gather(&mut rng);
         }
         setup
+    }
+
+    /// Each scale set is in one of the scopes.
+    fn place_sets(&mut self, rng: &mut Rng) {
+        let scopes: Vec<ScopeId> = self.scopes.keys().cloned().collect();
+        self.profiles.values_mut().for_each(|profile| profile.scope = rng.pick(&scopes));
+        self.settle();
     }
 
     /// Many small jobs at once, on a host that has room for all.
@@ -113,6 +127,7 @@ impl Setup {
         let mut with = |change: &dyn Fn(&mut Setup)| {
             let mut simpler = self.clone();
             change(&mut simpler);
+            simpler.settle();
             all.push(simpler);
         };
         with(&|setup| setup.faults = Faults { delay_ms: setup.faults.delay_ms, ..Faults::none() });
@@ -122,6 +137,10 @@ impl Setup {
         with(&|setup| keep_first(&mut setup.hosts));
         with(&|setup| keep_first(&mut setup.profiles));
         with(&|setup| setup.repositories.truncate(1));
+        for fewer in self.fewer_scopes() {
+            with(&|setup| setup.scopes = fewer.clone());
+        }
+        with(&|setup| setup.scopes = setup.own_apps());
         with(&|setup| setup.strangers = false);
         with(&|setup| setup.profiles.values_mut().for_each(|p| p.source = Source::Webhook));
         with(&|setup| setup.limits = Limits::default());
@@ -151,6 +170,7 @@ impl Setup {
         let plain = plain + some(self.strangers);
         let wire = self.faults.delay_ms.ilog2();
         let counts = u64::try_from(lists).unwrap_or(u64::MAX) + profiles + plain;
+        let counts = counts + self.places_size();
         rates
             + counts
             + some(self.quota != 5_000)
@@ -189,6 +209,7 @@ fn profiles(rng: &mut Rng) -> BTreeMap<ProfileId, Profile> {
             repositories: listed(rng),
             sizes: rng.chance(300).then(|| sizes(&format!("p{index}"))),
             made_of: None,
+            scope: None,
             source: if rng.chance(300) { Source::ScaleSet } else { Source::Webhook },
             timeouts: Timeouts {
                 boot: Duration::from_secs(120),
@@ -222,7 +243,7 @@ fn listed(rng: &mut Rng) -> Repositories {
 fn sizes(prefix: &str) -> Sizes {
     let max = Resources { vcpus: 8, memory: MiB(16 << 10), disk: MiB(50 << 10) };
     let images = BTreeSet::from(["ubuntu24".to_owned()]);
-    Sizes { prefix: prefix.to_owned(), max, count: 3, arch: "x64".to_owned(), images }
+    Sizes { prefix: prefix.to_owned(), max, count: 3, arch: "x64".to_owned(), images, warm: 0 }
 }
 
 fn hosts(rng: &mut Rng) -> BTreeMap<HostId, Host> {

@@ -2,8 +2,9 @@
 
 use flint_core::event::{Event, ForgeEvent};
 use flint_core::fold::fold;
+use flint_core::forge::{Installation, Scope};
 use flint_core::host::Host;
-use flint_core::id::{HostId, JobKey, ProfileId, RunnerId, Slot, VmId};
+use flint_core::id::{HostId, InstallationId, JobKey, ProfileId, RunnerId, ScopeId, Slot, VmId};
 use flint_core::job::JobRequest;
 use flint_core::plan::plan;
 use flint_core::policy::{Admits, Origin};
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 const HOSTS: u32 = 500;
 const PER_HOST: u16 = 100;
 const QUEUED: u64 = 100_000;
+const OWNERS: u64 = 20;
 const REPOSITORIES: u64 = 200;
 const PROFILES: usize = 20;
 const ROUNDS: u64 = 50;
@@ -76,7 +78,7 @@ fn tell(world: &mut World, now: Timestamp, id: u64) {
 fn request(id: u64) -> JobRequest {
     let number = usize::try_from(id).unwrap_or(0);
     JobRequest {
-        repository: format!("owner-{}/repository-{}", id % 20, id % REPOSITORIES),
+        repository: format!("{}/repository-{}", owner(id), id % REPOSITORIES),
         workflow: "CI".to_owned(),
         name: format!("test ({id})"),
         labels: vec!["self-hosted".to_owned(), format!("p{}", number % PROFILES)],
@@ -105,6 +107,7 @@ fn world() -> World {
         let source = Source::Webhook;
         let profile = Profile {
             source,
+            scope: None,
             labels,
             shape,
             warm,
@@ -117,6 +120,11 @@ fn world() -> World {
             made_of,
         };
         world.profiles.insert(profile_id(number), profile);
+    }
+    for owner in (0..OWNERS).map(owner) {
+        let installation = InstallationId::new(&owner);
+        world.installations.insert(installation.clone(), Installation::default());
+        world.scopes.insert(ScopeId::organization(&owner), Scope::of(installation));
     }
     let all = u32::from(PER_HOST);
     let capacity = Resources {
@@ -140,6 +148,10 @@ fn world() -> World {
     world
 }
 
+fn owner(id: u64) -> String {
+    format!("owner-{}", id % OWNERS)
+}
+
 fn vm(id: u64, profile: ProfileId, (host, slot): (HostId, Slot), shape: Resources) -> Vm {
     let job = JobKey { id: 1_000_000 + id, attempt: 1 };
     let (phase, job) = match id % 20 {
@@ -157,6 +169,7 @@ fn vm(id: u64, profile: ProfileId, (host, slot): (HostId, Slot), shape: Resource
         since: NOW,
         job,
         registration: Registration::Held { attempt: 1, runner: RunnerId(id) },
+        scope: Some(ScopeId::organization(&owner(id))),
         failures: 0,
         retry_at: NOW,
         times: Times { planned: NOW, ready: Some(NOW), ..Times::default() },

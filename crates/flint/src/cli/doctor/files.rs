@@ -369,7 +369,7 @@ mod tests {
         let verdict = || store_in(directory.path());
         assert_eq!(verdict().reading, "none yet: the first start makes it");
         drop(store::Sqlite::open(directory.path()).unwrap());
-        assert!(verdict().reading.ends_with("schema 2"), "{}", verdict().reading);
+        assert!(verdict().reading.ends_with("schema 3"), "{}", verdict().reading);
         let path = directory.path().join("flint.db");
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();

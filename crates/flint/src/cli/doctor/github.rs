@@ -1,16 +1,30 @@
-//! The App's credentials: whether the key is one and, if that is wanted, what GitHub says of the App.
+//! The credentials of each scope: whether the key is one and, if that is wanted, what GitHub says of the App.
 
 use super::Line;
 use super::app::{self, Seen};
 use crate::assemble;
 use crate::cli::block_on;
-use crate::config::GithubOptions;
+use crate::config::{GithubOptions, Scope};
 use crate::error::chain;
 use crate::forge::{Credentials, Error, GitHub, Options};
 
-/// All lines about GitHub.
-pub(in crate::cli) fn look(github: &GithubOptions, ask: bool) -> Vec<Line> {
-    let (client, options) = match assemble::github(github) {
+/// All lines about GitHub: a group for each scope, which names it if there are several.
+pub(in crate::cli) fn look(entries: &[GithubOptions], ask: bool) -> Vec<Line> {
+    let scopes =
+        entries.iter().flat_map(|entry| entry.scopes.iter().map(move |scope| (entry, scope)));
+    let mut groups: Vec<(String, Vec<Line>)> =
+        scopes.map(|(entry, scope)| (scope.id().to_string(), one(entry, scope, ask))).collect();
+    if let [(_, lines)] = groups.as_mut_slice() {
+        return std::mem::take(lines);
+    }
+    let named = groups.into_iter().flat_map(|(scope, lines)| {
+        lines.into_iter().map(move |line| line.of(&scope)).collect::<Vec<_>>()
+    });
+    named.collect()
+}
+
+fn one(github: &GithubOptions, scope: &Scope, ask: bool) -> Vec<Line> {
+    let (client, options) = match assemble::github(github, scope) {
         Ok(made) => made,
         Err(error) => {
             let fix = "make a new one on the App's page (Private keys) and download its .pem file";
@@ -69,4 +83,39 @@ fn asked(client: &GitHub, options: &Options) -> Vec<Line> {
 /// A line of an error, with the error's own advice if it has one.
 pub(super) fn bad(item: &'static str, error: &Error, fix: &str) -> Line {
     Line::bad(item, chain(error), error.help().as_deref().unwrap_or(fix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::doctor::show;
+    use crate::config::{self, RunnerGroup, Webhooks};
+    use flint_wire::Secret;
+
+    /// By a token: no key has to be made for it.
+    fn entry(names: &[&str]) -> GithubOptions {
+        let scope = |name: &&str| Scope::Organization((*name).to_owned());
+        GithubOptions {
+            url: url::Url::parse("https://api.github.com/").expect("it is one"),
+            scopes: names.iter().map(scope).collect(),
+            credentials: config::Credentials::Token(Secret::new("ghp_secret".to_owned())),
+            webhooks: Webhooks::Refused,
+            runner_group: RunnerGroup::Number(1),
+        }
+    }
+
+    #[test]
+    fn a_line_says_whose_it_is_where_there_are_several() {
+        let items = |entries: &[GithubOptions]| {
+            let lines = look(entries, false);
+            lines.into_iter().map(|line| line.item.into_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(items(&[entry(&["acme"])]), ["token"]);
+        assert_eq!(
+            items(&[entry(&["acme", "Beta"]), entry(&["gamma"])]),
+            ["acme: token", "beta: token", "gamma: token"]
+        );
+        let shown = show(&look(&[entry(&["acme", "beta"])], false), false);
+        assert!(shown.contains("  help: beta: token: an App has rights of its own"), "{shown}");
+    }
 }

@@ -349,15 +349,16 @@ mod tests {
         }
     }
 
-    fn verdicts(readings: &Readings) -> Vec<(&'static str, Verdict)> {
-        look(readings, None).into_iter().map(|line| (line.item, line.verdict)).collect()
+    fn verdicts(readings: &Readings) -> Vec<(String, Verdict)> {
+        let lines = look(readings, None).into_iter();
+        lines.map(|line| (line.item.into_owned(), line.verdict)).collect()
     }
 
     #[test]
     fn a_good_host_has_nothing_to_do_but_what_no_program_can_read() {
         let left: Vec<_> =
             verdicts(&good()).into_iter().filter(|(_, v)| *v != Verdict::Ok).collect();
-        assert_eq!(left, [("memory hardware", Verdict::Note)]);
+        assert_eq!(left, [("memory hardware".to_owned(), Verdict::Note)]);
     }
 
     #[test]
@@ -399,7 +400,7 @@ mod tests {
             spoil(&mut readings);
             let changed: Vec<_> =
                 verdicts(&readings).into_iter().filter(|line| !usual.contains(line)).collect();
-            assert_eq!(changed, [(item, verdict)]);
+            assert_eq!(changed, [(item.to_owned(), verdict)]);
         }
     }
 

@@ -11,6 +11,7 @@ use crate::config::{self, Machine, Purpose, Severity, Sources};
 use crate::error::{Exit, Problem};
 use crate::sys::readings::Readings;
 use serde::Serialize;
+use std::borrow::Cow;
 
 /// How good a reading is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -30,7 +31,7 @@ pub(super) enum Verdict {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Line {
     /// What was looked at.
-    pub(super) item: &'static str,
+    pub(super) item: Cow<'static, str>,
     /// How good it is.
     pub(super) verdict: Verdict,
     /// What was seen.
@@ -42,22 +43,42 @@ pub(super) struct Line {
 impl Line {
     /// All is well.
     pub(super) fn ok(item: &'static str, reading: impl Into<String>) -> Self {
-        Line { item, verdict: Verdict::Ok, reading: reading.into(), fix: None }
+        Line { item: item.into(), verdict: Verdict::Ok, reading: reading.into(), fix: None }
     }
 
     /// Worth knowing.
     pub(super) fn note(item: &'static str, reading: impl Into<String>, fix: &str) -> Self {
-        Line { item, verdict: Verdict::Note, reading: reading.into(), fix: Some(fix.to_owned()) }
+        Line {
+            item: item.into(),
+            verdict: Verdict::Note,
+            reading: reading.into(),
+            fix: Some(fix.to_owned()),
+        }
     }
 
     /// It works, with a cost or a risk.
     pub(super) fn warn(item: &'static str, reading: impl Into<String>, fix: &str) -> Self {
-        Line { item, verdict: Verdict::Warn, reading: reading.into(), fix: Some(fix.to_owned()) }
+        Line {
+            item: item.into(),
+            verdict: Verdict::Warn,
+            reading: reading.into(),
+            fix: Some(fix.to_owned()),
+        }
     }
 
     /// It will not work.
     pub(super) fn bad(item: &'static str, reading: impl Into<String>, fix: &str) -> Self {
-        Line { item, verdict: Verdict::Bad, reading: reading.into(), fix: Some(fix.to_owned()) }
+        Line {
+            item: item.into(),
+            verdict: Verdict::Bad,
+            reading: reading.into(),
+            fix: Some(fix.to_owned()),
+        }
+    }
+
+    /// The same, of one of several.
+    fn of(self, whose: &str) -> Self {
+        Line { item: format!("{whose}: {}", self.item).into(), ..self }
     }
 }
 
@@ -72,10 +93,8 @@ pub(super) fn run(
     ask_github: bool,
 ) -> Result<Exit, Problem> {
     let mut lines = here(sources, machine);
-    if let Some(github) =
-        config::check(sources, machine, Purpose::Serve).config.and_then(|c| c.github)
-    {
-        lines.extend(github::look(&github, ask_github));
+    if let Some(config) = config::check(sources, machine, Purpose::Serve).config {
+        lines.extend(github::look(&config.github, ask_github));
     }
     tell(out, &lines)
 }
@@ -129,10 +148,10 @@ fn configuration(sources: &Sources, machine: &Machine) -> Line {
 /// A row each; below them, what to do.
 fn show(lines: &[Line], color: bool) -> String {
     let rows =
-        lines.iter().map(|line| [word(line.verdict), line.item.to_owned(), line.reading.clone()]);
+        lines.iter().map(|line| [word(line.verdict), line.item.to_string(), line.reading.clone()]);
     let rows = table(["", "ITEM", "READING"], rows);
     let rows = rows.lines().map(|row| if color { colored(row) } else { row.to_owned() });
-    let fixes = lines.iter().filter_map(|line| Some((line.item, line.fix.as_ref()?)));
+    let fixes = lines.iter().filter_map(|line| Some((&line.item, line.fix.as_ref()?)));
     let fixes = fixes.map(|(item, fix)| format!("  help: {item}: {}", crate::text::escaped(fix)));
     rows.chain(fixes).collect::<Vec<_>>().join("\n")
 }

@@ -15,19 +15,21 @@ impl GitHub {
     ) -> Result<Answer, Error> {
         let budget = match question {
             Question::Deliveries { .. } => Budget::App,
-            Question::Runners
-            | Question::Repositories
+            Question::Runners { .. }
+            | Question::Repositories { .. }
             | Question::Jobs { .. }
             | Question::Job { .. }
             | Question::Run { .. } => Budget::Installation,
         };
         let partial = match &question {
-            Question::Runners => {
+            Question::Runners { scope } => {
                 let registered = self.ours().await?.into_values().map(|(vm, _)| vm).collect();
-                Partial::whole(ForgeEvent::Runners { registered, asked })
+                Partial::whole(ForgeEvent::Runners { scope: scope.clone(), registered, asked })
             }
-            Question::Deliveries { since } => self.failed_deliveries(*since, asked).await?,
-            Question::Repositories => self.active_repositories(asked).await?,
+            Question::Deliveries { installation, since } => {
+                self.app.failed_deliveries((installation, *since), asked).await?
+            }
+            Question::Repositories { .. } => self.active_repositories(asked).await?,
             Question::Jobs { repository } => match Repository::parse(repository, &self.scope) {
                 Ok(repository) => self.open_jobs(repository, asked).await?,
                 Err(refused) => Partial::cut(refused),
@@ -41,6 +43,8 @@ impl GitHub {
                 Err(refused) => Partial::cut(refused),
             },
         };
-        Ok(Answer { told: partial.closed(question), quota: self.rest.quota(budget) })
+        let quota = self.caller.rest.quota(budget);
+        let quota = quota.map(|quota| (self.caller.installation.clone(), quota));
+        Ok(Answer { told: partial.closed(question), quota })
     }
 }

@@ -4,19 +4,20 @@
 //! a redelivery is an entry of its own with the same GUID. Nothing is proven by an HMAC here: the answer comes from
 //! GitHub over the connection that Flint opened.
 
-use super::GitHub;
 use super::partial::{Cut, Partial};
 use super::told::{Known, Memory};
+use crate::forge::caller::Caller;
 use crate::forge::token::Installation;
-use crate::forge::{Error, Told, payload};
+use crate::forge::{Error, Scope, Told, payload};
 use crate::text;
 use flint_core::ask::Budget;
 use flint_core::event::ForgeEvent;
+use flint_core::id::InstallationId;
 use flint_core::units::Timestamp;
 use futures_util::stream::{self, StreamExt as _};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// 100,000 deliveries: three days of 460 jobs an hour. More than that is a list that does not end.
 const MOST_PAGES: usize = 1_000;
@@ -72,24 +73,44 @@ struct Listed {
     cut: Option<Cut>,
 }
 
-impl GitHub {
+/// An App: whoever calls for it, and the scopes whose jobs its deliveries may tell of.
+pub(crate) struct App {
+    callers: Vec<Arc<Caller>>,
+    scopes: Vec<Scope>,
+    memory: Mutex<Memory>,
+}
+
+impl App {
+    /// The first of `callers`, of which there is one at least, asks for the deliveries of all.
+    pub(crate) fn new(callers: Vec<Arc<Caller>>, scopes: Vec<Scope>) -> Self {
+        App { callers, scopes, memory: Mutex::default() }
+    }
+
+    fn caller(&self) -> &Caller {
+        self.callers.first().expect("an App is made with whoever calls for it")
+    }
+
     pub(super) async fn failed_deliveries(
         &self,
-        since: Timestamp,
+        (installation, since): (&InstallationId, Timestamp),
         asked: Timestamp,
     ) -> Result<Partial, Error> {
+        let read = |asked| {
+            let installation = installation.clone();
+            ForgeEvent::DeliveriesRead { installation, asked }
+        };
         self.memory().begin(since);
         let listed = self.list_deliveries(since, asked).await?;
         let mut failed = self.not_arrived(&listed);
         if failed.is_empty() {
-            let end = listed.cut.map_or(Ok(ForgeEvent::DeliveriesRead { asked }), Err);
+            let end = listed.cut.map_or(Ok(read(asked)), Err);
             return Ok(Partial { told: Vec::new(), end });
         }
         // Only now: usually there is nothing to fetch.
-        let ours = self.tokens.installation(&self.rest).await?;
+        let ours = self.installations().await?;
         failed.retain(|failed| {
             let of = listed.groups.get(&failed.guid).and_then(|group| group.installation);
-            let foreign = of.is_some_and(|of| of != ours.id);
+            let foreign = of.is_some_and(|of| ours.iter().all(|ours| ours.id != of));
             if foreign {
                 self.memory().settle(failed.guid.clone());
             }
@@ -103,9 +124,18 @@ impl GitHub {
         let until = left.map(|failed| failed.first).min().unwrap_or(asked);
         let end = match listed.cut.or(cut) {
             Some(cut) => Err(cut),
-            None => Ok(ForgeEvent::DeliveriesRead { asked: until }),
+            None => Ok(read(until)),
         };
         Ok(Partial { told: told.into_iter().map(|(_, told)| told).collect(), end })
+    }
+
+    /// Where the App is installed at present, as far as it serves us.
+    async fn installations(&self) -> Result<Vec<Installation>, Error> {
+        let mut found = Vec::new();
+        for caller in &self.callers {
+            found.push(caller.tokens.installation(&caller.rest).await?);
+        }
+        Ok(found)
     }
 
     /// Walks the list back to `since`.
@@ -144,14 +174,14 @@ impl GitHub {
         let mut query = vec![("per_page", "100")];
         query.extend(cursor.map(|cursor| ("cursor", cursor)));
         let path = ["app", "hook", "deliveries"];
-        let reply = self.tokens.read_as_app(&self.rest, &path, &query).await?;
+        let reply = self.caller().read_as_app(&path, &query).await?;
         let entries: Vec<Value> = reply.json()?;
         Ok((attempts(&entries, asked), reply.next().map(str::to_owned)))
     }
 
     /// The last tenth of the App's calls is kept for tokens, without which nothing can be registered.
     fn spared(&self) -> Option<Cut> {
-        let quota = self.rest.quota(Budget::App)?;
+        let quota = self.caller().rest.quota(Budget::App)?;
         let spent = quota.remaining.saturating_mul(10) < quota.limit;
         let why = || format!("only {} of the App's calls are left for this hour", quota.remaining);
         spent.then(|| Cut::transient(why()))
@@ -179,7 +209,7 @@ impl GitHub {
     async fn fetch_all(
         &self,
         failed: Vec<Failed>,
-        ours: &Installation,
+        ours: &[Installation],
     ) -> (Vec<(Timestamp, Told)>, Option<Cut>) {
         let fetch = async |failed: Failed| (self.fetch(failed.newest, ours).await, failed);
         let calls: Vec<_> = failed.into_iter().map(fetch).collect();
@@ -219,14 +249,15 @@ impl GitHub {
         (told, cut)
     }
 
-    async fn fetch(&self, id: u64, ours: &Installation) -> Result<Fetched, Error> {
+    async fn fetch(&self, id: u64, ours: &[Installation]) -> Result<Fetched, Error> {
         let number = id.to_string();
         let path = ["app", "hook", "deliveries", &number];
-        let reply = self.tokens.read_as_app(&self.rest, &path, &[]).await?;
+        let reply = self.caller().read_as_app(&path, &[]).await?;
         let detail: Value = reply.json()?;
         let body = &detail["request"]["payload"];
-        let foreign = payload::installation(body).is_some_and(|of| of != ours.id)
-            || is_other_app(&detail["request"]["headers"], &ours.app_id);
+        let foreign = payload::installation(body)
+            .is_some_and(|of| ours.iter().all(|ours| ours.id != of))
+            || ours.iter().all(|ours| is_other_app(&detail["request"]["headers"], &ours.app_id));
         let event = match payload::workflow_job(body) {
             Err(malformed) => {
                 tracing::warn!(delivery = id, %malformed, "a failed delivery cannot be read, and is passed over");
@@ -235,7 +266,8 @@ impl GitHub {
             Ok(payload::Told::Fact(event)) if !foreign => event,
             Ok(payload::Told::Fact(_) | payload::Told::Nothing(_)) => return Ok(Fetched::Useless),
         };
-        let covered = payload::repository(&event).is_some_and(|name| self.scope.covers(name));
+        let covered = payload::repository(&event)
+            .is_some_and(|name| self.scopes.iter().any(|scope| scope.covers(name)));
         Ok(if covered { Fetched::Fact(Box::new(event)) } else { Fetched::Useless })
     }
 

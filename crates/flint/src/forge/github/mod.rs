@@ -13,43 +13,33 @@ pub(super) mod standing;
 mod told;
 
 use self::admits::Admits;
-use self::told::Memory;
-use super::rest::{Bearer, Call, Freshness, Reply, Rest};
-use super::token::Tokens;
+pub(super) use self::deliveries::App;
+use super::caller::{Ask, Caller};
+use super::rest::{Freshness, Reply};
 use super::{Answer, Error, Forge, Options, Registered, Removal, Request, Scope};
 use flint_core::ask::Question;
-use flint_core::id::{RunnerId, RunnerName, VmId};
+use flint_core::id::{RunnerId, RunnerName, ScopeId, VmId};
 use flint_core::units::Timestamp;
 use flint_wire::Secret;
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// GitHub's largest page.
 const PAGE: usize = 100;
 /// A runner group holds at most 10,000 runners; ten times that is a listing that does not end.
 const MOST_PAGES: usize = 1000;
 
-/// GitHub, for one daemon. Runners of other daemons in the same scope are not seen.
+/// GitHub at one scope, for one daemon. Runners of other daemons in the same scope are not seen.
 pub struct GitHub {
-    rest: Rest,
-    tokens: Tokens,
+    caller: Arc<Caller>,
+    app: Arc<App>,
     scope: Scope,
     group: group::Group,
     instance: String,
-    memory: Mutex<Memory>,
     admits: Mutex<Admits>,
-}
-
-/// What a call needs beyond who calls.
-struct Ask<'a> {
-    method: Method,
-    path: &'a [&'a str],
-    query: &'a [(&'a str, &'a str)],
-    body: Option<Value>,
-    freshness: Freshness,
 }
 
 #[derive(Deserialize)]
@@ -70,20 +60,34 @@ struct JitAnswer {
 }
 
 impl GitHub {
-    /// Prepares everything and sends nothing. `instance` is the daemon's mark in the names of its runners.
+    /// Prepares everything and sends nothing, for an App that serves nothing else. `instance` is the daemon's mark in the
+    /// names of its runners.
     ///
     /// # Errors
     /// [`Error::NotAKey`], [`Error::BadUrl`], [`Error::Client`].
     pub fn new(options: &Options, instance: &str) -> Result<Self, Error> {
-        Ok(GitHub {
-            rest: Rest::new(&options.api_url)?,
-            tokens: Tokens::new(&options.credentials, &options.scope)?,
-            scope: options.scope.clone(),
-            group: group::Group::new(&options.runner_group),
-            instance: instance.to_owned(),
-            memory: Mutex::default(),
-            admits: Mutex::default(),
-        })
+        let caller = Caller::new(&options.api_url, &options.credentials, &options.scope)?;
+        let caller = Arc::new(caller);
+        let app = Arc::new(App::new(vec![Arc::clone(&caller)], vec![options.scope.clone()]));
+        Ok(GitHub::at(caller, app, options, instance))
+    }
+
+    /// With a caller and an App that others share.
+    pub(super) fn at(
+        caller: Arc<Caller>,
+        app: Arc<App>,
+        options: &Options,
+        instance: &str,
+    ) -> Self {
+        let (scope, group) = (options.scope.clone(), group::Group::new(&options.runner_group));
+        let (instance, admits) = (instance.to_owned(), Mutex::default());
+        GitHub { caller, app, scope, group, instance, admits }
+    }
+
+    /// Who calls.
+    #[must_use]
+    pub fn caller(&self) -> &Arc<Caller> {
+        &self.caller
     }
 
     /// Shows that the App's credentials work: gets a token and reads one runner. For `flint doctor`.
@@ -93,24 +97,6 @@ impl GitHub {
     pub async fn check(&self) -> Result<(), Error> {
         let query = [("per_page", "1")];
         self.on_runners(Method::GET, &[], &query, None).await?.json::<Page>().map(|_| ())
-    }
-
-    /// Sends with the installation's token; a 401 gets one try with a new token, for it was not carried out.
-    async fn send(&self, ask: Ask<'_>) -> Result<Reply, Error> {
-        let token = self.tokens.get(&self.rest).await?;
-        let first = self.send_as(&ask, &token.text).await;
-        if !matches!(first, Err(Error::Unauthorized { .. })) {
-            return first;
-        }
-        let token = self.tokens.renewed(&self.rest, &token).await?;
-        self.send_as(&ask, &token.text).await
-    }
-
-    async fn send_as(&self, ask: &Ask<'_>, token: &Secret) -> Result<Reply, Error> {
-        let Ask { method, path, query, body, freshness } = ask;
-        let (method, body, freshness) = (method.clone(), body.clone(), *freshness);
-        let bearer = Bearer::Installation(token);
-        self.rest.send(Call { method, path, query, body, bearer, freshness }).await
     }
 
     /// A call about the runners of our scope. What decides over runners is never taken from an older answer.
@@ -124,13 +110,12 @@ impl GitHub {
         let mut path = self.scope.home();
         path.extend(["actions", "runners"]);
         path.extend(below);
-        self.send(Ask { method, path: &path, query, body, freshness: Freshness::Sent }).await
+        let freshness = Freshness::Sent;
+        self.caller.send(Ask { method, path: &path, query, body, freshness }).await
     }
 
-    /// Reads something that often stays the same from one question to the next.
     async fn read(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Reply, Error> {
-        let (method, freshness) = (Method::GET, Freshness::Kept);
-        self.send(Ask { method, path, query, body: None, freshness }).await
+        self.caller.read(path, query).await
     }
 
     /// Runners under exactly this name: none or one.
@@ -196,7 +181,12 @@ impl Forge for GitHub {
         Ok(Registered { runner: RunnerId(made.runner.id), jit_config: made.encoded_jit_config })
     }
 
-    async fn deregister(&self, vm: VmId, names: Vec<RunnerName>) -> Result<Removal, Error> {
+    async fn deregister(
+        &self,
+        vm: VmId,
+        _: ScopeId,
+        names: Vec<RunnerName>,
+    ) -> Result<Removal, Error> {
         let mut found = Vec::new();
         if names.is_empty() {
             let ours = self.ours().await?.into_values();

@@ -138,12 +138,18 @@ mod tests {
 
     #[test]
     fn what_was_found_is_told_before_the_word_that_the_rest_is_missing() {
-        let found = ForgeEvent::DeliveriesRead { asked: flint_core::units::Timestamp(1) };
+        let found = ForgeEvent::JobAsked {
+            job: flint_core::id::JobKey { id: 1, attempt: 1 },
+            found: flint_core::ask::Found::Held,
+            asked: flint_core::units::Timestamp(1),
+        };
         let cut = Cut::transient("too long".to_owned());
         let partial = Partial { told: vec![fact(found.clone())], end: Err(cut) };
         let failure = AskFailure::Transient;
-        let (question, why) = (Question::Runners, "too long".to_owned());
-        let failed = ForgeEvent::AskFailed { question, failure, why };
-        assert_eq!(partial.closed(Question::Runners), [fact(found), fact(failed)]);
+        let scope = flint_core::id::ScopeId::organization("o");
+        let question = Question::Runners { scope };
+        let why = "too long".to_owned();
+        let failed = ForgeEvent::AskFailed { question: question.clone(), failure, why };
+        assert_eq!(partial.closed(question), [fact(found), fact(failed)]);
     }
 }

@@ -55,7 +55,7 @@ impl GitHub {
             // Its profiles have scale sets, which tell of their jobs themselves.
             Scope::Enterprise(_) => {}
         }
-        Ok(Partial::whole(ForgeEvent::RepositoriesListed { active, asked }))
+        Ok(Partial::whole(ForgeEvent::RepositoriesListed { scope: self.scope.id(), active, asked }))
     }
 
     /// The repository's name as GitHub writes it: webhooks name it so, and under another spelling its jobs would be those

@@ -72,7 +72,7 @@ impl GitHub {
     /// # Errors
     /// [`Error::Unauthorized`] when id and key do not belong together, or a clock is wrong.
     pub async fn app(&self) -> Result<Known, Error> {
-        self.tokens.read_as_app(&self.rest, &["app"], &[]).await?.json()
+        self.caller.read_as_app(&["app"], &[]).await?.json()
     }
 
     /// The App at our scope.
@@ -82,7 +82,7 @@ impl GitHub {
     pub async fn installed(&self) -> Result<Installed, Error> {
         let mut path = self.scope.home();
         path.push("installation");
-        self.tokens.read_as_app(&self.rest, &path, &[]).await?.json()
+        self.caller.read_as_app(&path, &[]).await?.json()
     }
 
     /// Where its webhooks go.
@@ -90,6 +90,6 @@ impl GitHub {
     /// # Errors
     /// [`Error::NotFound`] on servers that do not tell.
     pub async fn hook(&self) -> Result<Hook, Error> {
-        self.tokens.read_as_app(&self.rest, &["app", "hook", "config"], &[]).await?.json()
+        self.caller.read_as_app(&["app", "hook", "config"], &[]).await?.json()
     }
 }

@@ -6,72 +6,35 @@ use crate::forge::Scope;
 use crate::forge::pages::{below, web};
 use url::Url;
 
-/// Whose scale sets they are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// All of an enterprise. GitHub has no permission of Apps for this yet.
-    Enterprise(String),
-    /// All repositories of an organization that the runner group admits.
-    Organization(String),
-    /// One repository.
-    Repository {
-        /// Its owner's login.
-        owner: String,
-        /// Its name.
-        name: String,
-    },
-}
-
-/// A place at one GitHub.
+/// A scope at one GitHub.
 pub(super) struct Home {
-    place: Place,
+    scope: Scope,
     /// GitHub's pages, without a path.
     web: Url,
 }
 
-impl From<Scope> for Place {
-    fn from(scope: Scope) -> Self {
-        match scope {
-            Scope::Organization(login) => Place::Organization(login),
-            Scope::Repository { owner, name } => Place::Repository { owner, name },
-            Scope::Enterprise(slug) => Place::Enterprise(slug),
-        }
-    }
-}
-
-impl Place {
-    /// The path below the API at which its runners and its installation are.
-    pub(super) fn path(&self) -> Vec<&str> {
-        match self {
-            Place::Enterprise(slug) => vec!["enterprises", slug],
-            Place::Organization(login) => vec!["orgs", login],
-            Place::Repository { owner, name } => vec!["repos", owner, name],
-        }
-    }
-}
-
 impl Home {
-    pub(super) fn new(api: &Url, place: Place) -> Self {
-        Home { place, web: web(api) }
+    pub(super) fn new(api: &Url, scope: Scope) -> Self {
+        Home { scope, web: web(api) }
     }
 
     /// The page that a registration is for.
     pub(super) fn page(&self) -> Url {
-        match &self.place {
-            Place::Enterprise(slug) => self.below(&["enterprises", slug]),
-            Place::Organization(login) => self.below(&[login]),
-            Place::Repository { owner, name } => self.below(&[owner, name]),
+        match &self.scope {
+            Scope::Enterprise(slug) => self.below(&["enterprises", slug]),
+            Scope::Organization(login) => self.below(&[login]),
+            Scope::Repository { owner, name } => self.below(&[owner, name]),
         }
     }
 
     /// The page on which the App's permissions are accepted.
     pub(super) fn settings(&self) -> Url {
-        match &self.place {
-            Place::Enterprise(slug) => self.below(&["enterprises", slug, "settings"]),
-            Place::Organization(login) => {
+        match &self.scope {
+            Scope::Enterprise(slug) => self.below(&["enterprises", slug, "settings"]),
+            Scope::Organization(login) => {
                 self.below(&["organizations", login, "settings", "installations"])
             }
-            Place::Repository { owner, name } => {
+            Scope::Repository { owner, name } => {
                 self.below(&[owner, name, "settings", "installations"])
             }
         }
@@ -85,12 +48,12 @@ impl Home {
 
     /// What the App must be allowed to have scale sets here.
     pub(super) fn permission(&self) -> &'static str {
-        match &self.place {
-            Place::Enterprise(_) => {
+        match &self.scope {
+            Scope::Enterprise(_) => {
                 "Enterprise → Self-hosted runners: write (an App may not have it yet: use an organization)"
             }
-            Place::Organization(_) => "Organization → Self-hosted runners: write",
-            Place::Repository { .. } => "Repository → Administration: write",
+            Scope::Organization(_) => "Organization → Self-hosted runners: write",
+            Scope::Repository { .. } => "Repository → Administration: write",
         }
     }
 
@@ -119,12 +82,12 @@ pub(super) fn named(text: &str, ours: &Url) -> Result<Url, &'static str> {
 mod tests {
     use super::*;
 
-    fn home(api: &str, place: Place) -> Home {
-        Home::new(&Url::parse(api).unwrap(), place)
+    fn home(api: &str, scope: Scope) -> Home {
+        Home::new(&Url::parse(api).unwrap(), scope)
     }
 
-    fn organization() -> Place {
-        Place::Organization("flint-demo".to_owned())
+    fn organization() -> Scope {
+        Scope::Organization("flint-demo".to_owned())
     }
 
     #[test]
@@ -145,14 +108,14 @@ mod tests {
     #[test]
     fn each_place_has_its_page_its_permission_and_where_it_is_given() {
         let api = "https://api.github.com";
-        let enterprise = home(api, Place::Enterprise("octo-corp".to_owned()));
+        let enterprise = home(api, Scope::Enterprise("octo-corp".to_owned()));
         assert_eq!(enterprise.page().as_str(), "https://github.com/enterprises/octo-corp");
         assert!(enterprise.permission().contains("use an organization"));
         let ours = home(api, organization());
         let settings = "https://github.com/organizations/flint-demo/settings/installations";
         assert_eq!(ours.settings().as_str(), settings);
         let scope = Scope::Repository { owner: "ana".to_owned(), name: "x/../y".to_owned() };
-        let repository = home(api, scope.into());
+        let repository = home(api, scope);
         assert_eq!(repository.page().as_str(), "https://github.com/ana/x%2F..%2Fy");
         assert_eq!(repository.permission(), "Repository → Administration: write");
     }

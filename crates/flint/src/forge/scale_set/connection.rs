@@ -2,14 +2,14 @@
 //!
 //! Source: actions/scaleset. Both are made when needed, shared by all, and renewed before they end.
 
-use super::address::{Home, Place, named};
+use super::Error;
+use super::address::{Home, named};
 use super::claims::ends;
 use super::refusal::{Subject, refusal};
 use super::service::{About, Bearer, Call, Reply, Service};
-use super::{Error, Options};
-use crate::forge;
-use crate::forge::rest::{self, Freshness, Rest};
-use crate::forge::token::Tokens;
+use crate::forge::caller::Caller;
+use crate::forge::rest::{self, Freshness};
+use crate::forge::{self, Scope};
 use flint_core::units::Timestamp;
 use flint_wire::Secret;
 use reqwest::Method;
@@ -24,9 +24,8 @@ const UNTOLD: Duration = Duration::from_secs(5 * 60);
 
 /// Makes connections, one at a time.
 pub(super) struct Connections {
-    rest: Rest,
-    tokens: Tokens,
-    place: Place,
+    caller: Arc<Caller>,
+    scope: Scope,
     home: Home,
     // Held while one is made: whoever else wants one waits for it instead of making another.
     held: Mutex<Held>,
@@ -67,13 +66,9 @@ struct Registered {
 
 impl Connections {
     /// Prepares everything and sends nothing.
-    pub(super) fn new(options: &Options) -> Result<Self, forge::Error> {
-        let rest = Rest::new(&options.api_url)?;
-        let home = Home::new(rest.base(), options.place.clone());
-        let path = options.place.path().into_iter().map(str::to_owned).collect();
-        let place = options.place.clone();
-        let tokens = Tokens::at(&options.credentials, path)?;
-        Ok(Connections { rest, tokens, place, home, held: Mutex::default() })
+    pub(super) fn new(caller: Arc<Caller>, scope: Scope) -> Self {
+        let home = Home::new(caller.rest.base(), scope.clone());
+        Connections { caller, scope, home, held: Mutex::default() }
     }
 
     pub(super) fn home(&self) -> &Home {
@@ -82,7 +77,7 @@ impl Connections {
 
     /// The address that GitHub named in answer to a call, if tokens may be sent there.
     pub(super) fn address(&self, text: &str) -> Result<url::Url, &'static str> {
-        named(text, self.rest.base())
+        named(text, self.caller.rest.base())
     }
 
     /// The connection in use, renewed when little of it is left.
@@ -135,10 +130,11 @@ impl Connections {
 
     /// A registration token. A 401 gets one try with a new token of the installation, for it was not carried out.
     async fn registration(&self) -> Result<Registration, Error> {
-        let token = self.tokens.get(&self.rest).await.map_err(|e| self.told(e))?;
+        let Caller { rest, tokens, .. } = &*self.caller;
+        let token = tokens.get(rest).await.map_err(|e| self.told(e))?;
         let mut reply = self.ask_registration(&token.text).await;
         if matches!(reply, Err(forge::Error::Unauthorized { .. })) {
-            let renewed = self.tokens.renewed(&self.rest, &token).await;
+            let renewed = tokens.renewed(rest, &token).await;
             reply = self.ask_registration(&renewed.map_err(|e| self.told(e))?.text).await;
         }
         let minted: Minted = reply.and_then(|reply| reply.json()).map_err(|e| self.told(e))?;
@@ -147,16 +143,16 @@ impl Connections {
     }
 
     async fn ask_registration(&self, token: &Secret) -> Result<rest::Reply, forge::Error> {
-        let mut path = self.place.path();
+        let mut path = self.scope.home();
         path.extend(["actions", "runners", "registration-token"]);
         let (method, bearer) = (Method::POST, rest::Bearer::Installation(token));
         let freshness = Freshness::Sent;
         let call = rest::Call { method, path: &path, query: &[], body: None, bearer, freshness };
-        self.rest.send(call).await
+        self.caller.rest.send(call).await
     }
 
     async fn connect(&self, service: &Service, with: &Registration) -> Result<Reply, Error> {
-        let mut url = self.rest.base().clone();
+        let mut url = self.caller.rest.base().clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(["actions", "runner-registration"]);
         }

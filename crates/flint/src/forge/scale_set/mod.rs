@@ -20,7 +20,6 @@ mod service;
 mod session;
 mod sets;
 
-pub use address::Place;
 pub use error::{Error, Next};
 pub use job::{Job, JobId, JobMessage, Outcome, Taker};
 pub use message::{Message, MessageId, Polled, Statistics, Unreadable};
@@ -28,12 +27,14 @@ pub use profile::ProfileSet;
 pub use session::Session;
 pub use sets::{ScaleSet, SetId, Wanted};
 
-use crate::forge::Credentials;
+use crate::forge::caller::Caller;
+use crate::forge::{Credentials, Scope};
 use connection::{Connection, Connections};
 use refusal::{Subject, refusal};
 use reqwest::Method;
 use serde_json::Value;
 use service::{API_VERSION, About, Bearer, Call, Reply, Service};
+use std::sync::Arc;
 use url::Url;
 
 /// Where the service keeps scale sets.
@@ -46,12 +47,12 @@ pub struct Options {
     /// Enterprise Server.
     pub api_url: String,
     /// Whose scale sets they are.
-    pub place: Place,
+    pub scope: Scope,
     /// Who we are.
     pub credentials: Credentials,
 }
 
-/// GitHub's scale sets, for one place.
+/// GitHub's scale sets, for one scope.
 pub struct ScaleSets {
     connections: Connections,
     service: Service,
@@ -74,8 +75,17 @@ impl ScaleSets {
     /// # Errors
     /// [`Error::Rest`] when the key, the URL or the HTTP client cannot be used.
     pub fn new(options: &Options) -> Result<Self, Error> {
-        let connections = Connections::new(options).map_err(|source| Error::Rest { source })?;
-        Ok(ScaleSets { connections, service: Service::new()? })
+        let caller = Caller::new(&options.api_url, &options.credentials, &options.scope);
+        let caller = caller.map_err(|source| Error::Rest { source })?;
+        ScaleSets::by(Arc::new(caller), options.scope.clone())
+    }
+
+    /// With who calls for others too, so that all share one budget.
+    ///
+    /// # Errors
+    /// [`Error::Rest`] when the HTTP client cannot be made.
+    pub fn by(caller: Arc<Caller>, scope: Scope) -> Result<Self, Error> {
+        Ok(ScaleSets { connections: Connections::new(caller, scope), service: Service::new()? })
     }
 
     /// Shows that GitHub lets us in: connects, unless it is connected. For `flint doctor`.

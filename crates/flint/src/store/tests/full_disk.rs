@@ -97,6 +97,8 @@ fn a_start_whose_snapshot_finds_no_room_goes_on_without_it() {
         profiles: Default::default(),
         hosts: Default::default(),
         limits: Default::default(),
+        scopes: Default::default(),
+        readers: Default::default(),
     }];
     store.commit(&world, &world, Change { at: NOW, events: &events, ..Change::default() }).unwrap();
     let kept = "select count(*) from snapshots";

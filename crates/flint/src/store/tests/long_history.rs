@@ -103,6 +103,8 @@ fn a_start_and_a_commit_read_nothing_of_a_long_history() {
         profiles: full.profiles.clone(),
         hosts: full.hosts.clone(),
         limits: Default::default(),
+        scopes: Default::default(),
+        readers: Default::default(),
     }];
     let change = Change { at: NOW, events: &facts, deliveries: &["zzz"], records: &fresh };
     store.commit(&world, &full, change).unwrap();

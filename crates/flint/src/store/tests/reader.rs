@@ -11,6 +11,8 @@ fn started() -> Event {
         profiles: Default::default(),
         hosts: Default::default(),
         limits: Default::default(),
+        scopes: Default::default(),
+        readers: Default::default(),
     }
 }
 

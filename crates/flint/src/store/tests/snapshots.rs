@@ -16,6 +16,8 @@ fn started() -> Event {
         profiles: Default::default(),
         hosts: Default::default(),
         limits: Default::default(),
+        scopes: Default::default(),
+        readers: Default::default(),
     }
 }
 
@@ -146,13 +148,15 @@ fn contents(path: &Path) -> Vec<(String, Vec<Vec<rusqlite::types::Value>>)> {
 }
 
 #[test]
-fn schema_1_becomes_schema_2_with_all_it_had_and_an_equal_copy_beside_it() {
-    let (directory, world) = of_schema_1();
+fn schema_1_becomes_the_newest_without_its_facts_and_an_equal_copy_is_beside_it() {
+    let (directory, mut world) = of_schema_1();
     let before = contents(&directory.path().join(FILE));
     let mut store = open(directory.path());
+    // A list of GitHub's finds these again; facts of that time name no scope.
+    world.stray_runners.clear();
     assert_eq!(store.load().unwrap(), world);
     assert!(store.knows("guid-1").unwrap());
-    assert_eq!(store.events(0, 10).unwrap().len(), 1);
+    assert_eq!(store.events(0, 10).unwrap().len(), 0);
     let history = store.history(&Query::Job(1)).unwrap();
     assert_eq!((history.jobs.len(), history.vms.len()), (1, 1));
     store.commit(&world, &world, facts(NOW, &[started()])).unwrap();

@@ -59,8 +59,10 @@ impl Daemon<'_> {
                 tasks.spawn(listener.run(std::future::pending()));
             }
         }
-        let forge = Arc::new(forge::Runners::new(forge::GitHub::new(&options, &instance)?, sets));
-        door.tell(started(source, clock::Clock::now(clock.as_ref()))?).await;
+        let forge = forge::Runners::new(&[vec![options]], &instance)?.with(sets);
+        let scopes = (forge.scopes(), forge.readers());
+        let forge = Arc::new(forge);
+        door.tell(started(source, scopes, clock::Clock::now(clock.as_ref()))?).await;
         tasks.spawn(controller.run());
         self.hands(&mut tasks, source, (forge, clock), (door, window), orders)?;
         Ok(tasks)
@@ -110,7 +112,7 @@ impl Daemon<'_> {
     fn scale_set(&self, options: &forge::Options) -> Result<forge::scale_set::ProfileSet> {
         let sets = forge::scale_set::ScaleSets::new(&forge::scale_set::Options {
             api_url: options.api_url.clone(),
-            place: options.scope.clone().into(),
+            scope: options.scope.clone(),
             credentials: options.credentials.clone(),
         })?;
         let (name, group) = ("flint".to_owned(), forge::RunnerGroup::Number(1));

@@ -1,0 +1,67 @@
+//! Which scope serves a repository, and whose calls reach it.
+
+use crate::ask::Question;
+use crate::forge::Installation;
+use crate::id::{InstallationId, ProfileId, ScopeId};
+use crate::units::Timestamp;
+use crate::vm::Vm;
+use crate::world::World;
+
+impl World {
+    /// The scope of a repository: itself if it is one, else its owner's organization, else the enterprise.
+    #[must_use]
+    pub fn scope_of(&self, repository: &str) -> Option<&ScopeId> {
+        let covering = self.scopes.keys().filter(|scope| scope.covers(repository));
+        // The longest is the repository itself, except that an enterprise's is long and covers everything.
+        covering.max_by_key(|scope| (!scope.is_enterprise(), scope.as_str().len()))
+    }
+
+    /// Where a runner of a profile is registered for a job of a repository.
+    #[must_use]
+    pub fn scope_for(&self, profile: &ProfileId, repository: &str) -> Option<&ScopeId> {
+        let own = self.profiles.get(profile).and_then(|profile| profile.scope.as_ref());
+        match own {
+            Some(own) => self.scopes.get_key_value(own).map(|(scope, _)| scope),
+            None => self.scope_of(repository),
+        }
+    }
+
+    /// Whose calls reach a scope.
+    pub(crate) fn installation(&self, scope: &ScopeId) -> Option<&Installation> {
+        self.installations.get(&self.scopes.get(scope)?.installation)
+    }
+
+    /// Whose calls reach a scope.
+    pub(crate) fn installation_mut(&mut self, scope: &ScopeId) -> Option<&mut Installation> {
+        self.installations.get_mut(&self.scopes.get(scope)?.installation)
+    }
+
+    /// When GitHub takes calls about a scope again; the past if it takes them now.
+    #[must_use]
+    pub fn limited_until(&self, scope: &ScopeId) -> Timestamp {
+        let installation = self.installation(scope);
+        installation.map_or(Timestamp::default(), |installation| installation.limited_until)
+    }
+
+    /// When GitHub takes calls about a microVM's registration again.
+    pub(crate) fn calls_from(&self, vm: &Vm) -> Timestamp {
+        vm.scope.as_ref().map_or(Timestamp::default(), |scope| self.limited_until(scope))
+    }
+
+    /// The turn of one more registration in a scope; it is taken by that.
+    pub(crate) fn next_registration(&mut self, now: Timestamp, scope: &ScopeId) -> Timestamp {
+        self.installation_mut(scope).map_or(now, |installation| installation.next_registration(now))
+    }
+
+    /// Whose calls a question takes. A job that a scale set told of is asked about where the set is.
+    pub(crate) fn asked_of<'a>(&'a self, question: &'a Question) -> Option<&'a InstallationId> {
+        let scope = match question {
+            Question::Deliveries { installation, .. } => return Some(installation),
+            Question::Runners { scope } | Question::Repositories { scope } => scope,
+            Question::Jobs { repository }
+            | Question::Job { repository, .. }
+            | Question::Run { repository, .. } => self.scope_of(repository)?,
+        };
+        self.scopes.get(scope).map(|scope| &scope.installation)
+    }
+}

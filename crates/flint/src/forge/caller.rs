@@ -1,0 +1,80 @@
+//! Who calls the REST API: one for each installation, shared by all who call on its budget.
+
+use super::rest::{Bearer, Call, Freshness, Reply, Rest};
+use super::token::Tokens;
+use super::{Credentials, Error, Scope};
+use flint_core::id::InstallationId;
+use flint_wire::Secret;
+use reqwest::Method;
+use serde_json::Value;
+
+/// An App at one installation, or a person by a token.
+pub struct Caller {
+    pub(super) installation: InstallationId,
+    pub(super) rest: Rest,
+    pub(super) tokens: Tokens,
+}
+
+/// What a call needs beyond who calls.
+pub(super) struct Ask<'a> {
+    pub(super) method: Method,
+    pub(super) path: &'a [&'a str],
+    pub(super) query: &'a [(&'a str, &'a str)],
+    pub(super) body: Option<Value>,
+    pub(super) freshness: Freshness,
+}
+
+impl Caller {
+    /// Prepares everything and sends nothing. The App is installed where `scope` is.
+    ///
+    /// # Errors
+    /// [`Error::NotAKey`], [`Error::BadUrl`], [`Error::Client`].
+    pub fn new(api_url: &str, credentials: &Credentials, scope: &Scope) -> Result<Self, Error> {
+        let (installation, rest) = (installation(scope), Rest::new(api_url)?);
+        Ok(Caller { installation, rest, tokens: Tokens::new(credentials, scope)? })
+    }
+
+    /// Sends with the installation's token; a 401 gets one try with a new token, for it was not carried out.
+    pub(super) async fn send(&self, ask: Ask<'_>) -> Result<Reply, Error> {
+        let token = self.tokens.get(&self.rest).await?;
+        let first = self.send_as(&ask, &token.text).await;
+        if !matches!(first, Err(Error::Unauthorized { .. })) {
+            return first;
+        }
+        let token = self.tokens.renewed(&self.rest, &token).await?;
+        self.send_as(&ask, &token.text).await
+    }
+
+    async fn send_as(&self, ask: &Ask<'_>, token: &Secret) -> Result<Reply, Error> {
+        let Ask { method, path, query, body, freshness } = ask;
+        let (method, body, freshness) = (method.clone(), body.clone(), *freshness);
+        let bearer = Bearer::Installation(token);
+        self.rest.send(Call { method, path, query, body, bearer, freshness }).await
+    }
+
+    /// Reads something that often stays the same from one question to the next.
+    pub(super) async fn read(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Reply, Error> {
+        let (method, freshness) = (Method::GET, Freshness::Kept);
+        self.send(Ask { method, path, query, body: None, freshness }).await
+    }
+
+    /// Reads what only the App itself may read.
+    pub(super) async fn read_as_app(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<Reply, Error> {
+        self.tokens.read_as_app(&self.rest, path, query).await
+    }
+}
+
+/// Whose calls those about a scope are. All scopes of an owner are of one entry of the configuration, so nobody else's
+/// have his name.
+pub(super) fn installation(scope: &Scope) -> InstallationId {
+    match scope {
+        Scope::Enterprise(_) => InstallationId::new(scope.id().as_str()),
+        Scope::Organization(_) | Scope::Repository { .. } => {
+            InstallationId::new(&scope.owner().to_ascii_lowercase())
+        }
+    }
+}
