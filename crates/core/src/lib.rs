@@ -24,6 +24,7 @@ pub mod policy;
 pub mod profile;
 pub mod record;
 pub mod rows;
+pub mod runner_version;
 pub mod scale_set;
 mod scopes;
 pub mod size;
