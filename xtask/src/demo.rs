@@ -5,6 +5,7 @@ use crate::guest::{self, FilesystemArgs, KernelArgs};
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The demo's image: the default one with a runner that speaks GitHub's protocol to a made-up GitHub.
 pub(crate) const IMAGE: &str = "build/demo/rootfs.ext4";
@@ -61,5 +62,18 @@ fn runner() -> Result<PathBuf> {
         let to = folder.join("bin").join(place);
         fs::copy(&program, &to).with_context(|| format!("cannot write `{}`", to.display()))?;
     }
+    tell_version(&folder)?;
     Ok(folder)
+}
+
+/// Beside GitHub's own runner lies a list that names its version.
+fn tell_version(folder: &Path) -> Result<()> {
+    let listener = folder.join("bin/Runner.Listener");
+    let told = Command::new(&listener).arg("--version").output();
+    let told = told.with_context(|| format!("cannot run `{}`", listener.display()))?;
+    let version = String::from_utf8(told.stdout).context("it told no text")?;
+    let parts = serde_json::json!({ (format!("Runner.Listener/{}", version.trim())): {} });
+    let manifest = serde_json::json!({ "targets": { "fake": parts } });
+    let to = folder.join("bin/Runner.Listener.deps.json");
+    fs::write(&to, manifest.to_string()).with_context(|| format!("cannot write `{}`", to.display()))
 }

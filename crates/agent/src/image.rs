@@ -3,13 +3,14 @@
 use crate::error::{During, Error};
 use crate::sys::Text;
 use crate::users::User;
+use flint_wire::image::{
+    ABOUT, MANIFEST, MANIFEST_MAX, RUNNER_DIR, runner_dir, runner_version as told,
+};
 use serde_json::Value;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 
-/// Where an image has GitHub's runner, unless its `/etc/flint/image.json` says `runner_dir`.
-const RUNNER_DIR: &str = "/opt/actions-runner";
 /// Where programs are looked for, and what all work gets as its own PATH.
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -24,24 +25,33 @@ pub(crate) struct Image {
 impl Image {
     /// Reads `/etc/flint/image.json`, which need not be there.
     pub(crate) fn read() -> Result<Self, Error> {
-        match fs::read("/etc/flint/image.json") {
-            Ok(bytes) => Image::parse(&bytes)
-                .ok_or_else(|| Error::refused("read /etc/flint/image.json", "not a JSON object")),
+        let step = format!("read {ABOUT}");
+        match fs::read(ABOUT) {
+            Ok(bytes) => {
+                Image::parse(&bytes).ok_or_else(|| Error::refused(step, "not a JSON object"))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Ok(Image { runner_dir: RUNNER_DIR.to_owned(), env: Vec::new() })
             }
-            Err(error) => Err(error).during("read /etc/flint/image.json"),
+            Err(error) => Err(error).during(step),
         }
     }
 
     fn parse(bytes: &[u8]) -> Option<Self> {
         let value: Value = serde_json::from_slice(bytes).ok()?;
         let object = value.as_object()?;
-        let runner_dir = object.get("runner_dir").and_then(Value::as_str).unwrap_or(RUNNER_DIR);
         let env = object.get("env").and_then(Value::as_object).into_iter().flatten();
         let env = env.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
-        Some(Image { runner_dir: runner_dir.to_owned(), env: env.collect() })
+        Some(Image { runner_dir: runner_dir(bytes)?, env: env.collect() })
     }
+}
+
+/// The version of the image's runner, if there is one that says so. A guest without is as good for other work.
+pub(crate) fn runner_version() -> Option<String> {
+    let manifest = File::open(format!("{}/{MANIFEST}", Image::read().ok()?.runner_dir)).ok()?;
+    let mut bytes = Vec::new();
+    manifest.take(MANIFEST_MAX).read_to_end(&mut bytes).ok()?;
+    told(&bytes)
 }
 
 /// The environment of all work, without any secret.

@@ -7,7 +7,7 @@ use crate::input::{Hint, Input};
 use crate::outbox::{Outbox, Rest};
 use crate::programs::{Programs, Running};
 use crate::work::Starter;
-use crate::{Began, configure, sys};
+use crate::{Began, configure, image, sys};
 use flint_wire::guest::Stream;
 use flint_wire::{FromGuest, PROTOCOL, ToGuest, Work};
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -157,7 +157,8 @@ impl Talk {
                 self.configured = true;
                 let kernel_ms = milliseconds(self.began.kernel);
                 let agent_ms = milliseconds(self.began.at.elapsed());
-                self.outbox.say(FromGuest::Ready { kernel_ms, agent_ms });
+                let runner = image::runner_version();
+                self.outbox.say(FromGuest::Ready { kernel_ms, agent_ms, runner });
             }
             ToGuest::Work(work) if self.work.is_none() => self.begin(work)?,
             ToGuest::Configure { .. } => self.remark("configured already; ignored".into()),

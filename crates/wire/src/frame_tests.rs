@@ -136,8 +136,13 @@ fn each_word_of_the_guest_keeps_its_bytes() {
         r#"{"seq":0,"say":"hello","protocol":1,"nonce":"n","agent":"a","boot_id":"b","kernel":"k","configured":true,"admits":true,"repositories":true}"#,
     );
     golden(
-        said(1, FromGuest::Ready { kernel_ms: 900, agent_ms: 120 }),
+        said(1, FromGuest::Ready { kernel_ms: 900, agent_ms: 120, runner: None }),
         r#"{"seq":1,"say":"ready","kernel_ms":900,"agent_ms":120}"#,
+    );
+    let runner = Some("2.337.0".to_owned());
+    golden(
+        said(1, FromGuest::Ready { kernel_ms: 900, agent_ms: 120, runner }),
+        r#"{"seq":1,"say":"ready","kernel_ms":900,"agent_ms":120,"runner":"2.337.0"}"#,
     );
     golden(said(2, FromGuest::Listening), r#"{"seq":2,"say":"listening"}"#);
     golden(said(3, FromGuest::JobStarted), r#"{"seq":3,"say":"job_started"}"#);

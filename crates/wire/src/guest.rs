@@ -44,6 +44,9 @@ pub enum FromGuest {
         kernel_ms: u64,
         /// Milliseconds from there to this message.
         agent_ms: u64,
+        /// The version of GitHub's runner, as its own list says; see [`crate::image`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        runner: Option<String>,
     },
     /// The runner waits for its job.
     Listening,

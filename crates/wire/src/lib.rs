@@ -10,6 +10,7 @@
 pub mod frame;
 pub mod guest;
 pub mod host;
+pub mod image;
 pub mod secret;
 
 pub use guest::{FromGuest, Said};

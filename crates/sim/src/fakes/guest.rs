@@ -125,7 +125,7 @@ impl Guest {
             ToGuest::Hello { .. } => {}
             ToGuest::Configure { .. } => {
                 if !std::mem::replace(&mut self.state().configured, true) {
-                    self.say(FromGuest::Ready { kernel_ms: 900, agent_ms: 100 });
+                    self.say(FromGuest::Ready { kernel_ms: 900, agent_ms: 100, runner: None });
                 }
             }
             ToGuest::Work(Work::Runner { jit_config, .. }) => {
