@@ -2,6 +2,8 @@
 //! browsers, and an intruder.
 
 #[cfg(feature = "full")]
+pub mod archives;
+#[cfg(feature = "full")]
 pub mod browser;
 #[cfg(feature = "full")]
 pub mod demo;

@@ -12,6 +12,7 @@ mod bundle;
 pub mod error;
 mod kind;
 mod local;
+pub mod runner;
 mod scratch;
 #[cfg(test)]
 mod tests;
