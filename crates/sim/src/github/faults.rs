@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 pub struct Fault {
     /// Which call. Of the REST API: `installation`, `access-tokens`, `generate-jitconfig`, `list-runners`, `get-runner`,
     /// `delete-runner`, `list-runs`, `list-jobs`, `get-job`, `runner-groups`, `list-repositories`, `deliveries`,
-    /// `delivery`, `redeliver`, `app`, `app-hook`, `installations`, `conversion`, `account`; all of them: `rest`. Of the runner's protocol: `token`, `session`, `message`,
+    /// `delivery`, `redeliver`, `app`, `app-hook`, `installations`, `conversion`, `account`,
+    /// `runner-downloads`, `runner-releases`, `runner-release`; all of them: `rest`. Of the runner's protocol: `token`, `session`, `message`,
     /// `acknowledge`, `acquirejob`, `renewjob`, `completejob`. Of scale sets: `registration-token` and
     /// `runner-registration` (both of the REST API too), `find-group`, `find-set`, `get-set`, `create-set`,
     /// `update-set`, `open-session`, `refresh-session`, `close-session`, `set-jit`, `acquire-jobs`, `poll-queue`,

@@ -28,6 +28,7 @@ mod reply;
 mod rest;
 mod scale_sets;
 mod server;
+mod software;
 mod state;
 mod workflow;
 
@@ -41,6 +42,7 @@ pub use limits::{Counters, Limit, Limits};
 pub use log::{HookView, Planted};
 pub use scale_sets::SetView;
 pub use server::{Config, Webhook};
+pub use software::RunnerRelease;
 pub use state::{JobView, RunnerView, Tally};
 
 use anyhow::Context as _;
@@ -276,6 +278,11 @@ impl FakeGithub {
     /// Makes webhooks go wrong by chance from now on.
     pub fn hook_rates(&self, rates: HookRates) {
         self.shared.hooks.set_rates(rates);
+    }
+
+    /// Releases a version of the runner, which is the newest from now on unless it is a prerelease.
+    pub fn release_runner(&self, release: RunnerRelease) {
+        self.shared.change(|state, _| state.software.push(release));
     }
 
     /// The Apps that were made by a manifest.

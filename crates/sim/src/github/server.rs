@@ -271,6 +271,7 @@ pub(super) async fn start(
     // The last layer is the first that a call comes through.
     let api = rest::routes()
         .merge(actions::routes())
+        .merge(super::software::routes())
         .merge(deliveries::routes())
         .merge(super::scale_sets::rest_routes())
         .merge(apps::routes())
@@ -287,6 +288,7 @@ pub(super) async fn start(
         .merge(api)
         .merge(admin::routes())
         .merge(apps::pages())
+        .merge(super::software::pages())
         .with_state(Arc::clone(&shared));
     let routes = Router::new()
         .fallback_service(routes)

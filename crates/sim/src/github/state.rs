@@ -3,6 +3,7 @@
 use super::apps::Apps;
 use super::org::{Organization, Repo, Run};
 use super::scale_sets::Sets;
+use super::software::RunnerRelease;
 use super::workflow::JobSpec;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -165,6 +166,8 @@ pub(super) struct State {
     /// What was ever handed out to a daemon.
     pub(super) secrets: Vec<String>,
     pub(super) outbox: Vec<Told>,
+    /// Releases of the runner, in their order.
+    pub(super) software: Vec<RunnerRelease>,
 }
 
 impl State {

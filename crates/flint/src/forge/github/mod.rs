@@ -9,6 +9,7 @@ mod jobs;
 mod partial;
 mod repositories;
 mod run;
+mod software;
 pub(super) mod standing;
 mod told;
 

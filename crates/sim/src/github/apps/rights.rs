@@ -31,6 +31,8 @@ pub(in super::super) async fn check(
 
 fn allows(given: &Rights, path: &str, reads: bool) -> bool {
     let name = match path {
+        // What is public needs no right.
+        path if path.starts_with("/repos/actions/runner/") => return reads,
         path if path.contains("/actions/runner") && path.starts_with("/orgs/") => {
             "organization_self_hosted_runners"
         }
