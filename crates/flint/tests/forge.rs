@@ -490,11 +490,7 @@ fn the_older_form_of_a_key_is_as_good() {
 }
 
 #[test]
-fn a_key_file_that_is_missing_or_holds_no_key_says_so_without_showing_it() {
-    let folder = tempfile::tempdir().expect("there is a temporary folder");
-    let missing =
-        app_auth::read_key_file(&folder.path().join("none.pem")).err().expect("it is missing");
-    assert_eq!(missing.slug(), "github-key-unreadable");
+fn what_is_no_key_says_so_without_showing_it() {
     let body = "A".repeat(64);
     for (text, part) in [
         ("hello".to_owned(), "no `-----BEGIN` line"),
@@ -508,16 +504,12 @@ fn a_key_file_that_is_missing_or_holds_no_key_says_so_without_showing_it() {
         ),
         (pem().lines().take(5).collect::<Vec<_>>().join("\n"), "`-----END` line is missing"),
     ] {
-        let path = folder.path().join("key.pem");
-        std::fs::write(&path, &text).expect("the folder is ours");
-        let error = app_auth::read_key_file(&path).err().expect("it is no key");
+        let error = app_auth::App::new("Iv1", &Secret::new(text)).err().expect("it is no key");
         assert!(error.to_string().contains(part), "{error}");
         assert!(!error.to_string().contains(&body));
         assert!(error.help().is_some());
     }
-    let path = folder.path().join("good.pem");
-    std::fs::write(&path, pem()).expect("the folder is ours");
-    assert!(app_auth::read_key_file(&path).is_ok());
+    assert!(app_auth::App::new("Iv1", &Secret::new(pem().to_owned())).is_ok());
 }
 
 #[tokio::test]

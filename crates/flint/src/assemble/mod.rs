@@ -11,13 +11,15 @@ mod front;
 mod github;
 mod host;
 mod options;
+mod runner;
 mod scale_sets;
 mod serve;
 
 pub use bridge::{BridgeState, bridge, lower_bridge, raise_bridge};
 pub use by_hand::{ByHand, run};
 pub use error::Error;
-pub use github::github;
+pub use github::{github, of_entry};
+pub use runner::{RunnerError, RunnerState, RunnerUpdate, update_runner};
 pub use serve::serve;
 
 pub use crate::front::half::main as half;

@@ -1,5 +1,6 @@
 //! What a person may type.
 
+use super::update_runner::Asked;
 use crate::config::Flags;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -133,7 +134,7 @@ pub(super) enum Command {
     Image {
         /// What of them.
         #[command(subcommand)]
-        what: Files,
+        what: Images,
     },
     /// The kernels that profiles name
     Kernel {
@@ -208,6 +209,24 @@ pub(super) enum Command {
     },
     /// The version of this program and of its protocol with guests
     Version,
+}
+
+/// What of the images that profiles name.
+#[derive(Clone, Subcommand)]
+pub(super) enum Images {
+    /// As of other files.
+    #[command(flatten)]
+    Files(Files),
+    /// Put a newer version of GitHub's runner into them; microVMs that run keep theirs, new ones take it. --image names one
+    /// alone
+    UpdateRunner {
+        /// Which runner.
+        #[command(flatten)]
+        asked: Asked,
+        /// The configuration's flags.
+        #[command(flatten)]
+        flags: Flags,
+    },
 }
 
 /// What of the files that profiles name.

@@ -19,12 +19,13 @@ mod run;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod update_runner;
 
 use crate::config::{self, Config, Flags, Machine, Purpose, Sources};
 use crate::error::{Exit, Problem, chain};
 use crate::sys::host_facts;
 use crate::{api, assemble};
-use args::{Cli, Command, Files};
+use args::{Cli, Command, Files, Images};
 use clap::Parser;
 use client::Client;
 use error::Error;
@@ -68,7 +69,12 @@ fn carry_out(cli: Cli) -> Result<Exit, Problem> {
             let config = load(&gather(flags.or(top), config)?, Purpose::Local)?;
             run::by_hand(config, profile, argv)
         }
-        Command::Image { what } => look(out, config, top, what, files::Role::Image),
+        Command::Image { what: Images::Files(what) } => {
+            look(out, config, top, what, files::Role::Image)
+        }
+        Command::Image { what: Images::UpdateRunner { asked, flags } } => {
+            update_runner::run(out, asked, flags.or(top), config)
+        }
         Command::Kernel { what } => look(out, config, top, what, files::Role::Kernel),
         Command::Doctor { github, flags } => {
             let sources = gather(flags.or(top), config)?;

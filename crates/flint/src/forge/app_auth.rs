@@ -24,19 +24,6 @@ pub struct App {
     key: RsaKeyPair,
 }
 
-/// Reads a PEM file and checks that it holds a usable key.
-///
-/// # Errors
-/// [`Error::KeyFile`] when it cannot be read, [`Error::NotAKey`] when it is something else.
-pub fn read_key_file(path: &Path) -> Result<Secret, Error> {
-    let text =
-        std::fs::read(path).map_err(|source| Error::KeyFile { path: path.to_owned(), source })?;
-    let text = String::from_utf8(text).map_err(|_| not_a_key("the file is not text"))?;
-    let text = Secret::new(text);
-    parse(&text)?;
-    Ok(text)
-}
-
 impl App {
     /// Takes the App's client id (or numeric id) and its key.
     ///

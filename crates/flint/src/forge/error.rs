@@ -14,14 +14,6 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The App's key file is missing or unreadable.
-    #[error("cannot read the App's private key `{path}`")]
-    KeyFile {
-        /// Which file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
     /// The text is no RSA private key in PEM form.
     #[error("cannot use the App's private key: {problem}")]
     NotAKey {
@@ -159,8 +151,7 @@ impl Error {
             Error::Unauthorized { .. } | Error::Forbidden { .. } | Error::NotFound { .. } => {
                 RegisterFailure::Forbidden
             }
-            Error::KeyFile { .. }
-            | Error::NotAKey { .. }
+            Error::NotAKey { .. }
             | Error::BadUrl { .. }
             | Error::Client { .. }
             | Error::Invalid { .. }
@@ -183,7 +174,6 @@ impl Error {
     #[must_use]
     pub fn slug(&self) -> &'static str {
         match self {
-            Error::KeyFile { .. } => "github-key-unreadable",
             Error::NotAKey { .. } => "github-key-invalid",
             Error::BadUrl { .. } => "github-url-invalid",
             Error::Client { .. } => "github-client",
@@ -206,10 +196,6 @@ impl Error {
     #[must_use]
     pub fn help(&self) -> Option<String> {
         let help = match self {
-            Error::KeyFile { path, .. } => format!(
-                "download a private key in the App's settings, copy it to `{}`, and let only its owner read it",
-                path.display()
-            ),
             Error::NotAKey { .. } => "use the .pem file that the App's settings page gave you, whole: \
                  from `-----BEGIN` to the end of the `-----END` line"
                 .to_owned(),

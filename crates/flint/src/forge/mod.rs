@@ -107,7 +107,7 @@ pub enum Credentials {
     App {
         /// Its client id (`Iv…`) or its numeric id.
         id: String,
-        /// Its private key, PEM. See [`app_auth::read_key_file`].
+        /// Its private key, PEM.
         private_key: Secret,
     },
     /// A person, by a personal access token. Nobody but the App itself may read the deliveries of its webhook.

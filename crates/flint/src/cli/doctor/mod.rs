@@ -5,6 +5,7 @@ mod files;
 pub(super) mod github;
 mod kernel;
 mod machine;
+mod runner;
 
 use super::output::{self, Output, table};
 use crate::config::{self, Machine, Purpose, Severity, Sources};
@@ -93,8 +94,13 @@ pub(super) fn run(
     ask_github: bool,
 ) -> Result<Exit, Problem> {
     let mut lines = here(sources, machine);
-    if let Some(config) = config::check(sources, machine, Purpose::Serve).config {
-        lines.extend(github::look(&config.github, ask_github));
+    let serve = config::check(sources, machine, Purpose::Serve).config;
+    let github = serve.map(|config| config.github).unwrap_or_default();
+    if let Some(config) = config::check(sources, machine, Purpose::Local).config {
+        lines.extend(runner::look(&config, github.first(), ask_github));
+    }
+    if !github.is_empty() {
+        lines.extend(github::look(&github, ask_github));
     }
     tell(out, &lines)
 }

@@ -54,7 +54,7 @@ impl GitHub {
     #[must_use]
     pub fn runner_rule(&self) -> Rule {
         // What GitHub runs itself has its API at the root of a host of its own.
-        match self.rest.base().path().trim_matches('/') {
+        match self.caller.rest.base().path().trim_matches('/') {
             "" => Rule::Enforced,
             _ => Rule::Advised,
         }
@@ -128,7 +128,7 @@ impl GitHub {
     /// An address that a download may go to: never less protected than GitHub itself.
     fn downloadable(&self, text: &str) -> Option<Url> {
         let url = Url::parse(text).ok()?;
-        let safe = url.scheme() == "https" || url.scheme() == self.rest.base().scheme();
+        let safe = url.scheme() == "https" || url.scheme() == self.caller.rest.base().scheme();
         (safe && matches!(url.scheme(), "http" | "https")).then_some(url)
     }
 }
