@@ -9,6 +9,7 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
     (
         "init",
         &[
+            "config::ca",
             "config::defaults",
             "config::values",
             "error",

@@ -54,8 +54,9 @@ pub(crate) fn runner_version() -> Option<String> {
     told(&bytes)
 }
 
-/// The environment of all work, without any secret.
-pub(crate) fn environment(user: &User, image: &Image) -> Vec<Text> {
+/// The environment of all work, without any secret; `more` is Flint's own, too.
+pub(crate) fn environment(user: &User, image: &Image, more: &[(&str, String)]) -> Vec<Text> {
+    let more = more.iter().map(|(name, value)| (*name, value.as_str()));
     let usual = [
         ("PATH", PATH),
         ("HOME", &user.home),
@@ -64,7 +65,8 @@ pub(crate) fn environment(user: &User, image: &Image) -> Vec<Text> {
         ("SHELL", &user.shell),
         ("LANG", "C.UTF-8"),
     ];
-    let kept = usual.iter().filter(|(name, _)| !image.env.iter().any(|(own, _)| own == name));
+    let all = usual.into_iter().chain(more);
+    let kept = all.filter(|(name, _)| !image.env.iter().any(|(own, _)| own == name));
     let own = image.env.iter().map(|(name, value)| Text::of(&[name, "=", value]));
     kept.map(|(name, value)| Text::of(&[name, "=", value])).chain(own).collect()
 }

@@ -20,6 +20,7 @@ mod power;
 mod programs;
 mod sys;
 mod talk;
+mod trust;
 mod users;
 mod work;
 

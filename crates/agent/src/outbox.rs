@@ -265,6 +265,7 @@ mod tests {
             configured: false,
             admits: true,
             repositories: true,
+            ca_certificates: true,
         }
     }
 

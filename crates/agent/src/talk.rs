@@ -210,6 +210,7 @@ impl Talk {
             configured: self.configured,
             admits: true,
             repositories: true,
+            ca_certificates: true,
         }
     }
 

@@ -6,8 +6,7 @@ use crate::input::Input;
 use crate::programs::{Program, Programs, Running};
 use crate::sys::Text;
 use crate::users::User;
-use crate::{admit, hooks, login};
-use flint_wire::host::{Admits, Repositories};
+use crate::{admit, hooks, login, trust};
 use flint_wire::{Secret, Work};
 use std::path::Path;
 use std::sync::Arc;
@@ -29,8 +28,10 @@ impl Starter<'_> {
     /// Starts it; its end comes as [`Input::Exited`]. The secret in it is overwritten when this returns.
     pub(crate) fn start(&self, work: Work) -> Result<Running, Error> {
         let running = match work {
-            Work::Runner { jit_config, admits, repositories } => {
-                self.runner(&jit_config, admits, repositories.as_ref())?
+            Work::Runner { jit_config, admits, repositories, ca_certificates } => {
+                let trusted = ca_certificates.as_deref().map(trust::install).transpose()?;
+                let line = admit::line(hooks::PROGRAM, admits, repositories.as_ref());
+                self.runner(&jit_config, &line, &trusted.unwrap_or_default())?
             }
             Work::Command { argv } => self.command(&argv)?,
             Work::Login { password } => {
@@ -47,16 +48,17 @@ impl Starter<'_> {
         Ok(running)
     }
 
+    /// `asked` is the last line of the hook before the job's first step.
     fn runner(
         &self,
         jit_config: &Secret,
-        admits: Option<Admits>,
-        repositories: Option<&Repositories>,
+        asked: &str,
+        trusted: &[(&str, String)],
     ) -> Result<Running, Error> {
         let user = User::named(USER)?;
         let image = Image::read()?;
-        hooks::install(self.heard.clone(), &admit::line(hooks::PROGRAM, admits, repositories))?;
-        let mut env = environment(&user, &image);
+        hooks::install(self.heard.clone(), asked)?;
+        let mut env = environment(&user, &image, trusted);
         for (name, value) in [
             ("ACTIONS_RUNNER_HOOK_JOB_STARTED", hooks::STARTED),
             ("ACTIONS_RUNNER_HOOK_JOB_COMPLETED", hooks::COMPLETED),
@@ -81,7 +83,7 @@ impl Starter<'_> {
         let path = argv.first().and_then(|program| find_program(program)).ok_or_else(|| {
             Error::refused("start the command", format!("no program for {argv:?} in {PATH}"))
         })?;
-        let env = environment(&user, &image);
+        let env = environment(&user, &image, &[]);
         let argv = argv.iter().map(|argument| Text::of(&[argument])).collect();
         let directory = user.home.clone();
         self.programs.followed(&Program { path, argv, env, directory }, &user, None)

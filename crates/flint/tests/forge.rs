@@ -11,13 +11,14 @@ use flint_core::ask::{AskFailure, Question};
 use flint_core::event::{ForgeEvent, RegisterFailure};
 use flint_core::id::{InstallationId, ProfileId, RunnerName, ScopeId, VmId};
 use flint_core::units::Timestamp;
-use flint_sim::github::{Config, FakeGithub, FaultKind, Limits, generate_pem};
+use flint_sim::github::{Clock, Config, FakeGithub, FaultKind, Limits, generate_pem};
 use flint_wire::Secret;
 use ring::hmac;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -38,6 +39,7 @@ fn app() -> Credentials {
 fn options(api_url: &str, webhook: WebhookAuth) -> Options {
     Options {
         api_url: api_url.to_owned(),
+        ca_certificates: None,
         scope: Scope::Organization("flint-demo".to_owned()),
         credentials: app(),
         webhook,
@@ -477,6 +479,23 @@ async fn a_key_of_another_app_is_refused_by_github_and_help_says_so() {
         "{:?}",
         error.help()
     );
+}
+
+#[tokio::test]
+async fn a_clock_that_is_ten_minutes_off_is_named_as_the_cause() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+    let mut config = Config::new(pem().to_owned());
+    config.clock = Clock::manual();
+    let fake = FakeGithub::start(listener, config).await.expect("it starts");
+    fake.advance(Duration::from_secs(600));
+    let forge = GitHub::new(&options(fake.url(), WebhookAuth::Insecure), "k3x9q2")
+        .expect("the options are good");
+    let error = forge.register(request(1, 1)).await.err().expect("the proof has expired");
+    let Error::Unauthorized { skew: Some(skew @ 590..=600), .. } = error else { panic!("{error}") };
+    let named = format!("this host's clock differs from GitHub's by {skew} s");
+    assert!(error.to_string().contains(&named), "{error}");
+    assert!(error.help().is_some_and(|help| help.contains("turn NTP on")));
+    assert_eq!(error.failure(), RegisterFailure::Forbidden);
 }
 
 #[test]

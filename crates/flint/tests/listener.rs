@@ -3,8 +3,9 @@
 use flint::daemon::clock::Clock;
 use flint::daemon::door::{Door, Knock, View};
 use flint::daemon::listener::Listener;
-use flint::forge::scale_set::{Options, ProfileSet, ScaleSets, Wanted};
-use flint::forge::{Credentials, RunnerGroup, Scope};
+use flint::forge::caller::Caller;
+use flint::forge::scale_set::{ProfileSet, ScaleSets, Wanted};
+use flint::forge::{Credentials, Options, RunnerGroup, Scope, WebhookAuth};
 use flint_core::event::{Event, ForgeEvent};
 use flint_core::fold::fold;
 use flint_core::host::Host;
@@ -125,9 +126,17 @@ impl Room {
 
     fn set_of(&self, credentials: Credentials) -> Arc<ProfileSet> {
         let scope = Scope::Organization("flint-demo".to_owned());
-        let api_url = self.fake.url().to_owned();
-        let sets = ScaleSets::new(&Options { api_url, scope, credentials });
-        let sets = Arc::new(sets.expect("the options are good"));
+        let options = Options {
+            api_url: self.fake.url().to_owned(),
+            ca_certificates: None,
+            scope: scope.clone(),
+            credentials,
+            webhook: WebhookAuth::Refused,
+            runner_group: RunnerGroup::Number(1),
+        };
+        let caller = Caller::new(&options).expect("the options are good");
+        let sets = ScaleSets::new(Arc::new(caller), scope);
+        let sets = Arc::new(sets.expect("a client can be made"));
         let (name, group) = ("flint".to_owned(), RunnerGroup::Number(1));
         Arc::new(ProfileSet::new(
             sets,

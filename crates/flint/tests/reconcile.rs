@@ -43,6 +43,7 @@ fn app() -> Credentials {
 fn options(api_url: &str) -> Options {
     Options {
         api_url: api_url.to_owned(),
+        ca_certificates: None,
         scope: Scope::Organization("flint-demo".to_owned()),
         credentials: app(),
         webhook: WebhookAuth::Insecure,

@@ -1,10 +1,11 @@
 //! The client of scale sets against a GitHub that has them: a whole life, and each thing that goes wrong.
 
+use flint::forge::caller::Caller;
 use flint::forge::scale_set::{
-    Error, JobMessage, Message, MessageId, Next, Options, Outcome, Polled, ScaleSets, Session,
-    Unreadable, Wanted,
+    Error, JobMessage, Message, MessageId, Next, Outcome, Polled, ScaleSets, Session, Unreadable,
+    Wanted,
 };
-use flint::forge::{Credentials, RunnerGroup, Scope};
+use flint::forge::{Credentials, Options, RunnerGroup, Scope, WebhookAuth};
 use flint_core::event::RegisterFailure;
 use flint_core::id::{ProfileId, RunnerName, VmId};
 use flint_sim::github::{Clock, Config, FakeGithub, FaultKind, generate_pem};
@@ -26,8 +27,16 @@ fn client(url: &str) -> ScaleSets {
     let scope = Scope::Organization("flint-demo".to_owned());
     let private_key = Secret::new(pem().to_owned());
     let credentials = Credentials::App { id: "123456".to_owned(), private_key };
-    let options = Options { api_url: url.to_owned(), scope, credentials };
-    ScaleSets::new(&options).expect("the options are good")
+    let options = Options {
+        api_url: url.to_owned(),
+        ca_certificates: None,
+        scope: scope.clone(),
+        credentials,
+        webhook: WebhookAuth::Refused,
+        runner_group: RunnerGroup::Number(1),
+    };
+    let caller = Caller::new(&options).expect("the options are good");
+    ScaleSets::new(Arc::new(caller), scope).expect("a client can be made")
 }
 
 async fn github_with(change: impl FnOnce(&mut Config)) -> (FakeGithub, ScaleSets) {

@@ -75,6 +75,7 @@ async fn room() -> Room {
     let github = FakeGithub::start(listener, config).await.expect("it starts");
     let options = Options {
         api_url: github.url().to_owned(),
+        ca_certificates: None,
         scope,
         credentials: Credentials::App { id: app, private_key: Secret::new(pem().to_owned()) },
         webhook: WebhookAuth::Secrets { current: Secret::new("s3cret".to_owned()), other: None },

@@ -78,6 +78,7 @@ fn each_word_of_the_host_keeps_its_bytes() {
             jit_config: Secret::new("e30=".into()),
             admits: None,
             repositories: None,
+            ca_certificates: None,
         }),
         r#"{"say":"work","kind":"runner","jit_config":"e30="}"#,
     );
@@ -86,8 +87,18 @@ fn each_word_of_the_host_keeps_its_bytes() {
             jit_config: Secret::new("e30=".into()),
             admits: Some(Admits { public: false, forks: true }),
             repositories: Some(Repositories { only: vec!["acme/*".into()], except: Vec::new() }),
+            ca_certificates: None,
         }),
         r#"{"say":"work","kind":"runner","jit_config":"e30=","admits":{"public":false,"forks":true},"repositories":{"only":["acme/*"],"except":[]}}"#,
+    );
+    golden_to_guest(
+        &ToGuest::Work(Work::Runner {
+            jit_config: Secret::new("e30=".into()),
+            admits: None,
+            repositories: None,
+            ca_certificates: Some("-----BEGIN\n".into()),
+        }),
+        r#"{"say":"work","kind":"runner","jit_config":"e30=","ca_certificates":"-----BEGIN\n"}"#,
     );
     golden_to_guest(
         &ToGuest::Work(Work::Command { argv: vec!["uname".into(), "-a".into()] }),
@@ -115,6 +126,7 @@ fn each_word_of_the_guest_keeps_its_bytes() {
                 configured: false,
                 admits: false,
                 repositories: false,
+                ca_certificates: false,
             },
         ),
         r#"{"seq":0,"say":"hello","protocol":1,"nonce":"00ff","agent":"0.1.0","boot_id":"b","kernel":"6.1","configured":false}"#,
@@ -131,9 +143,10 @@ fn each_word_of_the_guest_keeps_its_bytes() {
                 configured: true,
                 admits: true,
                 repositories: true,
+                ca_certificates: true,
             },
         ),
-        r#"{"seq":0,"say":"hello","protocol":1,"nonce":"n","agent":"a","boot_id":"b","kernel":"k","configured":true,"admits":true,"repositories":true}"#,
+        r#"{"seq":0,"say":"hello","protocol":1,"nonce":"n","agent":"a","boot_id":"b","kernel":"k","configured":true,"admits":true,"repositories":true,"ca_certificates":true}"#,
     );
     golden(
         said(1, FromGuest::Ready { kernel_ms: 900, agent_ms: 120, runner: None }),
@@ -248,6 +261,7 @@ fn nothing_passes_before_the_nonce_is_echoed() {
         configured: true,
         admits: true,
         repositories: true,
+        ca_certificates: true,
     };
     let mut decoder = Decoder::<Said>::new();
     decoder.push(b"tail of a line\n{\"seq\":4,\"say\":\"bye\"}\n");

@@ -37,6 +37,9 @@ pub enum FromGuest {
         /// Whether the agent heeds what its work says of repositories.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         repositories: bool,
+        /// Whether the agent installs the certificates that its work brings.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        ca_certificates: bool,
     },
     /// Configured; waits for work.
     Ready {

@@ -94,6 +94,10 @@ pub enum Work {
         /// Of which repositories; `None`: of all. An agent that heeds it says so in its hello.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         repositories: Option<Repositories>,
+        /// Certificates of the authorities of this job's GitHub, PEM, which the guest trusts beside its own. An agent
+        /// that installs them says so in its hello.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ca_certificates: Option<String>,
     },
     /// Run one command as `runner` and report its end.
     Command {

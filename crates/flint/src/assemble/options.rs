@@ -32,6 +32,7 @@ pub(super) fn github(config: &Config) -> Vec<Vec<forge::Options>> {
 pub(super) fn forge(github: &GithubOptions, scope: &Scope) -> forge::Options {
     forge::Options {
         api_url: github.url.as_str().trim_end_matches('/').to_owned(),
+        ca_certificates: github.ca_certificates.clone(),
         scope: self::scope(scope),
         credentials: match github.credentials.clone() {
             Credentials::App { id, private_key } => forge::Credentials::App { id, private_key },

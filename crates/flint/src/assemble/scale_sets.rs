@@ -27,7 +27,7 @@ pub(super) fn prepare(
             None => {
                 let caller = runners.caller(&id);
                 let caller = caller.expect("each configured scope has who calls for it");
-                let service = ScaleSets::by(caller, scope);
+                let service = ScaleSets::new(caller, scope);
                 let service = Arc::new(service.map_err(|source| Error::ScaleSets { source })?);
                 services.insert(id, Arc::clone(&service));
                 service

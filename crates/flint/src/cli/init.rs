@@ -41,6 +41,9 @@ fn with(given: Given, top: &Flags) -> Given {
         organization: given.organization.or_else(|| flag("github.organization")),
         repository: given.repository.or_else(|| flag("github.repository")),
         github_url: given.github_url.or_else(|| flag("github.url")),
+        ca_certificate: given
+            .ca_certificate
+            .or_else(|| flag("github.ca_certificate").map(PathBuf::from)),
         ..given
     }
 }

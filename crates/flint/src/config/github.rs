@@ -4,7 +4,7 @@ use super::check::table;
 use super::reader::{Found, Reader, Section};
 use super::report::Origin;
 use super::{
-    Credentials, GithubOptions, Purpose, RunnerGroup, Scope, Webhooks, credentials, defaults,
+    Credentials, GithubOptions, Purpose, RunnerGroup, Scope, Webhooks, ca, credentials, defaults,
     scopes, secrets, values,
 };
 use flint_core::id::ScopeId;
@@ -124,6 +124,7 @@ fn read_one<'a>(reader: &mut Reader<'a>, entry: &Entry<'a>, hears: bool) -> Read
     let url =
         reader.text(section, "url", values::url).map_or_else(default_url, |found| found.value);
     let group = runner_group(reader, section);
+    let ca_certificates = ca::read(reader, section);
     let before = reader.problems.len();
     let scopes = scopes::read(reader, entry);
     let whole = reader.problems.len() == before;
@@ -136,9 +137,15 @@ fn read_one<'a>(reader: &mut Reader<'a>, entry: &Entry<'a>, hears: bool) -> Read
     };
     let group = group.map_or(RunnerGroup::Number(defaults::RUNNER_GROUP), |found| found.value);
     let all: Vec<Scope> = scopes.iter().map(|scope| scope.value.clone()).collect();
-    let options = credentials.zip(webhooks).filter(|_| whole).map(|(credentials, webhooks)| {
-        GithubOptions { url: url.clone(), scopes: all, credentials, webhooks, runner_group: group }
-    });
+    let options =
+        credentials.zip(webhooks).filter(|_| whole).map(|(credentials, webhooks)| GithubOptions {
+            url: url.clone(),
+            ca_certificates,
+            scopes: all,
+            credentials,
+            webhooks,
+            runner_group: group,
+        });
     Read { scopes, whole, url, options }
 }
 

@@ -77,6 +77,7 @@ const fn switch(key: Key) -> Key {
 #[rustfmt::skip]
 pub const KEYS: &[Key] = &[
     key("github.url", "github-url", "URL", "GitHub's REST address; GHES: https://HOST/api/v3"),
+    key("github.ca_certificate", "ca-certificate", "FILE", "The authority of this GitHub, if public ones do not know it (PEM)"),
     key("github.organization", "organization", "NAMES", "Serve an organization's jobs, or those of several"),
     key("github.repository", "repository", "OWNER/NAMES", "Serve a repository's jobs, or those of several"),
     key("github.enterprise", "enterprise", "SLUG", "Serve an enterprise's jobs, by scale sets"),

@@ -4,6 +4,7 @@
 //! each at its line, and a configuration only if none of them is an error. It gives every room its options as
 //! plain data; it knows no room.
 
+pub(crate) mod ca;
 mod check;
 mod credentials;
 pub mod defaults;
@@ -68,6 +69,8 @@ pub struct Config {
 pub struct GithubOptions {
     /// The REST address; ends with `/`, so that paths can be joined.
     pub url: url::Url,
+    /// Authorities that are trusted beside the system's, PEM.
+    pub ca_certificates: Option<String>,
     /// Whose jobs; at least one.
     pub scopes: Vec<Scope>,
     /// Who Flint is there.

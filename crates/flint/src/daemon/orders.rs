@@ -3,7 +3,7 @@
 use super::door::Door;
 use super::hand_over::Secret;
 use crate::error::chain;
-use crate::forge::{Forge, Removal, Request};
+use crate::forge::{Forge, Registered, Removal, Request};
 use crate::host::{Host, LaunchOrder};
 use crate::images::Images;
 use crate::net::Net;
@@ -122,7 +122,8 @@ pub(super) async fn register<F: Forge>(
         Ok(registered) => {
             let runner = registered.runner;
             let (admits, repositories) = serves.words();
-            let work = Work::Runner { jit_config: registered.jit_config, admits, repositories };
+            let Registered { jit_config, ca_certificates, .. } = registered;
+            let work = Work::Runner { jit_config, admits, repositories, ca_certificates };
             let event = Event::Forge(ForgeEvent::Registered { vm, scope, attempt, runner });
             Outcome { events: vec![event], hand_over: Some(Secret { vm, attempt, work }) }
         }

@@ -10,7 +10,6 @@ use flint_core::units::Timestamp;
 use flint_wire::Secret;
 use ring::rand::SystemRandom;
 use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
-use std::path::Path;
 use zeroize::Zeroizing;
 
 /// GitHub's advice against clocks that run ahead: date the proof back.

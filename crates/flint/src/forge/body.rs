@@ -1,6 +1,7 @@
 //! The bodies of GitHub's answers: bounded, and overwritten when they are done with, for they may hold tokens.
 
 use super::Error;
+use super::proxy::Proxy;
 use reqwest::Response;
 use reqwest::header::CONTENT_LENGTH;
 use zeroize::Zeroizing;
@@ -21,8 +22,10 @@ pub(super) async fn read(mut response: Response, call: &str) -> Result<Zeroizing
         return Err(too_long());
     }
     let mut body = Zeroizing::new(Vec::with_capacity(told.unwrap_or(FIRST_ROOM)));
+    let proxy = Proxy::of(response.url());
     let broken = |source: reqwest::Error| Error::NoAnswer {
         call: call.to_owned(),
+        proxy: proxy.clone(),
         source: source.without_url(),
     };
     while let Some(chunk) = response.chunk().await.map_err(broken)? {

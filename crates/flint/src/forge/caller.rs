@@ -2,7 +2,7 @@
 
 use super::rest::{Bearer, Call, Freshness, Reply, Rest};
 use super::token::Tokens;
-use super::{Credentials, Error, Scope};
+use super::{Error, Options, Scope};
 use flint_core::id::InstallationId;
 use flint_wire::Secret;
 use reqwest::Method;
@@ -25,13 +25,15 @@ pub(super) struct Ask<'a> {
 }
 
 impl Caller {
-    /// Prepares everything and sends nothing. The App is installed where `scope` is.
+    /// Prepares everything and sends nothing. The App is installed where the options' scope is.
     ///
     /// # Errors
     /// [`Error::NotAKey`], [`Error::BadUrl`], [`Error::Client`].
-    pub fn new(api_url: &str, credentials: &Credentials, scope: &Scope) -> Result<Self, Error> {
-        let (installation, rest) = (installation(scope), Rest::new(api_url)?);
-        Ok(Caller { installation, rest, tokens: Tokens::new(credentials, scope)? })
+    pub fn new(options: &Options) -> Result<Self, Error> {
+        let Options { api_url, ca_certificates, scope, credentials, .. } = options;
+        let rest = Rest::new(api_url, ca_certificates.as_deref())?;
+        let tokens = Tokens::new(credentials, scope)?;
+        Ok(Caller { installation: installation(scope), rest, tokens })
     }
 
     /// Sends with the installation's token; a 401 gets one try with a new token, for it was not carried out.

@@ -1,11 +1,11 @@
 //! What can go wrong at GitHub, what it means for a registration, and what a person can do about it.
 
-use super::scale_set;
+use super::proxy::{Proxy, through};
+use super::transport::Unready;
+use super::{scale_set, transport};
 use flint_core::ask::AskFailure;
 use flint_core::event::RegisterFailure;
 use flint_core::units::Timestamp;
-use std::io;
-use std::path::PathBuf;
 
 /// Something that was asked of GitHub, or prepared for it, and did not happen.
 ///
@@ -32,10 +32,10 @@ pub enum Error {
     #[error("cannot prepare the HTTP client for GitHub")]
     Client {
         /// Why not.
-        source: reqwest::Error,
+        source: Unready,
     },
     /// 401: GitHub does not accept who we say we are.
-    #[error("cannot {call}: GitHub answered 401: {said}")]
+    #[error("cannot {call}: GitHub answered 401: {said}{}", wrong(*.skew))]
     Unauthorized {
         /// What was asked.
         call: String,
@@ -127,10 +127,12 @@ pub enum Error {
         what: String,
     },
     /// No answer: connect error, timeout, broken connection. It may have been carried out.
-    #[error("cannot {call}: no answer from GitHub")]
+    #[error("cannot {call}: no answer from GitHub{}", through(.proxy.as_ref()))]
     NoAnswer {
         /// What was asked.
         call: String,
+        /// What stands between, if something does.
+        proxy: Option<Proxy>,
         /// Why not.
         source: reqwest::Error,
     },
@@ -176,6 +178,7 @@ impl Error {
         match self {
             Error::NotAKey { .. } => "github-key-invalid",
             Error::BadUrl { .. } => "github-url-invalid",
+            Error::Client { source: Unready::Proxy { .. } } => "github-proxy-invalid",
             Error::Client { .. } => "github-client",
             Error::Unauthorized { .. } => "github-unauthorized",
             Error::Forbidden { .. } => "github-forbidden",
@@ -202,8 +205,8 @@ impl Error {
             Error::BadUrl { .. } => {
                 "github.com is `https://api.github.com`, a GitHub Enterprise Server is `https://HOST/api/v3`".to_owned()
             }
-            Error::Unauthorized { skew: Some(skew), .. } if skew.abs() > 30 => {
-                format!("this host's clock differs from GitHub's by {skew} s: set it, or turn NTP on")
+            Error::Unauthorized { skew, .. } if is_wrong(*skew) => {
+                "set this host's clock, or turn NTP on".to_owned()
             }
             Error::Unauthorized { .. } => {
                 "check that the App's id and the private key belong together, and that the key was not deleted; of a \
@@ -221,12 +224,17 @@ impl Error {
             }
             Error::NotServed { .. } => "name it there again, or let what is left of it end by its time limits".to_owned(),
             Error::ScaleSet { source } => return source.help(),
-            Error::NoAnswer { .. } => "check this host's name resolution, its proxy variables, and that port 443 is open".to_owned(),
+            Error::Client { source } => return source.help(),
+            Error::NoAnswer { proxy, source, .. } => transport::help(proxy.as_ref(), source).unwrap_or_else(|| {
+                "check this host's name resolution, its proxy variables, and that port 443 is open".to_owned()
+            }),
+            Error::Unexpected { status: 407, .. } => {
+                "a proxy wants a user and a password: HTTP_PROXY=http://USER:PASSWORD@HOST:PORT".to_owned()
+            }
             Error::Unexpected { status: 300..=399, .. } => {
                 "the organization or repository may have been renamed or moved: use its present name".to_owned()
             }
-            Error::Client { .. }
-            | Error::Conflict { .. }
+            Error::Conflict { .. }
             | Error::RateLimited { .. }
             | Error::Server { .. }
             | Error::Unexpected { .. }
@@ -234,4 +242,17 @@ impl Error {
         };
         Some(help)
     }
+}
+
+/// Whether a clock is so wrong that GitHub may refuse what it dates.
+fn is_wrong(skew: Option<i64>) -> bool {
+    skew.is_some_and(|skew| skew.abs() > 30)
+}
+
+/// Words for it, where it may be the cause.
+fn wrong(skew: Option<i64>) -> String {
+    let wrong = skew.filter(|_| is_wrong(skew));
+    wrong
+        .map(|skew| format!(" (this host's clock differs from GitHub's by {skew} s)"))
+        .unwrap_or_default()
 }

@@ -13,17 +13,21 @@ mod github;
 mod limits;
 pub mod pages;
 pub(crate) mod payload;
+mod proxy;
 mod rest;
 pub mod rights;
 mod runners;
 pub mod scale_set;
 pub mod setup;
 mod token;
+mod transport;
 
 pub use error::Error;
 pub use github::GitHub;
 pub use github::standing::{Hook, Installed, Known};
+pub use proxy::Proxy;
 pub use runners::Runners;
+pub use transport::Unready;
 
 use flint_core::ask::{Question, Quota};
 use flint_core::event::ForgeEvent;
@@ -90,6 +94,8 @@ pub struct Told {
 pub struct Options {
     /// Base of the REST API: [`PUBLIC_API`], or `https://HOST/api/v3` of a GitHub Enterprise Server.
     pub api_url: String,
+    /// Authorities that are trusted beside the system's, PEM: by Flint, and by the runners.
+    pub ca_certificates: Option<String>,
     /// Where runners are registered.
     pub scope: Scope,
     /// Who we are.
@@ -176,6 +182,8 @@ pub struct Registered {
     pub runner: RunnerId,
     /// `encoded_jit_config`.
     pub jit_config: Secret,
+    /// Whom the runner must trust beside its image's authorities, to reach its GitHub: PEM.
+    pub ca_certificates: Option<String>,
 }
 
 /// What became of a removal.

@@ -2,7 +2,8 @@
 
 use super::etags::{Etags, Kept};
 use super::limits::{Gate, Seen};
-use super::{Error, body};
+use super::proxy::Proxy;
+use super::{Error, body, transport};
 use crate::text;
 use flint_core::ask::{Budget, Quota};
 use flint_core::units::Timestamp;
@@ -20,7 +21,6 @@ const API_VERSION: &str = "2022-11-28";
 const USER_AGENT: &str = concat!("flint/", env!("CARGO_PKG_VERSION"));
 /// A generate-jitconfig takes about half a second; GitHub itself gives up after ten.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Stands in a path for a manifest's code, in names of calls too: the code is as good as the App's key.
 pub(super) const CODE: &str = "CODE";
 /// GitHub's cursors have about 20 characters.
@@ -31,6 +31,7 @@ const NOT_MODIFIED: u16 = 304;
 pub(super) struct Rest {
     http: reqwest::Client,
     base: Url,
+    ca_certificates: Option<String>,
     app_gate: Mutex<Gate>,
     installation_gate: Mutex<Gate>,
     etags: Mutex<Etags>,
@@ -80,29 +81,32 @@ pub(super) struct Reply {
 }
 
 impl Rest {
-    /// Prepares the client; nothing is sent.
-    pub(super) fn new(api_url: &str) -> Result<Self, Error> {
+    /// Prepares the client; nothing is sent. `ca_certificates` (PEM) are trusted beside the system's.
+    pub(super) fn new(api_url: &str, ca_certificates: Option<&str>) -> Result<Self, Error> {
         let base = base_url(api_url)?;
-        // Already set by somebody else is as good: every part of Flint uses the same provider.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/vnd.github+json"));
         headers.insert("x-github-api-version", HeaderValue::from_static(API_VERSION));
-        let http = reqwest::Client::builder()
+        let http = transport::client(&base, ca_certificates)?
             .user_agent(USER_AGENT)
             .default_headers(headers)
             .timeout(CALL_TIMEOUT)
-            .connect_timeout(CONNECT_TIMEOUT)
             .build()
-            .map_err(|source| Error::Client { source })?;
+            .map_err(|source| Error::Client { source: source.into() })?;
         let gate = |budget| Mutex::new(Gate::of(budget));
         let (app_gate, installation_gate) = (gate(Budget::App), gate(Budget::Installation));
-        Ok(Rest { http, base, app_gate, installation_gate, etags: Mutex::default() })
+        let (ca_certificates, etags) = (ca_certificates.map(str::to_owned), Mutex::default());
+        Ok(Rest { http, base, ca_certificates, app_gate, installation_gate, etags })
     }
 
     /// What every call is below.
     pub(super) fn base(&self) -> &Url {
         &self.base
+    }
+
+    /// Whom the runners of this GitHub must trust, too: PEM.
+    pub(super) fn ca_certificates(&self) -> Option<String> {
+        self.ca_certificates.clone()
     }
 
     /// What is left of a budget, as far as GitHub said so lately.
@@ -140,6 +144,7 @@ impl Rest {
         }
         let no_answer = |source: reqwest::Error| Error::NoAnswer {
             call: name.clone(),
+            proxy: Proxy::of(&self.base),
             source: source.without_url(),
         };
         let response = request.send().await.map_err(no_answer)?;
@@ -316,7 +321,7 @@ mod tests {
 
     #[test]
     fn names_of_strangers_cannot_leave_their_place_in_the_path() {
-        let rest = Rest::new("https://ghe.example/api/v3/").expect("the base is good");
+        let rest = Rest::new("https://ghe.example/api/v3/", None).expect("the base is good");
         let token = Secret::new("t".to_owned());
         let call = Call {
             method: Method::GET,
@@ -337,7 +342,7 @@ mod tests {
     async fn a_manifests_code_is_in_the_path_and_in_no_error() {
         let code = Secret::new("c0de".to_owned());
         // Nobody listens on the port of the discard service.
-        let rest = Rest::new("http://127.0.0.1:9").expect("the base is good");
+        let rest = Rest::new("http://127.0.0.1:9", None).expect("the base is good");
         let path = ["app-manifests", CODE, "conversions"];
         let (bearer, freshness) = (Bearer::Code(&code), Freshness::Sent);
         let call =
@@ -368,7 +373,7 @@ mod tests {
     #[test]
     fn a_base_that_is_no_web_address_is_refused_with_its_fix() {
         for text in ["api.github.com", "ftp://x", "https://user:pw@x", ""] {
-            let error = Rest::new(text).err().expect("it is refused");
+            let error = Rest::new(text, None).err().expect("it is refused");
             assert!(matches!(error, Error::BadUrl { .. }), "{text}");
             assert!(error.help().is_some_and(|help| help.contains("https://api.github.com")));
         }

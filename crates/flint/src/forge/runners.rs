@@ -72,8 +72,7 @@ impl Runners {
         let mut callers: BTreeMap<InstallationId, Arc<Caller>> = BTreeMap::new();
         for options in entry {
             if let Entry::Vacant(none) = callers.entry(whose(entry, options)) {
-                let Options { api_url, credentials, scope, .. } = options;
-                none.insert(Arc::new(Caller::new(api_url, credentials, scope)?));
+                none.insert(Arc::new(Caller::new(options)?));
             }
         }
         let scopes = entry.iter().map(|options| options.scope.clone()).collect();

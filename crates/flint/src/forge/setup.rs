@@ -69,12 +69,12 @@ struct Login {
 }
 
 impl Setup {
-    /// Prepares the client; nothing is sent.
+    /// Prepares the client; nothing is sent. `ca_certificates` (PEM) are trusted beside the system's.
     ///
     /// # Errors
     /// [`Error::BadUrl`], [`Error::Client`].
-    pub fn new(api_url: &str) -> Result<Self, Error> {
-        Ok(Setup { rest: Rest::new(api_url)? })
+    pub fn new(api_url: &str, ca_certificates: Option<&str>) -> Result<Self, Error> {
+        Ok(Setup { rest: Rest::new(api_url, ca_certificates)? })
     }
 
     /// Looks the owner of a scope up, as anybody may.

@@ -31,8 +31,8 @@ pub(super) struct Progress {
 /// The work for a guest, as the line that is written, and whom to tell that it was.
 pub(super) struct Order {
     pub(super) line: Zeroizing<Vec<u8>>,
-    /// Only for an agent that heeds whose jobs are let in.
-    pub(super) restricted: super::heeds::Heeds,
+    /// Only for an agent that heeds this.
+    pub(super) wants: super::heeds::Heeds,
     pub(super) taken: oneshot::Sender<()>,
 }
 

@@ -61,11 +61,18 @@ pub(super) async fn greet<V: Vmm>(vmm: &V, vm: VmId) -> Result<(Channel, Opened)
             }
             // What follows the hello stays in the decoder.
             let Some(said) = resync.admit(next) else { continue };
-            let FromGuest::Hello { protocol, configured, admits, repositories, .. } = said?.message
+            let FromGuest::Hello {
+                protocol,
+                configured,
+                admits,
+                repositories,
+                ca_certificates,
+                ..
+            } = said?.message
             else {
                 continue;
             };
-            let heeds = Heeds { admits, repositories };
+            let heeds = Heeds { admits, repositories, ca_certificates };
             understood(protocol, &(OLDEST_PROTOCOL..=PROTOCOL)).map_err(Break::Over)?;
             return Ok((channel, Opened { decoder, resync, configured, heeds }));
         }

@@ -27,10 +27,6 @@ const RETRY: Duration = Duration::from_millis(20);
 /// How long one try may take; a guest whose driver is not up yet is silent.
 const TRY_MAX: Duration = Duration::from_secs(5);
 
-/// An agent of an earlier version would run anybody's job.
-const UNHEEDING: &str = "its agent cannot refuse jobs of public repositories, of forks, or of some repositories: build the kernel bundle anew with \
-    `make kernel`, or let both in by the profile";
-
 /// How much of the console goes with a failure.
 pub(super) const CONSOLE_TAIL: u64 = 2048;
 
@@ -149,8 +145,8 @@ impl<'a, V: Vmm> Talk<'a, V> {
                 },
                 () = self.unkept.settled() => {}
                 Some(order) = self.with.orders.recv(), if self.ready && !self.armed => {
-                    if !heeds.keeps(order.restricted) {
-                        return Err(Break::Over(UNHEEDING.to_owned()));
+                    if let Some(why) = heeds.lacks(order.wants) {
+                        return Err(Break::Over(why.to_owned()));
                     }
                     self.armed = true;
                     let line = self.work.insert(order.line);

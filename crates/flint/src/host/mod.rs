@@ -215,16 +215,14 @@ impl<V: Vmm, N: Net, I: Images> Host<V, N, I> {
     /// [`Error::Unknown`], [`Error::Gone`], [`Error::Work`]; [`Error::Armed`] when it has work already.
     pub async fn arm(&self, vm: VmId, work: Work) -> Result<(), Error> {
         let guest = self.known().guests.get(&vm).cloned().ok_or(Error::Unknown { vm })?;
-        let restricted = Heeds::of(&work);
+        let wants = Heeds::of(&work);
         let line =
             frame::encode(&ToGuest::Work(work)).map_err(|source| Error::Work { vm, source })?;
         let (taken, written) = oneshot::channel();
-        guest.orders.try_send(Order { line, restricted, taken }).map_err(
-            |refused| match refused {
-                mpsc::error::TrySendError::Full(_) => Error::Armed { vm },
-                mpsc::error::TrySendError::Closed(_) => Error::Gone { vm },
-            },
-        )?;
+        guest.orders.try_send(Order { line, wants, taken }).map_err(|refused| match refused {
+            mpsc::error::TrySendError::Full(_) => Error::Armed { vm },
+            mpsc::error::TrySendError::Closed(_) => Error::Gone { vm },
+        })?;
         written.await.map_err(|_| Error::Gone { vm })
     }
 

@@ -303,6 +303,7 @@ async fn what_a_guest_says_becomes_facts_each_once() {
         jit_config: Secret::new("s3cret".to_owned()),
         admits: None,
         repositories: None,
+        ca_certificates: None,
     };
     bench.host.arm(VM, work).await.unwrap();
     assert!(agent.read().await.contains(r#""kind":"runner","jit_config":"s3cret""#));
@@ -332,11 +333,32 @@ async fn what_a_guest_says_becomes_facts_each_once() {
 async fn an_agent_that_cannot_refuse_strangers_gets_no_secret_that_not_everybody_may_use() {
     let (mut bench, mut agent) = Bench::ready().await;
     let admits = Some(Admits { public: true, forks: false });
-    let work =
-        Work::Runner { jit_config: Secret::new("s3cret".to_owned()), admits, repositories: None };
+    let work = Work::Runner {
+        jit_config: Secret::new("s3cret".to_owned()),
+        admits,
+        repositories: None,
+        ca_certificates: None,
+    };
     assert!(bench.host.arm(VM, work).await.is_err());
     let GuestEvent::Failed { why } = bench.fact().await else { panic!("it has failed") };
     assert!(why.contains("build the kernel bundle anew with `make kernel`"), "{why}");
+    let mut rest = String::new();
+    agent.0.read_to_string(&mut rest).await.unwrap();
+    assert!(!rest.contains("s3cret"), "{rest}");
+}
+
+#[tokio::test]
+async fn an_agent_that_cannot_install_certificates_gets_no_work_that_needs_them() {
+    let (mut bench, mut agent) = Bench::ready().await;
+    let work = Work::Runner {
+        jit_config: Secret::new("s3cret".to_owned()),
+        admits: None,
+        repositories: None,
+        ca_certificates: Some("-----BEGIN CERTIFICATE-----".to_owned()),
+    };
+    assert!(bench.host.arm(VM, work).await.is_err());
+    let GuestEvent::Failed { why } = bench.fact().await else { panic!("it has failed") };
+    assert!(why.contains("`github.ca_certificate`: build the kernel bundle anew"), "{why}");
     let mut rest = String::new();
     agent.0.read_to_string(&mut rest).await.unwrap();
     assert!(!rest.contains("s3cret"), "{rest}");
@@ -491,6 +513,7 @@ async fn a_whole_conversation_with_an_agent_of_the_oldest_version_has_not_change
                     jit_config: Secret::new("e30=".to_owned()),
                     admits: None,
                     repositories: None,
+                    ca_certificates: None,
                 };
                 bench.host.arm(VM, work).await.unwrap();
             }

@@ -49,6 +49,7 @@ impl App {
         })?;
         let options = Options {
             api_url: wish.api.as_str().trim_end_matches('/').to_owned(),
+            ca_certificates: wish.ca_certificate.as_ref().map(|ca| ca.pem.clone()),
             scope: wish.scope.clone(),
             credentials: Credentials::App {
                 id: made.id.to_string(),

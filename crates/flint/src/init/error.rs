@@ -26,6 +26,16 @@ pub enum Error {
         /// What it should be.
         wanted: String,
     },
+    /// The file of an authority is of no use.
+    #[error("cannot use `{path}` for --ca-certificate: {problem}")]
+    CaCertificate {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+        /// What helps.
+        help: &'static str,
+    },
     /// The terminal went away in the middle of a question.
     #[error("cannot read the answer")]
     Answer {
@@ -135,7 +145,7 @@ impl Error {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Error::Missing { .. } | Error::Flag { .. } => Exit::Usage,
+            Error::Missing { .. } | Error::Flag { .. } | Error::CaCertificate { .. } => Exit::Usage,
             Error::Exists { .. } | Error::NoOwner { .. } | Error::Personal { .. } => Exit::Refused,
             _ => Exit::Failed,
         }
@@ -147,6 +157,7 @@ impl Error {
         let help = match self {
             Error::Missing { flag } => format!("give {flag}"),
             Error::Flag { wanted, .. } => format!("it must be {wanted}"),
+            Error::CaCertificate { help, .. } => (*help).to_owned(),
             Error::Exists { .. } => {
                 "look at it, or name another with --config; --force writes a new one and keeps \
                  this one beside it, its name ending in `.bak`"

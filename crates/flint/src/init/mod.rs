@@ -21,7 +21,7 @@ mod wish;
 pub use error::Error;
 pub use files::{Existing, Files};
 pub use run::{Outcome, run};
-pub use wish::{Given, Wish};
+pub use wish::{CaCertificate, Given, Wish};
 
 use std::io;
 

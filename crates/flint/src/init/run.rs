@@ -26,7 +26,9 @@ pub struct Outcome {
 /// [`Error`]; before the App is made, nothing is left but perhaps an empty directory.
 pub async fn run(wish: &Wish, say: &(dyn Fn(&str) + Sync)) -> Result<Outcome, Error> {
     let files = Files::prepare(&wish.config, wish.existing)?;
-    let setup = Setup::new(wish.api.as_str()).map_err(|source| Error::GitHub { source })?;
+    let authorities = wish.ca_certificate.as_ref().map(|ca| ca.pem.as_str());
+    let setup =
+        Setup::new(wish.api.as_str(), authorities).map_err(|source| Error::GitHub { source })?;
     let account = owner(&setup, wish).await?;
     let failed = |source| Error::Listen { address: wish.listen, source };
     let listener = TcpListener::bind(wish.listen).await.map_err(failed)?;

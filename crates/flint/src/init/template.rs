@@ -1,7 +1,7 @@
 //! The configuration that is written: few keys, each with a word to whoever opens the file.
 
 use super::files::Files;
-use super::wish::Wish;
+use super::wish::{CaCertificate, Wish};
 use crate::config::defaults;
 use crate::forge::Scope;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -45,6 +45,13 @@ pub(super) fn render(config: &Config<'_>) -> String {
     if wish.api.as_str().trim_end_matches('/') != defaults::GITHUB_URL {
         line("# GitHub's REST address.".to_owned());
         line(format!("url = {}", quoted(wish.api.as_str())));
+    }
+    if let Some(CaCertificate { path, .. }) = &wish.ca_certificate {
+        line(
+            "# Its authority, which is trusted beside the public ones, here and in microVMs."
+                .to_owned(),
+        );
+        line(format!("ca_certificate = {}", quoted(&path.to_string_lossy())));
     }
     line("\n[server]".to_owned());
     for words in heard(wish.hook.as_ref()) {
@@ -220,6 +227,20 @@ mod tests {
         assert_eq!(server.github[0].url.as_str(), "https://ghes.example/api/v3/");
         assert_eq!(server.server.listen.to_string(), "192.0.2.7:9198");
         assert!(server.profiles.values().all(|of| of.scale_set.is_none()));
+    }
+
+    #[test]
+    fn an_authority_is_named_where_it_lies() {
+        let plain = Wish::of_a_test("https://ghes.example/api/v3/", acme(), None);
+        let ca = CaCertificate { path: "/etc/ssl/acme.pem".into(), pem: String::new() };
+        let wish = Wish { ca_certificate: Some(ca), ..plain };
+        let files = Files {
+            config: "/etc/flint/flint.toml".into(),
+            key: "/etc/flint/private.pem".into(),
+            secret: "/etc/flint/webhook-secret".into(),
+        };
+        let text = text(&wish, &files);
+        assert!(text.contains("\nca_certificate = \"/etc/ssl/acme.pem\"\n"), "{text}");
     }
 
     #[test]

@@ -2,10 +2,11 @@
 
 use super::ask::Questions;
 use super::{Error, Existing, Person};
+use crate::config::ca::{self, Refused};
 use crate::config::{defaults, values};
 use crate::forge::Scope;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use url::Url;
 
 /// Beside the daemon's own port.
@@ -34,6 +35,9 @@ pub struct Given {
     /// GitHub's REST address; Enterprise Server: `https://HOST/api/v3` [default: `https://api.github.com`]
     #[arg(long, value_name = "URL", env = "FLINT_GITHUB_URL")]
     pub github_url: Option<String>,
+    /// The authority of an Enterprise Server, if public ones do not know it: a PEM file, which stays where it is
+    #[arg(long, value_name = "FILE", env = "FLINT_CA_CERTIFICATE")]
+    pub ca_certificate: Option<PathBuf>,
     /// Where GitHub reaches Flint's webhook, such as `https://flint.acme.example/webhook`; empty: Flint asks GitHub for its jobs
     #[arg(long, value_name = "URL")]
     pub webhook_url: Option<String>,
@@ -53,6 +57,8 @@ pub struct Given {
 pub struct Wish {
     /// GitHub's REST address; ends with `/`.
     pub api: Url,
+    /// Authorities that are trusted beside the system's.
+    pub ca_certificate: Option<CaCertificate>,
     /// Whose jobs.
     pub scope: Scope,
     /// Where webhooks go. `None`: the profile has a scale set.
@@ -65,6 +71,15 @@ pub struct Wish {
     pub config: PathBuf,
     /// What becomes of files that are there.
     pub existing: Existing,
+}
+
+/// A file of authorities.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaCertificate {
+    /// Its path from the root, as the configuration names it.
+    pub path: PathBuf,
+    /// What it holds, PEM.
+    pub pem: String,
 }
 
 impl Wish {
@@ -94,6 +109,7 @@ impl Wish {
                 values::url,
             )?,
         };
+        let ca_certificate = given.ca_certificate.as_deref().map(authorities).transpose()?;
         let hook = match &given.webhook_url {
             Some(text) => flag("--webhook-url", text, hook)?,
             None => ask.optional(
@@ -111,7 +127,7 @@ impl Wish {
             )?,
         };
         let existing = if given.force { Existing::SetAside } else { Existing::Refuse };
-        Ok(Wish { api, scope, hook, name, listen, config, existing })
+        Ok(Wish { api, ca_certificate, scope, hook, name, listen, config, existing })
     }
 }
 
@@ -121,6 +137,14 @@ fn flag<T>(
     read: impl Fn(&str) -> Result<T, String>,
 ) -> Result<T, Error> {
     read(given).map_err(|wanted| Error::Flag { flag, given: given.to_owned(), wanted })
+}
+
+fn authorities(path: &Path) -> Result<CaCertificate, Error> {
+    let refused =
+        |Refused { problem, help }| Error::CaCertificate { path: path.to_owned(), problem, help };
+    let pem = ca::read_file(path).map_err(refused)?.pem;
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    Ok(CaCertificate { path, pem })
 }
 
 fn scope(text: &str) -> Result<Scope, String> {
@@ -180,6 +204,7 @@ impl Wish {
     pub(super) fn of_a_test(api: &str, scope: Scope, hook: Option<&str>) -> Wish {
         Wish {
             api: Url::parse(api).unwrap(),
+            ca_certificate: None,
             scope,
             hook: hook.map(|hook| Url::parse(hook).unwrap()),
             name: "flint-acme".to_owned(),

@@ -131,6 +131,7 @@ async fn a_job_goes_from_launch_to_nothing_left_and_each_step_is_a_fact() {
             jit_config: Secret::new(secret.clone()),
             admits: None,
             repositories: None,
+            ca_certificates: None,
         })
         .await;
     assert_eq!(daemon.guest_says().await, GuestEvent::Listening);
@@ -173,6 +174,7 @@ fn the_next_daemon_takes_over_a_job_and_hears_its_end() {
                 jit_config: Secret::new("a secret".to_owned()),
                 admits: None,
                 repositories: None,
+                ca_certificates: None,
             })
             .await;
         daemon.guest_says().await;

@@ -54,8 +54,13 @@ impl Talk {
     /// Gives it a runner's secret.
     pub(crate) async fn runner(&mut self, secret: &str) {
         let jit_config = Secret::new(secret.to_owned());
-        self.say(&ToGuest::Work(Work::Runner { jit_config, admits: None, repositories: None }))
-            .await;
+        self.say(&ToGuest::Work(Work::Runner {
+            jit_config,
+            admits: None,
+            repositories: None,
+            ca_certificates: None,
+        }))
+        .await;
     }
 
     pub(crate) async fn say(&mut self, message: &ToGuest) {

@@ -117,6 +117,7 @@ pub(crate) async fn serves(github: &FakeGithub, path: &Path) {
     let id = scope.id();
     let options = Options {
         api_url: given.url.as_str().trim_end_matches('/').to_owned(),
+        ca_certificates: given.ca_certificates,
         scope,
         credentials: credentials(given.credentials),
         webhook: auth,

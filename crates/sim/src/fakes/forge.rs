@@ -97,7 +97,7 @@ impl Forge for FakeForge {
         }
         // The fake guest finds its runner by this text.
         let jit_config = Secret::new(format!("{SECRET}{}", request.name));
-        Ok(Registered { runner, jit_config })
+        Ok(Registered { runner, jit_config, ca_certificates: None })
     }
 
     async fn deregister(

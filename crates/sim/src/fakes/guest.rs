@@ -105,6 +105,7 @@ impl Guest {
             configured: self.state().configured,
             admits: true,
             repositories: true,
+            ca_certificates: true,
         };
         let hello = frame::encode_hello(&Said { seq: 0, message });
         writing.write_all(&hello.map_err(io::Error::other)?).await

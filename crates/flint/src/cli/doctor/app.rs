@@ -147,6 +147,7 @@ mod tests {
     fn options(scope: Scope) -> Options {
         Options {
             api_url: "https://api.github.com".to_owned(),
+            ca_certificates: None,
             scope,
             credentials: Credentials::Token(Secret::new(String::new())),
             webhook: WebhookAuth::Insecure,

@@ -6,7 +6,7 @@ use crate::assemble;
 use crate::cli::block_on;
 use crate::config::{GithubOptions, Scope};
 use crate::error::chain;
-use crate::forge::{Credentials, Error, GitHub, Options};
+use crate::forge::{Credentials, Error, GitHub, Options, Proxy, Unready};
 
 /// All lines about GitHub: a group for each scope, which names it if there are several.
 pub(in crate::cli) fn look(entries: &[GithubOptions], ask: bool) -> Vec<Line> {
@@ -26,19 +26,32 @@ pub(in crate::cli) fn look(entries: &[GithubOptions], ask: bool) -> Vec<Line> {
 fn one(github: &GithubOptions, scope: &Scope, ask: bool) -> Vec<Line> {
     let (client, options) = match assemble::github(github, scope) {
         Ok(made) => made,
+        Err(error @ Error::Client { source: Unready::Proxy { .. } }) => {
+            return vec![bad("proxy", &error, "unset it")];
+        }
         Err(error) => {
             let fix = "make a new one on the App's page (Private keys) and download its .pem file";
             return vec![bad("private key", &error, fix)];
         }
     };
+    let mut lines: Vec<Line> = Proxy::of(&github.url).map(proxy).into_iter().collect();
     if let Credentials::Token(_) = options.credentials {
-        return token(&client, &options, ask);
+        lines.extend(token(&client, &options, ask));
+        return lines;
     }
-    let mut lines = vec![Line::ok("private key", "an RSA key".to_owned())];
+    lines.push(Line::ok("private key", "an RSA key".to_owned()));
     if ask {
         lines.extend(asked(&client, &options));
     }
     lines
+}
+
+/// The daemon's own variables may be others than this command's.
+fn proxy(proxy: Proxy) -> Line {
+    Line::ok(
+        "proxy",
+        format!("GitHub is asked through {proxy}, as this command's environment has it"),
+    )
 }
 
 /// What a person's token is good for.
@@ -96,6 +109,7 @@ mod tests {
     fn entry(names: &[&str]) -> GithubOptions {
         let scope = |name: &&str| Scope::Organization((*name).to_owned());
         GithubOptions {
+            ca_certificates: None,
             url: url::Url::parse("https://api.github.com/").expect("it is one"),
             scopes: names.iter().map(scope).collect(),
             credentials: config::Credentials::Token(Secret::new("ghp_secret".to_owned())),

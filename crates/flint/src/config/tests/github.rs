@@ -115,3 +115,24 @@ fn a_key_that_everyone_can_read_is_a_warning() {
     assert!(checked.config.is_some());
     assert!(checked.report.problems[0].help.as_ref().unwrap().starts_with("chmod 600"));
 }
+
+#[test]
+fn an_authority_that_cannot_be_used_is_named_at_its_line() {
+    let mut given = given("");
+    let path = given.directory.path().join("ca.pem");
+    let text = format!("[github]\nca_certificate = \"{}\"\n", path.display());
+    given.sources.file = Some(File { path: "flint.toml".into(), text });
+    for (text, problem, help) in [
+        (None, "No such file or directory", "is the path right?"),
+        (Some(""), "it is empty", "-----BEGIN CERTIFICATE-----"),
+        (Some(KEY), "there is a private key in it", "give only the authority's certificate"),
+    ] {
+        if let Some(text) = text {
+            fs::write(&path, text).unwrap();
+        }
+        let told = bad(&given.sources);
+        let named = format!("cannot use the CA certificate `{}`: {problem}", path.display());
+        assert!(told.contains(&named) && told.contains("flint.toml:2:"), "{told}");
+        assert!(told.contains(help), "{told}");
+    }
+}

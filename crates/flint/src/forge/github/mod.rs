@@ -67,8 +67,7 @@ impl GitHub {
     /// # Errors
     /// [`Error::NotAKey`], [`Error::BadUrl`], [`Error::Client`].
     pub fn new(options: &Options, instance: &str) -> Result<Self, Error> {
-        let caller = Caller::new(&options.api_url, &options.credentials, &options.scope)?;
-        let caller = Arc::new(caller);
+        let caller = Arc::new(Caller::new(options)?);
         let app = Arc::new(App::new(vec![Arc::clone(&caller)], vec![options.scope.clone()]));
         Ok(GitHub::at(caller, app, options, instance))
     }
@@ -179,7 +178,9 @@ impl Forge for GitHub {
         let made = self.on_runners(Method::POST, &below, &[], Some(body)).await?;
         let made: JitAnswer = made.json()?;
         tracing::debug!(vm = %request.vm, profile = %request.profile, runner = made.runner.id, "registered");
-        Ok(Registered { runner: RunnerId(made.runner.id), jit_config: made.encoded_jit_config })
+        let (runner, ca_certificates) =
+            (RunnerId(made.runner.id), self.caller.rest.ca_certificates());
+        Ok(Registered { runner, jit_config: made.encoded_jit_config, ca_certificates })
     }
 
     async fn deregister(

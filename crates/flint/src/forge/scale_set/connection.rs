@@ -71,6 +71,11 @@ impl Connections {
         Connections { caller, scope, home, held: Mutex::default() }
     }
 
+    /// The REST API's address, and whom its clients trust beside the system's authorities: PEM.
+    pub(super) fn server(&self) -> (&url::Url, Option<String>) {
+        (self.caller.rest.base(), self.caller.rest.ca_certificates())
+    }
+
     pub(super) fn home(&self) -> &Home {
         &self.home
     }

@@ -1,6 +1,8 @@
 //! What can go wrong with scale sets, and what the caller does about it.
 
 use crate::forge;
+use crate::forge::proxy::{Proxy, through};
+use crate::forge::transport;
 use flint_core::event::RegisterFailure;
 use flint_core::units::Timestamp;
 
@@ -138,10 +140,12 @@ pub enum Error {
         problem: String,
     },
     /// No answer: connect error, timeout, broken connection. It may have been carried out.
-    #[error("cannot {call}: no answer from GitHub")]
+    #[error("cannot {call}: no answer from GitHub{}", through(.proxy.as_ref()))]
     NoAnswer {
         /// What was asked.
         call: String,
+        /// What stands between, if something does.
+        proxy: Option<Proxy>,
         /// Why not.
         source: reqwest::Error,
     },
@@ -254,10 +258,12 @@ impl Error {
                     .to_owned()
             }
             Error::Refused { .. } => "check the scale set's name and labels".to_owned(),
-            Error::NoAnswer { .. } => {
-                "check this host's name resolution, its proxy variables, and that port 443 is open \
-                 to *.actions.githubusercontent.com too"
-                    .to_owned()
+            Error::NoAnswer { proxy, source, .. } => {
+                transport::help(proxy.as_ref(), source).unwrap_or_else(|| {
+                    "check this host's name resolution, its proxy variables, and that port 443 is open \
+                     to *.actions.githubusercontent.com too"
+                        .to_owned()
+                })
             }
             Error::Unauthorized { .. }
             | Error::SetGone { .. }

@@ -27,8 +27,8 @@ pub use profile::ProfileSet;
 pub use session::Session;
 pub use sets::{ScaleSet, SetId, Wanted};
 
+use crate::forge::Scope;
 use crate::forge::caller::Caller;
-use crate::forge::{Credentials, Scope};
 use connection::{Connection, Connections};
 use refusal::{Subject, refusal};
 use reqwest::Method;
@@ -39,18 +39,6 @@ use url::Url;
 
 /// Where the service keeps scale sets.
 const SETS: [&str; 3] = ["_apis", "runtime", "runnerscalesets"];
-
-/// What the room must be told.
-#[derive(Clone)]
-pub struct Options {
-    /// Base of the REST API: `https://api.github.com`, `https://api.SUB.ghe.com`, or `https://HOST/api/v3` of a GitHub
-    /// Enterprise Server.
-    pub api_url: String,
-    /// Whose scale sets they are.
-    pub scope: Scope,
-    /// Who we are.
-    pub credentials: Credentials,
-}
 
 /// GitHub's scale sets, for one scope.
 pub struct ScaleSets {
@@ -70,22 +58,15 @@ struct Ask<'a> {
 }
 
 impl ScaleSets {
-    /// Prepares everything and sends nothing.
-    ///
-    /// # Errors
-    /// [`Error::Rest`] when the key, the URL or the HTTP client cannot be used.
-    pub fn new(options: &Options) -> Result<Self, Error> {
-        let caller = Caller::new(&options.api_url, &options.credentials, &options.scope);
-        let caller = caller.map_err(|source| Error::Rest { source })?;
-        ScaleSets::by(Arc::new(caller), options.scope.clone())
-    }
-
-    /// With who calls for others too, so that all share one budget.
+    /// Prepares everything and sends nothing. Whoever calls for others too shares one budget with them.
     ///
     /// # Errors
     /// [`Error::Rest`] when the HTTP client cannot be made.
-    pub fn by(caller: Arc<Caller>, scope: Scope) -> Result<Self, Error> {
-        Ok(ScaleSets { connections: Connections::new(caller, scope), service: Service::new()? })
+    pub fn new(caller: Arc<Caller>, scope: Scope) -> Result<Self, Error> {
+        let connections = Connections::new(caller, scope);
+        let (base, ca_certificates) = connections.server();
+        let service = Service::new(base, ca_certificates.as_deref())?;
+        Ok(ScaleSets { connections, service })
     }
 
     /// Shows that GitHub lets us in: connects, unless it is connected. For `flint doctor`.

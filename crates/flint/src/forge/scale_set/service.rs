@@ -4,10 +4,9 @@
 //! `typeName` and `message`, some with a byte order mark in front, some plain text.
 
 use super::{Error, SetId};
-use crate::forge;
-use crate::forge::body;
 use crate::forge::limits::{Gate, Seen};
 use crate::forge::rest::now;
+use crate::forge::{self, Proxy, body, transport};
 use crate::text;
 use flint_core::ask::Budget;
 use flint_wire::Secret;
@@ -22,7 +21,6 @@ use zeroize::Zeroizing;
 /// The only one there is; all of it is a preview.
 pub(super) const API_VERSION: &str = "6.0-preview";
 const FORM: &str = "application/json; api-version=6.0-preview";
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// GitHub itself gives up after ten seconds.
 pub(super) const SHORT: Duration = Duration::from_secs(15);
 /// A poll is held for about 50 s; the official client waits five minutes.
@@ -76,14 +74,17 @@ pub(super) struct Reply {
 }
 
 impl Service {
-    /// Prepares the client; nothing is sent.
-    pub(super) fn new() -> Result<Self, Error> {
+    /// Prepares the client of the GitHub at `base`; nothing is sent.
+    pub(super) fn new(base: &Url, ca_certificates: Option<&str>) -> Result<Self, Error> {
+        let client = transport::client(base, ca_certificates);
         // An answer does not choose where the next call goes.
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
+        let http = client
+            .map_err(|source| Error::Rest { source })?
             .redirect(reqwest::redirect::Policy::none())
             .build()
-            .map_err(|source| Error::Rest { source: forge::Error::Client { source } })?;
+            .map_err(|source| Error::Rest {
+                source: forge::Error::Client { source: source.into() },
+            })?;
         // These calls are apart from those of the REST API; whether GitHub counts them is not documented.
         Ok(Service { http, gate: Mutex::new(Gate::of(Budget::Installation)) })
     }
@@ -96,6 +97,7 @@ impl Service {
             let wait_s = until.since(now()).as_secs();
             return Err(Error::Limited { call: name, until, wait_s });
         }
+        let proxy = Proxy::of(&call.url);
         let mut request = self
             .http
             .request(call.method, call.url)
@@ -110,6 +112,7 @@ impl Service {
         }
         let no_answer = |source: reqwest::Error| Error::NoAnswer {
             call: name.clone(),
+            proxy: proxy.clone(),
             source: source.without_url(),
         };
         let response = request.send().await.map_err(no_answer)?;
@@ -226,7 +229,7 @@ fn unusable(what: &str) -> Error {
 /// The errors of a body that was not read to its end.
 fn unread(error: forge::Error) -> Error {
     match error {
-        forge::Error::NoAnswer { call, source } => Error::NoAnswer { call, source },
+        forge::Error::NoAnswer { call, proxy, source } => Error::NoAnswer { call, proxy, source },
         forge::Error::Garbage { call, problem } => Error::Garbage { call, problem },
         source => Error::Rest { source },
     }

@@ -149,7 +149,8 @@ impl ScaleSets {
         let (method, subject) = (Method::POST, Subject::Runner(&set.name));
         let ask = Ask { method, path: &path, query: &[], body, set: Some(set.id), subject };
         let Made { runner, jit_config } = self.ask(ask).await?.json()?;
-        Ok(Registered { runner: RunnerId(runner.id), jit_config })
+        let (_, ca_certificates) = self.connections.server();
+        Ok(Registered { runner: RunnerId(runner.id), jit_config, ca_certificates })
     }
 
     /// How things stand with a set, if GitHub says so: messages tell it only when something happens.

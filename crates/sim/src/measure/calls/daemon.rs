@@ -99,6 +99,7 @@ impl Daemon<'_> {
         let current = flint_wire::Secret::new(SECRET.to_owned());
         forge::Options {
             api_url: self.github.url().to_owned(),
+            ca_certificates: None,
             scope: forge::Scope::Organization("flint-demo".to_owned()),
             credentials: forge::Credentials::App {
                 id: "123456".to_owned(),
@@ -110,11 +111,8 @@ impl Daemon<'_> {
     }
 
     fn scale_set(&self, options: &forge::Options) -> Result<forge::scale_set::ProfileSet> {
-        let sets = forge::scale_set::ScaleSets::new(&forge::scale_set::Options {
-            api_url: options.api_url.clone(),
-            scope: options.scope.clone(),
-            credentials: options.credentials.clone(),
-        })?;
+        let caller = Arc::new(forge::caller::Caller::new(options)?);
+        let sets = forge::scale_set::ScaleSets::new(caller, options.scope.clone())?;
         let (name, group) = ("flint".to_owned(), forge::RunnerGroup::Number(1));
         let labels = [name.clone()].into();
         Ok(forge::scale_set::ProfileSet::new(
