@@ -434,4 +434,12 @@ async fn a_persons_token_that_ends_in_the_middle_of_a_poll_is_said() {
     room.until(|world| world.scale_sets[&profile_id()].trouble.is_some()).await;
     let why = room.trouble().unwrap_or_default();
     assert!(why.contains("personal access token") && why.contains("refused"), "{why}");
+
+    // Only a person can make another one, and a restart reads it: GitHub is asked now and then, not in a circle.
+    let calls = || room.fake.counters().calls("registration-token");
+    let (asked, since) = (calls(), room.clock.now());
+    room.fake.until(|fake| fake.counters().calls("registration-token") >= asked + 5).await;
+    let tries = u32::try_from(calls() - asked).expect("there are few");
+    let waited = room.clock.now().since(since);
+    assert!(waited >= Duration::from_secs(5 * 60) * (tries - 1), "{tries} in {waited:?}");
 }

@@ -47,6 +47,7 @@ fn app() -> Credentials {
 fn entry(github: &FakeGithub, credentials: &Credentials, scopes: &[Scope]) -> Vec<Options> {
     let options = |scope: &Scope| Options {
         api_url: github.url().to_owned(),
+        ca_certificates: None,
         scope: scope.clone(),
         credentials: credentials.clone(),
         webhook: WebhookAuth::Insecure,
