@@ -3,6 +3,7 @@
 //! GitHub is made up and lives in a network namespace of its own, as does the host's uplink. Everything between
 //! them is the real thing: webhook, registration, microVM, runner protocol, log.
 
+mod authority;
 pub(crate) mod daemon;
 mod halves;
 mod hostile;
@@ -19,6 +20,7 @@ mod watch;
 
 use crate::github::{Config, FakeGithub, Webhook, generate_pem};
 use anyhow::{Context, Result, bail};
+pub use authority::{Trusting, authority};
 use daemon::{Daemon, How};
 use flint::api::JobRow;
 pub use hostile::{Hostile, hostile_names};
