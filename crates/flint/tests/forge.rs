@@ -93,7 +93,7 @@ async fn hook(auth: WebhookAuth) -> (Hook, mpsc::Receiver<Delivery>) {
     let url = format!("http://{}/webhook", listener.local_addr().expect("it is bound"));
     let (door, facts) = Door::new(4);
     let counters = Arc::new(Counters::default());
-    let hook = words::Hook { auth, scope: options("http://unused", WebhookAuth::Insecure).scope };
+    let hook = words::Hook::one(auth, options("http://unused", WebhookAuth::Insecure).scope);
     let routes = webhook::router(&hook, door, Arc::clone(&counters));
     let limits = (server::Limits::WEBHOOK, Tls::default());
     let serving = tokio::spawn(server::serve(listener, routes, limits, std::future::pending()));

@@ -4,9 +4,11 @@
 #[path = "front/stage.rs"]
 mod stage;
 
-use flint::front::words::Taken;
+use flint::forge::{Scope, WebhookAuth};
+use flint::front::words::{Gate, Taken};
 use flint::front::{Error, keeper};
 use flint::sys::process::{Ended, Process};
+use flint_wire::Secret;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use stage::{Delivering, Stage, delivery, head, signal, status};
 use std::process::{Command, Stdio};
@@ -34,6 +36,34 @@ async fn a_delivery_is_answered_only_when_its_fact_is_taken_and_a_page_is_writte
     assert!(page.ends_with("Metrics restarts=0 received=2\n"), "{page}");
     let page = stage.page("/healthz").await;
     assert!(page.starts_with("HTTP/1.1 200") && page.contains("Health"), "{page}");
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_secret_is_good_for_its_own_entry_alone_however_many_there_are() {
+    let ours = Scope::Organization("flint-demo".to_owned());
+    let other = |n: usize| {
+        let secret = |text: &str| Secret::new(format!("{n}{}", text.repeat(4000)));
+        let auth = WebhookAuth::Secrets { current: secret("a"), other: Some(secret("b")) };
+        Gate { auth, scopes: vec![Scope::Organization(format!("other-{n}"))] }
+    };
+    // All together are longer than a packet.
+    let mut stage = Stage::start(|options| options.hook.gates.extend((0..31).map(other))).await;
+    stage.one_job(7).await;
+    stage.end().await;
+
+    let mut stage = Stage::start(|options| {
+        let gate = &mut options.hook.gates[0];
+        gate.scopes = vec![Scope::Organization("other".to_owned())];
+        options.hook.gates.push(Gate { scopes: vec![ours], ..other(0) });
+    })
+    .await;
+    let answer = stage.deliver(8).await.answer().await;
+    assert!(
+        answer.starts_with("HTTP/1.1 202") && answer.contains("not of an organization"),
+        "{answer}"
+    );
+    assert!(stage.facts.try_recv().is_err());
     stage.end().await;
 }
 

@@ -7,7 +7,7 @@ mod stage;
 
 use flint::forge::{Scope, WebhookAuth};
 use flint::front::tls_files::TlsFiles;
-use flint::front::words::{Down, Hello, Hook, TlsPair, Up};
+use flint::front::words::{Down, Hook, TlsPair, Up};
 use flint::front::{Error, Link, half, link, server};
 use flint_wire::Secret;
 use rustls::pki_types::pem::PemObject;
@@ -79,8 +79,10 @@ async fn a_new_pair_is_used_from_the_next_connection_on_and_a_bad_one_never() {
     let (ours, theirs) = link::pair().unwrap();
     let (ours, theirs) = (Link::new(ours).unwrap(), Link::new(theirs).unwrap());
     let auth = WebhookAuth::Secrets { current: Secret::new("s3cret".to_owned()), other: None };
-    let hook = Hook { auth, scope: Scope::Organization("flint-demo".to_owned()) };
-    ours.say(&Down::Hello(Hello { hook, tls: Some(pair(&first)) })).await.unwrap();
+    let hook = Hook::one(auth, Scope::Organization("flint-demo".to_owned()));
+    for word in hook.words(Some(pair(&first))) {
+        ours.say(&word).await.unwrap();
+    }
     let serving = tokio::spawn(half::serve(theirs, listener, server::Limits::WEBHOOK));
     assert!(matches!(ours.hear().await, Ok(Some(Up::Serving))));
 

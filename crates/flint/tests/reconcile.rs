@@ -174,7 +174,7 @@ async fn a_delivery_that_was_redelivered_meanwhile_is_not_told() {
     let (fake, forge) = start(|config| config.webhook = Some(target)).await;
     let (door, mut facts): (Door, mpsc::Receiver<Delivery>) = Door::new(4);
     let Options { webhook: auth, scope, .. } = options("http://unused");
-    let proofs = Hook { auth, scope };
+    let proofs = Hook::one(auth, scope);
     let routes = webhook::router(&proofs, door, std::sync::Arc::new(Counters::default()));
     let limits = (server::Limits::WEBHOOK, Tls::default());
     let serving = tokio::spawn(server::serve(hook, routes, limits, std::future::pending()));

@@ -82,7 +82,7 @@ async fn room() -> Room {
         runner_group: RunnerGroup::Number(1),
     };
     let (door, facts) = Door::new(16);
-    let proofs = Hook { auth: options.webhook.clone(), scope: options.scope.clone() };
+    let proofs = Hook::one(options.webhook.clone(), options.scope.clone());
     let routes = webhook::router(&proofs, door, Arc::new(Counters::default()));
     let limits = (server::Limits::WEBHOOK, Tls::default());
     let serving = tokio::spawn(server::serve(hook, routes, limits, std::future::pending()));

@@ -9,7 +9,6 @@ use crate::jobs::{Line as Queue, Standing};
 use crate::limits::owner_of;
 use crate::planted::{Fault, is};
 use crate::profile::Profile;
-use crate::rows::Rows;
 use crate::units::{Resources, Timestamp};
 use crate::vm::{Phase, Reason, Registration, Stage, Vm};
 use crate::world::World;
@@ -125,7 +124,7 @@ fn blocks(
         starve(draft, served, world, at);
     }
     if let Because::ProfileFull { .. } = because {
-        let queued: usize = queued(world, at).map(Rows::len).sum();
+        let queued: usize = queued(world, at).map(|line| line.len()).sum();
         let waiting = queued.saturating_sub(served.given.get(at).copied().unwrap_or(0));
         *served.crowded.entry(at.0.clone()).or_default() += waiting;
     }

@@ -23,7 +23,9 @@ use tokio::task::JoinSet;
 pub async fn serve(config: Config) -> Result<(), Error> {
     let mut signals = Signals::listen().map_err(|source| Error::Signals { source })?;
     let github = options::github(&config);
-    let first = github.first().and_then(|entry| entry.first()).ok_or(Error::NoGithub)?;
+    if github.is_empty() {
+        return Err(Error::NoGithub);
+    }
     for path in [&config.host.state_dir, &config.host.run_dir] {
         directory(path)?;
     }
@@ -38,7 +40,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let sets = scale_sets::prepare(&config, &forge)?;
     let listener = front::listen(&config)?;
     let Assembled { host, told, jails, vmm, alone: _alone } = assemble(&config).await?;
-    let keeper = front::start(&config, first, listener).await?;
+    let keeper = front::start(&config, listener).await?;
     let (socket, path) = api_socket(&config.host.run_dir)?;
     let logs = Arc::clone(&host) as Arc<dyn Logs>;
     let window = ends.window.clone();

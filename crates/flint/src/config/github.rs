@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use toml::de::{DeTable, DeValue};
 
 /// Entries at most: the signature of each webhook is compared with the secrets of all of them.
-pub(crate) const ENTRIES_MAX: usize = 32;
+const ENTRIES_MAX: usize = 32;
 
 /// One `[[github]]`, or the one `[github]`; or none, where flags and variables say it all.
 #[derive(Clone)]

@@ -3,13 +3,11 @@
 use super::github::Entry;
 use super::reader::{Found, Reader, Section};
 use super::report::Origin;
-use super::{ProfileOptions, Scope, values};
+use super::values::{self, SCOPES_MAX};
+use super::{ProfileOptions, Scope};
 use flint_core::id::ScopeId;
 use flint_core::policy::Repositories;
 use flint_core::scale_set::Source;
-
-/// Scopes at most, of all entries: for each GitHub is asked for runners and jobs by itself.
-pub(crate) const SCOPES_MAX: usize = 256;
 
 /// Scopes that a message names; whoever has more knows them from the file.
 const NAMED: usize = 8;

@@ -4,13 +4,11 @@ use super::Webhooks;
 use super::github::Entry;
 use super::reader::{Found, Reader, Section};
 use super::report::Origin;
+use super::values::WEBHOOK_SECRET_MAX;
 use flint_wire::Secret;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-
-/// The longest secret of a webhook: each must fit into the words of the process that faces the network.
-pub(crate) const WEBHOOK_SECRET_MAX: usize = 4096;
 
 /// The secrets of the source that wins; within one source only one of the three keys may be there.
 pub(super) fn webhooks<'a>(reader: &mut Reader<'a>, entry: &Entry<'a>) -> Option<Webhooks> {

@@ -120,8 +120,14 @@ pub(crate) fn listen(text: &str) -> Result<SocketAddr, String> {
     whole.parse().map_err(|_| "an address and a port, such as `127.0.0.1:9198`".to_owned())
 }
 
+/// Scopes at most, of all entries: each is asked about at GitHub by itself.
+pub(crate) const SCOPES_MAX: usize = 256;
+
+/// The longest secret of a webhook: an entry's scopes and secrets go in one packet to the process that faces the network.
+pub(crate) const WEBHOOK_SECRET_MAX: usize = 4096;
+
 /// No name at GitHub is longer: a repository's has 100 characters at most, a login fewer.
-pub(super) const NAME_MAX: usize = 100;
+pub(crate) const NAME_MAX: usize = 100;
 
 /// `owner/name` with GitHub's characters.
 pub(crate) fn repository(text: &str) -> Result<(String, String), String> {

@@ -5,8 +5,7 @@
 use super::caller::{Caller, installation};
 use super::github::App;
 use super::scale_set::ProfileSet;
-use super::{Answer, Credentials, Error, Forge, GitHub, Options};
-use super::{Registered, Removal, Request};
+use super::{Answer, Credentials, Error, Forge, GitHub, Options, Registered, Removal, Request};
 use flint_core::ask::Question;
 use flint_core::id::{InstallationId, ProfileId, RunnerName, ScopeId, VmId};
 use flint_core::units::Timestamp;

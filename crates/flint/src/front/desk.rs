@@ -1,8 +1,8 @@
 //! The root half's side of the conversation: checks each word of the front, and answers it.
 
 use super::words::{Counted, Down, Fact, Page, Taken, Unsound, Up, guid};
-use crate::forge::Scope;
 use flint_core::event::ForgeEvent;
+use flint_core::id::ScopeId;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -52,7 +52,8 @@ pub enum Heard {
 /// Answers one front.
 pub struct Clerk<D> {
     desk: D,
-    scope: Scope,
+    /// Of all gates.
+    scopes: Vec<ScopeId>,
     /// Of the fronts before this one.
     before: Seen,
     now: Counted,
@@ -66,11 +67,11 @@ pub struct Clerk<D> {
 impl<D: Desk> Clerk<D> {
     /// A clerk, and the answers that must go to the front.
     #[must_use]
-    pub fn new(desk: D, scope: Scope, before: Seen) -> (Clerk<D>, mpsc::Receiver<Down>) {
+    pub fn new(desk: D, scopes: Vec<ScopeId>, before: Seen) -> (Clerk<D>, mpsc::Receiver<Down>) {
         let (answers, queue) = mpsc::channel(2 * DELIVERIES);
         let room = Arc::new(Semaphore::new(DELIVERIES));
         let (now, pages_left, tasks) = (Counted::default(), PAGES, JoinSet::new());
-        (Clerk { desk, scope, before, now, pages_left, room, answers, tasks }, queue)
+        (Clerk { desk, scopes, before, now, pages_left, room, answers, tasks }, queue)
     }
 
     /// Checks a word, and answers it in its own time.
@@ -113,7 +114,7 @@ impl<D: Desk> Clerk<D> {
 
     fn delivery(&mut self, number: u64, told: String, fact: Fact) -> Result<(), Unsound> {
         let guid = guid(told)?;
-        let event = fact.checked(&self.scope)?;
+        let event = fact.checked(&self.scopes)?;
         let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else {
             self.say(Down::Done { number, taken: Taken::Refused });
             return Ok(());
@@ -191,8 +192,8 @@ mod tests {
 
     #[tokio::test]
     async fn more_deliveries_than_may_wait_are_refused_at_once() {
-        let scope = Scope::Organization("o".to_owned());
-        let (mut clerk, mut answers) = Clerk::new(Stuck, scope, Seen::default());
+        let scopes = vec![ScopeId::organization("o")];
+        let (mut clerk, mut answers) = Clerk::new(Stuck, scopes, Seen::default());
         let most = DELIVERIES as u64;
         for number in 1..=most {
             assert_eq!(clerk.hear(delivery(number)), Ok(Heard::Asked));
@@ -207,10 +208,10 @@ mod tests {
 
     #[tokio::test]
     async fn what_earlier_fronts_counted_is_not_lost() {
-        let scope = Scope::Organization("o".to_owned());
+        let scopes = vec![ScopeId::organization("o")];
         let counted = |received| Counted { received, ..Counted::default() };
         let before = Seen { counted: counted(40), restarts: 2 };
-        let (mut clerk, mut answers) = Clerk::new(Stuck, scope, before);
+        let (mut clerk, mut answers) = Clerk::new(Stuck, scopes, before);
         assert_eq!(clerk.hear(Up::Pong { counted: counted(1) }), Ok(Heard::Pong));
         let page = Up::Page { number: 1, page: Page::Metrics, counted: counted(2) };
         clerk.hear(page).unwrap();

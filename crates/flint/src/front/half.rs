@@ -5,7 +5,7 @@ use super::server::{self, Limits};
 use super::talk::{self, Talk};
 use super::tls::Tls;
 use super::webhook::{self, Counters};
-use super::words::{Down, Up};
+use super::words::{Down, Hello, Hook, TlsPair, Up};
 use super::{Error, Link, pages};
 use crate::sys::{again, confine, packets};
 use std::net;
@@ -39,24 +39,36 @@ pub fn main(uid: u32) -> Result<(), Error> {
     })
 }
 
-/// Serves `listener` for the half at the other end of `link`, from its [`Down::Hello`] on.
+/// The daemon's first words.
+async fn greeted(link: &Link) -> Result<(Hook, Option<TlsPair>), Error> {
+    let Some(Down::Hello(Hello { gates, tls })) = link.hear().await? else {
+        return Err(Error::Silent);
+    };
+    let mut hook = Hook::default();
+    for _ in 0..gates {
+        match link.hear().await? {
+            Some(Down::Gate(gate)) => hook.gates.push(gate),
+            _ => return Err(Error::Silent),
+        }
+    }
+    Ok((hook, tls))
+}
+
+/// Serves `listener` for the half at the other end of `link`, from its first words on.
 ///
 /// # Errors
 /// [`Error`] when the link breaks.
 pub async fn serve(link: Link, listener: TcpListener, limits: Limits) -> Result<(), Error> {
-    let hello = match link.hear().await? {
-        Some(Down::Hello(hello)) => hello,
-        _ => return Err(Error::Silent),
-    };
+    let (hook, pair) = greeted(&link).await?;
     let tls = Tls::default();
-    if let Err(why) = tls.replace(hello.tls) {
+    if let Err(why) = tls.replace(pair) {
         return link.say(&Up::Unusable { why }).await;
     }
     link.say(&Up::Serving).await?;
     let (door, deliveries) = webhook::Door::new(limits.connections);
     let (asks, asked) = pages::asks(limits.connections);
     let counters = Arc::new(Counters::default());
-    let routes = webhook::router(&hello.hook, door, Arc::clone(&counters));
+    let routes = webhook::router(&hook, door, Arc::clone(&counters));
     let routes = routes.merge(pages::router(asks));
     let (talk, stop) = Talk::new(link, counters, tls.clone());
     let talking = talk.run(talk::Queues { deliveries, asked });

@@ -6,7 +6,7 @@
 use super::desk::{Clerk, Desk, Heard, Seen};
 use super::said::Said;
 use super::tls_files::{Stamp, TlsFiles};
-use super::words::{Down, Hello, Hook, Up};
+use super::words::{Down, Hook, Up};
 use super::{Error, Link, link};
 use crate::sys::again::{self, Given};
 use crate::sys::process::Process;
@@ -154,7 +154,7 @@ impl Keeper {
 
     async fn converse<D: Desk>(&mut self, desk: D, stop: &mut Stop<'_>) -> Over {
         let Keeper { options, front: Running { link, said, .. }, hangup, .. } = self;
-        let (mut clerk, mut answers) = Clerk::new(desk, options.hook.scope.clone(), self.seen);
+        let (mut clerk, mut answers) = Clerk::new(desk, options.hook.scopes(), self.seen);
         let link: &Link = link;
         // Apart from the hearing below: a front that does not read cannot keep us from hearing.
         let mut saying = std::pin::pin!(async move {
@@ -320,7 +320,9 @@ async fn greet(link: &Link, options: &Options) -> Result<(), Error> {
         tracing::warn!(%lost, "the process that faces the network goes without it");
     }
     let tls = options.tls.as_ref().map(TlsFiles::read).transpose()?;
-    link.say(&Down::Hello(Hello { hook: options.hook.clone(), tls })).await?;
+    for word in options.hook.words(tls) {
+        link.say(&word).await?;
+    }
     match link.hear().await? {
         Some(Up::Serving) => Ok(()),
         Some(Up::Unusable { why }) => Err(Error::Tls { why: text::line(&why) }),
@@ -334,6 +336,7 @@ mod tests {
     use super::*;
     use crate::forge::{Scope, WebhookAuth};
     use flint_core::event::ForgeEvent;
+    use flint_core::id::ScopeId;
     use tokio::sync::mpsc::Receiver;
 
     #[derive(Clone)]
@@ -354,11 +357,11 @@ mod tests {
     }
 
     fn clerk() -> (Clerk<NoDesk>, Receiver<Down>) {
-        Clerk::new(NoDesk, Scope::Organization("o".to_owned()), Seen::default())
+        Clerk::new(NoDesk, vec![ScopeId::organization("o")], Seen::default())
     }
 
     fn watch(tls: Option<TlsFiles>) -> Watch {
-        let hook = Hook { auth: WebhookAuth::Insecure, scope: Scope::Organization("o".to_owned()) };
+        let hook = Hook::one(WebhookAuth::Insecure, Scope::Organization("o".to_owned()));
         let read = tls.as_ref().map(TlsFiles::stamp);
         let options = Options {
             program: again::SELF.into(),

@@ -8,6 +8,7 @@ mod bodies;
 mod confine;
 pub mod desk;
 pub mod error;
+mod gates;
 pub mod half;
 pub mod keeper;
 pub mod link;

@@ -131,7 +131,7 @@ impl Reader<'_> {
                 }
                 Down::Ping => self.tell(Up::Pong { counted: self.counters.counted() }),
                 Down::Stop => drop(stop.take()),
-                Down::Hello(_) => return Err(Error::Silent),
+                Down::Hello(_) | Down::Gate(_) => return Err(Error::Silent),
             }
         }
         Ok(())

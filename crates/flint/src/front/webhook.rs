@@ -4,16 +4,15 @@
 //! failure, so 202 is said only after whoever stands behind the [`Door`] said that the fact is committed.
 
 use super::bodies::{Bodies, Unread};
+use super::gates::{Gates, Proven};
 use super::places::Place;
 use super::words::{Counted, Hook};
 use crate::forge::payload::{self, Malformed, Told};
-use crate::forge::{Scope, WebhookAuth};
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Router, routing};
 use flint_core::event::ForgeEvent;
-use ring::hmac;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -106,8 +105,7 @@ impl Counters {
 }
 
 struct Intake {
-    keys: Option<Vec<hmac::Key>>,
-    scope: Scope,
+    gates: Gates,
     door: Door,
     counters: Arc<Counters>,
     bodies: Bodies,
@@ -137,32 +135,13 @@ impl Door {
     }
 }
 
-/// The route [`PATH`]. Deliveries about other scopes than the hook's are counted and not passed on.
+/// The route [`PATH`]. Deliveries about other scopes than those of the gates they pass are counted and not passed on.
 pub fn router(hook: &Hook, door: Door, counters: Arc<Counters>) -> Router {
-    if let WebhookAuth::Refused = hook.auth {
+    let Some(gates) = Gates::new(hook) else {
         return Router::new().route(PATH, routing::post(none_taken));
-    }
-    let intake = Intake {
-        keys: keys(&hook.auth),
-        scope: hook.scope.clone(),
-        door,
-        counters,
-        bodies: Bodies::new(BODIES_CAP),
     };
+    let intake = Intake { gates, door, counters, bodies: Bodies::new(BODIES_CAP) };
     Router::new().route(PATH, routing::post(receive)).with_state(Arc::new(intake))
-}
-
-fn keys(auth: &WebhookAuth) -> Option<Vec<hmac::Key>> {
-    match auth {
-        WebhookAuth::Insecure => None,
-        WebhookAuth::Refused => Some(Vec::new()),
-        WebhookAuth::Secrets { current, other } => {
-            let secrets = [Some(current), other.as_ref()].into_iter().flatten();
-            Some(
-                secrets.map(|s| hmac::Key::new(hmac::HMAC_SHA256, s.expose().as_bytes())).collect(),
-            )
-        }
-    }
 }
 
 async fn none_taken() -> Answer {
@@ -182,13 +161,14 @@ async fn receive(State(intake): State<Arc<Intake>>, request: Request) -> Answer 
         Err(unread) => return intake.unread(unread),
     };
     // Before anything in the body is looked at.
-    if !intake.is_proven(&parts.headers, &body) {
+    let signature = header(&parts.headers, "x-hub-signature-256");
+    let Some(proven) = intake.gates.prove(signature, &body) else {
         count(&intake.counters.unproven);
         return (StatusCode::UNAUTHORIZED, "the signature is wrong or missing".to_owned());
-    }
+    };
     let place = parts.extensions.get::<Arc<Place>>();
     let _held = place.map(|place| place.hold());
-    let judged = judge(&intake, &parts.headers, &body);
+    let judged = judge(&intake, &proven, &parts.headers, &body);
     drop((body, share));
     match judged {
         Ok(Judged::Pass { guid, event }) => hand_over(&intake, guid, event).await,
@@ -211,7 +191,12 @@ enum Judged {
     Answer(Answer),
 }
 
-fn judge(intake: &Intake, headers: &HeaderMap, body: &[u8]) -> Result<Judged, Malformed> {
+fn judge(
+    intake: &Intake,
+    proven: &Proven<'_>,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Judged, Malformed> {
     let missing = |field: &str| Malformed::Missing { field: field.to_owned() };
     let guid = header(headers, "x-github-delivery").filter(|guid| !guid.is_empty());
     let guid = guid.ok_or_else(|| missing("X-GitHub-Delivery"))?;
@@ -225,13 +210,11 @@ fn judge(intake: &Intake, headers: &HeaderMap, body: &[u8]) -> Result<Judged, Ma
     }
     match payload::workflow_job(&body)? {
         Told::Nothing(what) => Ok(intake.ignore(&what)),
-        Told::Fact(event)
-            if !payload::repository(&event).is_some_and(|r| intake.scope.covers(r)) =>
-        {
+        Told::Fact(event) if !payload::repository(&event).is_some_and(|r| proven.covers(r)) => {
             count(&intake.counters.foreign);
             Ok(Judged::Answer((
                 StatusCode::ACCEPTED,
-                "not of this daemon's organization or repository".to_owned(),
+                "not of an organization or repository that this webhook's secret is for".to_owned(),
             )))
         }
         Told::Fact(event) => Ok(Judged::Pass { guid: crate::text::line(guid), event }),
@@ -257,18 +240,6 @@ async fn hand_over(intake: &Intake, guid: String, event: ForgeEvent) -> Answer {
 }
 
 impl Intake {
-    fn is_proven(&self, headers: &HeaderMap, body: &[u8]) -> bool {
-        let Some(keys) = &self.keys else {
-            return true;
-        };
-        let given =
-            header(headers, "x-hub-signature-256").and_then(|text| text.strip_prefix("sha256="));
-        let Some(tag) = given.and_then(unhex) else {
-            return false;
-        };
-        keys.iter().any(|key| hmac::verify(key, body, &tag).is_ok())
-    }
-
     fn unread(&self, unread: Unread) -> Answer {
         match unread {
             Unread::Cut => (StatusCode::BAD_REQUEST, "the body was cut off".to_owned()),
@@ -310,13 +281,6 @@ fn unwrap_form<'a>(headers: &HeaderMap, body: &'a [u8]) -> std::borrow::Cow<'a, 
     }
     let payload = url::form_urlencoded::parse(body).find(|(name, _)| name == "payload");
     payload.map_or_else(Vec::new, |(_, text)| text.into_owned().into_bytes()).into()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    if !text.is_ascii() || !text.len().is_multiple_of(2) {
-        return None;
-    }
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

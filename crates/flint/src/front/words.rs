@@ -6,7 +6,7 @@
 use crate::forge::{Scope, WebhookAuth, payload};
 use crate::text;
 use flint_core::event::ForgeEvent;
-use flint_core::id::{JobKey, RunnerName};
+use flint_core::id::{JobKey, RunnerName, ScopeId};
 use flint_core::job::{Conclusion, JobRequest};
 use flint_wire::Secret;
 use serde::{Deserialize, Serialize};
@@ -59,6 +59,8 @@ pub enum Up {
 pub enum Down {
     /// The first word, after the front's.
     Hello(Hello),
+    /// After it, as many as it said.
+    Gate(Gate),
     /// The end of a delivery.
     Done {
         /// Which.
@@ -85,22 +87,29 @@ pub enum Down {
     Stop,
 }
 
-/// All that the front has to know.
+/// What the front has to know, beside the gates.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Hello {
-    /// How deliveries are proven, and whose are taken.
-    pub hook: Hook,
+    /// How many gates follow, each in a packet of its own: all together may be too long for one.
+    pub gates: usize,
     /// For connections; none are plain.
     pub tls: Option<TlsPair>,
 }
 
 /// How deliveries are proven, and whose are taken.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Default)]
 pub struct Hook {
+    /// One for each entry of the configuration.
+    pub gates: Vec<Gate>,
+}
+
+/// How deliveries of one entry are proven, and of whose jobs they may tell.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Gate {
     /// How they are proven.
     pub auth: WebhookAuth,
-    /// Jobs of others are counted and not passed on.
-    pub scope: Scope,
+    /// Jobs of others are counted and not passed on, unless another gate lets them through.
+    pub scopes: Vec<Scope>,
 }
 
 /// A certificate chain and its key, PEM.
@@ -214,11 +223,11 @@ impl Fact {
         })
     }
 
-    /// The event, if an honest front could have said this of a job in `scope`.
+    /// The event, if an honest front could have said this of a job in one of `scopes`.
     ///
     /// # Errors
     /// [`Unsound`] names the first thing that is not.
-    pub fn checked(self, scope: &Scope) -> Result<ForgeEvent, Unsound> {
+    pub fn checked(self, scopes: &[ScopeId]) -> Result<ForgeEvent, Unsound> {
         let event = match self {
             Fact::Queued { job, request } => {
                 sound(job, &request)?;
@@ -236,8 +245,29 @@ impl Fact {
                 ForgeEvent::JobCompleted { job, request, runner, conclusion }
             }
         };
-        let ours = payload::repository(&event).is_some_and(|name| scope.covers(name));
+        let covered = |name: &str| scopes.iter().any(|scope| scope.covers(name));
+        let ours = payload::repository(&event).is_some_and(covered);
         if ours { Ok(event) } else { Err(Unsound { what: "a repository" }) }
+    }
+}
+
+impl Hook {
+    /// One gate for one scope.
+    #[must_use]
+    pub fn one(auth: WebhookAuth, scope: Scope) -> Hook {
+        Hook { gates: vec![Gate { auth, scopes: vec![scope] }] }
+    }
+
+    /// What all gates together let through.
+    #[must_use]
+    pub fn scopes(&self) -> Vec<ScopeId> {
+        self.gates.iter().flat_map(|gate| gate.scopes.iter().map(Scope::id)).collect()
+    }
+
+    /// The first words to a front.
+    pub fn words(&self, tls: Option<TlsPair>) -> impl Iterator<Item = Down> {
+        let hello = Down::Hello(Hello { gates: self.gates.len(), tls });
+        std::iter::once(hello).chain(self.gates.iter().cloned().map(Down::Gate))
     }
 }
 
@@ -302,8 +332,8 @@ mod tests {
     use super::*;
     use flint_core::policy::Origin;
 
-    fn ours() -> Scope {
-        Scope::Organization("o".to_owned())
+    fn ours() -> [ScopeId; 2] {
+        [ScopeId::organization("other-org"), ScopeId::organization("o")]
     }
 
     fn request() -> JobRequest {

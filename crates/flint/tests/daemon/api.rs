@@ -9,7 +9,7 @@ use flint::daemon::front::FrontDesk;
 use flint::forge::{Scope, WebhookAuth};
 use flint::front::desk::{Clerk, Seen};
 use flint::front::server::Limits;
-use flint::front::words::{Down, Hello, Hook, Up};
+use flint::front::words::{Hook, Up};
 use flint::front::{Link, half, link};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -40,15 +40,17 @@ async fn pages(daemon: &mut Daemon) -> SocketAddr {
     let (ours, theirs) = link::pair().expect("there are descriptors");
     let (ours, theirs) = (Link::new(ours).expect("an end"), Link::new(theirs).expect("an end"));
     let scope = Scope::Organization("flint-demo".to_owned());
-    let hook = Hook { auth: WebhookAuth::Insecure, scope: scope.clone() };
-    ours.say(&Down::Hello(Hello { hook, tls: None })).await.expect("it fits");
+    let hook = Hook::one(WebhookAuth::Insecure, scope);
+    for word in hook.words(None) {
+        ours.say(&word).await.expect("it fits");
+    }
     daemon.tasks.spawn(async move {
         half::serve(theirs, listener, Limits::WEBHOOK).await.expect("the link holds");
     });
     assert!(matches!(ours.hear().await, Ok(Some(Up::Serving))));
     let (door, window) = (daemon.door.clone(), daemon.window.clone());
     let desk = FrontDesk { door, window, refused: daemon.host.refusals() };
-    let (mut clerk, mut answers) = Clerk::new(desk, scope, Seen::default());
+    let (mut clerk, mut answers) = Clerk::new(desk, hook.scopes(), Seen::default());
     daemon.tasks.spawn(async move {
         loop {
             tokio::select! {

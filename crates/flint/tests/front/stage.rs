@@ -60,10 +60,8 @@ pub(crate) struct Stage {
 fn options(dir: &TempDir, address: SocketAddr) -> (Options, TcpListener) {
     let listener = keeper::bind(address).expect("loopback has a free port");
     let secret = Secret::new(SECRET.to_owned());
-    let hook = Hook {
-        auth: WebhookAuth::Secrets { current: secret, other: None },
-        scope: Scope::Organization("flint-demo".to_owned()),
-    };
+    let auth = WebhookAuth::Secrets { current: secret, other: None };
+    let hook = Hook::one(auth, Scope::Organization("flint-demo".to_owned()));
     let options = Options {
         program: env!("CARGO_BIN_EXE_flint").into(),
         listen: listener.local_addr().expect("it is bound"),

@@ -100,7 +100,7 @@ pub(crate) async fn serves(github: &FakeGithub, path: &Path) {
     let auth = WebhookAuth::Secrets { current: secret, other: None };
 
     let (door, mut facts) = Door::new(4);
-    let hook = words::Hook { auth: auth.clone(), scope: scope.clone() };
+    let hook = words::Hook::one(auth.clone(), scope.clone());
     let routes = webhook::router(&hook, door, Arc::new(Counters::default()));
     let listener = TcpListener::bind(config.server.listen).await.expect("the port is free");
     let limits = (server::Limits::WEBHOOK, Tls::default());

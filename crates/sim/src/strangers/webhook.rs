@@ -73,8 +73,6 @@ fn signature(body: &[u8]) -> String {
 }
 
 fn hook() -> Hook {
-    Hook {
-        auth: WebhookAuth::Secrets { current: Secret::new(SECRET.to_owned()), other: None },
-        scope: Scope::Organization("octo".to_owned()),
-    }
+    let auth = WebhookAuth::Secrets { current: Secret::new(SECRET.to_owned()), other: None };
+    Hook::one(auth, Scope::Organization("octo".to_owned()))
 }

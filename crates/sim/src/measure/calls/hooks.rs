@@ -18,7 +18,7 @@ pub(super) fn take_webhooks(
     door: Door,
 ) {
     let (inlet, mut deliveries) = webhook::Door::new(64);
-    let proofs = Hook { auth: options.webhook.clone(), scope: options.scope.clone() };
+    let proofs = Hook::one(options.webhook.clone(), options.scope.clone());
     let routes = webhook::router(&proofs, inlet, Arc::new(webhook::Counters::default()));
     let limits = (server::Limits::WEBHOOK, Tls::default());
     tasks.spawn(server::serve(hook, routes, limits, std::future::pending()));
