@@ -20,6 +20,11 @@ pub enum Question {
         /// Where.
         scope: ScopeId,
     },
+    /// Which versions of GitHub's own runner are released? [`crate::event::ForgeEvent::RunnerReleases`].
+    RunnerReleases {
+        /// Whoever asks.
+        installation: InstallationId,
+    },
     /// In which repositories of a scope did something happen lately? [`crate::event::ForgeEvent::RepositoriesListed`].
     Repositories {
         /// Where.

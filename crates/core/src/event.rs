@@ -7,6 +7,7 @@ use crate::job::{Conclusion, JobRequest};
 use crate::limits::Limits;
 use crate::policy::Origin;
 use crate::profile::Profile;
+use crate::runner_version::{Releases, Rule, RunnerVersion};
 use crate::scale_set::SetEvent;
 use crate::units::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -190,6 +191,15 @@ pub enum ForgeEvent {
         /// When the question was asked.
         asked: Timestamp,
     },
+    /// The versions of GitHub's own runner that are released.
+    RunnerReleases {
+        /// Who was told.
+        installation: InstallationId,
+        /// They.
+        releases: Releases,
+        /// How strict this GitHub is about them.
+        rule: Rule,
+    },
     /// A question got no answer, or only a part of it: what was found was told before this.
     AskFailed {
         /// Which.
@@ -303,6 +313,9 @@ pub enum GuestEvent {
     Ready {
         /// When its kernel handed over to the agent, by the host's clock.
         kernel_up: Timestamp,
+        /// The version of GitHub's runner in its image, if that says one.
+        #[serde(default)]
+        runner: Option<RunnerVersion>,
     },
     /// The runner waits for its job.
     Listening,

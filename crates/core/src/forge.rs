@@ -4,6 +4,7 @@ use crate::ask::{AskFailure, Budget, Question, Quota};
 use crate::breaker::Breaker;
 use crate::id::InstallationId;
 use crate::planted::{Fault, is};
+use crate::runner_version::{Releases, Rule};
 use crate::units::Timestamp;
 use crate::vm::back_off;
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,9 @@ const RUNNERS_EVERY: Duration = MINUTE.saturating_mul(5);
 /// Repositories in which something happened.
 const REPOSITORIES_EVERY: Duration = MINUTE.saturating_mul(15);
 
+/// Releases of GitHub's runner: it has one a month.
+const RELEASES_EVERY: Duration = MINUTE.saturating_mul(24 * 60);
+
 /// The jobs of one of those, while there are not too many of them.
 const JOBS_EVERY: Duration = MINUTE.saturating_mul(5);
 
@@ -69,6 +73,15 @@ pub struct Installation {
     /// The App's failed deliveries. `None`: another installation of the App is asked for them, or nobody can read any.
     #[serde(default)]
     pub deliveries: Option<Deliveries>,
+    /// The released versions of GitHub's runner.
+    #[serde(default)]
+    pub releases: Releases,
+    /// How strict this GitHub is about them, once it was asked.
+    #[serde(default)]
+    pub rule: Option<Rule>,
+    /// When they are asked for.
+    #[serde(default)]
+    pub releases_due: Due,
 }
 
 /// An App's failed deliveries.
@@ -186,6 +199,7 @@ impl Installation {
     pub(crate) fn started(&mut self, now: Timestamp, reads: bool) {
         let known = self.deliveries.take().map_or(Timestamp(0), |deliveries| deliveries.until);
         self.deliveries = reads.then(|| Deliveries::from(now, known));
+        self.releases_due = Due { at: now, ..Due::default() };
         // A clock that was set back must not keep anything waiting.
         self.limited_until = self.limited_until.min(now.after(REFUSED_AGAIN));
         self.registrations = self.registrations.min(now.after(MINUTE));
@@ -219,6 +233,7 @@ impl Installation {
             Question::Deliveries { .. } => DELIVERIES_EVERY,
             Question::Runners { .. } => RUNNERS_EVERY,
             Question::Repositories { .. } => REPOSITORIES_EVERY,
+            Question::RunnerReleases { .. } => RELEASES_EVERY,
             Question::Jobs { .. } | Question::Job { .. } | Question::Run { .. } => {
                 JOBS_EVERY.saturating_mul(many.saturating_add(1))
             }
@@ -260,6 +275,7 @@ pub(crate) fn budget_of(question: &Question) -> Budget {
     match question {
         Question::Deliveries { .. } => Budget::App,
         Question::Runners { .. }
+        | Question::RunnerReleases { .. }
         | Question::Repositories { .. }
         | Question::Jobs { .. }
         | Question::Job { .. }

@@ -3,8 +3,11 @@
 //! The rule of github.com: a runner is updated within 30 days of each release, and below [`LEAST`] it cannot even be
 //! registered. A GitHub Enterprise Server has versions of its own, and only advises.
 
+use crate::id::ProfileId;
 use crate::units::Timestamp;
+use crate::world::World;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -16,6 +19,9 @@ pub const LEAST: RunnerVersion = RunnerVersion { major: 2, minor: 329, patch: 0 
 pub const GRACE: Duration = Duration::from_secs(30 * 86_400);
 /// How long before a version's end somebody is told: long enough to have a working day in it.
 pub const NOTICE: Duration = Duration::from_secs(7 * 86_400);
+
+/// As many releases as are remembered: some years of them.
+const RELEASES_MAX: usize = 64;
 
 /// A released version: three numbers, and nothing behind them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,6 +86,62 @@ pub enum Verdict {
     Refused,
 }
 
+impl Verdict {
+    /// The worse of two.
+    #[must_use]
+    pub fn worse(self, other: Verdict) -> Verdict {
+        let rank = |verdict: &Verdict| match verdict {
+            Verdict::Unknown => 0,
+            Verdict::Newest => 1,
+            Verdict::Behind { .. } => 2,
+            Verdict::Ending { .. } => 3,
+            Verdict::Over { .. } => 4,
+            Verdict::Refused => 5,
+        };
+        let ends = |verdict: &Verdict| verdict.last().map_or(Timestamp(u64::MAX), |last| last.at);
+        let key = |verdict: &Verdict| (rank(verdict), Reverse(ends(verdict)));
+        if key(&other) > key(&self) { other } else { self }
+    }
+
+    /// When the version's time is over, if it has an end that is known.
+    #[must_use]
+    pub fn last(&self) -> Option<Last> {
+        match self {
+            Verdict::Unknown | Verdict::Newest | Verdict::Refused => None,
+            Verdict::Behind { last } => *last,
+            Verdict::Ending { last } | Verdict::Over { last } => Some(*last),
+        }
+    }
+}
+
+impl World {
+    /// The version of GitHub's runner in a profile's image, and what becomes of it where the profile serves. `None`: no
+    /// guest of it has told one yet.
+    #[must_use]
+    pub fn runner_verdict(
+        &self,
+        profile: &ProfileId,
+        now: Timestamp,
+    ) -> Option<(RunnerVersion, Verdict)> {
+        let version = *self.runner_versions.get(profile)?;
+        let own = self.profiles.get(profile).and_then(|profile| profile.scope.as_ref());
+        let mut verdict = Verdict::Unknown;
+        for scope in self.scopes.iter().filter(|(id, _)| own.is_none_or(|own| own == *id)) {
+            let Some(known) = self.installations.get(&scope.1.installation) else { continue };
+            let Some(rule) = known.rule else { continue };
+            verdict = verdict.worse(known.releases.judge(Some(version), rule, now));
+        }
+        Some((version, verdict))
+    }
+
+    /// The newest version of GitHub's runner that is known.
+    #[must_use]
+    pub fn newest_runner(&self) -> Option<RunnerVersion> {
+        let newest = self.installations.values().filter_map(|known| known.releases.newest());
+        newest.map(|(version, _)| version).max()
+    }
+}
+
 /// The end of a version's time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Last {
@@ -133,6 +195,20 @@ impl Releases {
     pub fn learn(&mut self, version: RunnerVersion, since: Since) {
         let known = self.0.entry(version).or_insert(since);
         *known = (*known).min(since);
+    }
+
+    /// Learns of all that were told at a time. Since when nobody says, that is since then.
+    pub fn learn_all(&mut self, told: &Releases, now: Timestamp) {
+        for (version, since) in &told.0 {
+            let since = match since {
+                Since::Unknown => Since::Seen(now),
+                Since::Released(_) | Since::Seen(_) => *since,
+            };
+            self.learn(*version, since);
+        }
+        while self.0.len() > RELEASES_MAX {
+            self.0.pop_first();
+        }
     }
 
     /// The newest version, and since when it is there.

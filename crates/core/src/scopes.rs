@@ -56,7 +56,8 @@ impl World {
     /// Whose calls a question takes. A job that a scale set told of is asked about where the set is.
     pub(crate) fn asked_of<'a>(&'a self, question: &'a Question) -> Option<&'a InstallationId> {
         let scope = match question {
-            Question::Deliveries { installation, .. } => return Some(installation),
+            Question::Deliveries { installation, .. }
+            | Question::RunnerReleases { installation } => return Some(installation),
             Question::Runners { scope } | Question::Repositories { scope } => scope,
             Question::Jobs { repository }
             | Question::Job { repository, .. }

@@ -8,6 +8,7 @@ use crate::job::{Asked, Job, JobState};
 use crate::planted::{Fault, is};
 use crate::policy::Origin;
 use crate::record::Record;
+use crate::runner_version::{Releases, Rule};
 use crate::units::Timestamp;
 use crate::vm::{Phase, Registration, Vm};
 use crate::world::World;
@@ -24,7 +25,10 @@ pub(super) fn every(world: &World, now: Timestamp, question: &Question) -> Durat
         Question::Jobs { .. } | Question::Job { .. } | Question::Run { .. } => {
             world.repositories.len()
         }
-        Question::Deliveries { .. } | Question::Runners { .. } | Question::Repositories { .. } => 0,
+        Question::Deliveries { .. }
+        | Question::Runners { .. }
+        | Question::RunnerReleases { .. }
+        | Question::Repositories { .. } => 0,
     };
     let unknown = Installation::default();
     asked.unwrap_or(&unknown).every(now, question, repositories)
@@ -43,6 +47,20 @@ pub(super) fn repositories_listed(
         hear(&mut world.repositories, now, name);
     }
     forget(&mut world.repositories, now);
+}
+
+/// A version of which nobody says since when it is there, is there since it was seen.
+pub(super) fn runner_releases(
+    world: &mut World,
+    now: Timestamp,
+    id: &InstallationId,
+    (releases, rule): (&Releases, Rule),
+) {
+    let every = every(world, now, &Question::RunnerReleases { installation: id.clone() });
+    let Some(installation) = world.installations.get_mut(id) else { return };
+    installation.releases_due.answered(now, every);
+    installation.releases.learn_all(releases, now);
+    installation.rule = Some(rule);
 }
 
 /// Open jobs of the repository that GitHub neither listed nor told of since the question are asked about singly:
@@ -175,6 +193,11 @@ pub(super) fn failed(
             }
             if let Some(deliveries) = &mut installation.deliveries {
                 deliveries.due.failed(now, every, failure, why);
+            }
+        }
+        Question::RunnerReleases { installation } => {
+            if let Some(installation) = world.installations.get_mut(installation) {
+                installation.releases_due.failed(now, every, failure, why);
             }
         }
         Question::Runners { scope } => {

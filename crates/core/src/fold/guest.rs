@@ -3,6 +3,7 @@
 use super::{lost, registration};
 use crate::id::VmId;
 use crate::planted::{Fault, is};
+use crate::runner_version::RunnerVersion;
 use crate::units::Timestamp;
 use crate::vm::{Phase, Reason, Registration};
 use crate::world::World;
@@ -15,8 +16,16 @@ const TAKEN_AWAY_AFTER: Duration = Duration::from_secs(60);
 /// GitHub's code for "this version is too old".
 const DEPRECATED: i32 = 7;
 
-pub(super) fn ready(world: &mut World, now: Timestamp, id: VmId, kernel_up: Timestamp) {
+pub(super) fn ready(
+    world: &mut World,
+    now: Timestamp,
+    id: VmId,
+    (kernel_up, runner): (Timestamp, Option<RunnerVersion>),
+) {
     let Some(vm) = world.vms.get_mut(&id) else { return };
+    if let Some(runner) = runner {
+        world.runner_versions.insert(vm.profile.clone(), runner);
+    }
     if vm.times.ready.is_none() {
         vm.times.kernel_up = Some(kernel_up);
         vm.times.ready = Some(now);

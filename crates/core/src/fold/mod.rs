@@ -85,6 +85,9 @@ fn forge(world: &mut World, now: Timestamp, event: ForgeEvent) -> Vec<Record> {
         ForgeEvent::RunAsked { run, repository, origin, over, asked: _ } => {
             return ask::run_asked(world, now, (run, &repository), (origin, over));
         }
+        ForgeEvent::RunnerReleases { installation, releases, rule } => {
+            ask::runner_releases(world, now, &installation, (&releases, rule));
+        }
         ForgeEvent::AskFailed { question, failure, why } => {
             ask::failed(world, now, &question, failure, why);
         }
@@ -113,7 +116,9 @@ fn from_host(world: &mut World, now: Timestamp, event: HostEvent) {
 
 fn from_guest(world: &mut World, now: Timestamp, vm: VmId, said: GuestEvent) {
     match said {
-        GuestEvent::Ready { kernel_up } => guest::ready(world, now, vm, kernel_up),
+        GuestEvent::Ready { kernel_up, runner } => {
+            guest::ready(world, now, vm, (kernel_up, runner));
+        }
         GuestEvent::Listening => guest::listening(world, now, vm),
         GuestEvent::Busy => guest::busy(world, now, vm),
         GuestEvent::JobDone => guest::job_done(world, now, vm),

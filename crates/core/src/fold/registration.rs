@@ -240,7 +240,7 @@ pub(super) fn listed(
 
 /// For `guest`: the runner ended before it had a job, because GitHub takes no runner of this version.
 pub(super) fn deprecated(world: &mut World, now: Timestamp, id: VmId) {
-    let why = "GitHub refuses this version of its runner (exit code 7): build a newer image";
+    let why = "GitHub refuses this version of its runner (exit code 7): `flint image update-runner` puts a newer one into the image";
     let Some(vm) = world.vms.get(&id) else { return };
     let profile = vm.profile.clone();
     lost(world, now, id, Reason::RunnerDeprecated, why.to_owned());

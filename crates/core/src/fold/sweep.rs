@@ -126,4 +126,5 @@ fn configuration(world: &mut World) {
     let hosts: BTreeSet<HostId> = world.vms.values().filter(|_| former).map(|vm| vm.host).collect();
     world.hosts.retain(|id, host| host.slots > 0 || hosts.contains(id));
     world.breakers.retain(|id, _| world.profiles.contains_key(id));
+    world.runner_versions.retain(|id, _| world.profiles.contains_key(id));
 }

@@ -25,6 +25,7 @@ pub(super) fn due(world: &World, now: Timestamp) -> Vec<Action> {
     let hooks = has_webhooks(world);
     actions.extend(deliveries(world, now).filter(|_| hooks));
     actions.extend(lists(world, now, hooks));
+    actions.extend(releases(world, now));
     actions
         .extend(repositories(world, now).filter(|_| hooks).filter(|_| !is(Fault::JobsNeverListed)));
     actions.extend(jobs(world, now).filter(|_| !is(Fault::NeverAskedSingly)));
@@ -38,6 +39,15 @@ fn deliveries(world: &World, now: Timestamp) -> impl Iterator<Item = Action> {
         open.then(|| deliveries.question(id))
     });
     due.map(|question| Action::Ask { question })
+}
+
+fn releases(world: &World, now: Timestamp) -> impl Iterator<Item = Action> {
+    let due = world.installations.iter().filter(move |(_, installation)| {
+        may_ask(installation, &installation.releases_due, Budget::Installation, now)
+    });
+    due.map(|(id, _)| Action::Ask {
+        question: Question::RunnerReleases { installation: id.clone() },
+    })
 }
 
 /// What is asked of a scope as a whole.
@@ -125,11 +135,19 @@ pub(super) fn next(world: &World, now: Timestamp) -> Option<Timestamp> {
         let lists = [Some(scope.runners.at), active].into_iter().flatten();
         open.into_iter().flat_map(move |open| lists.clone().map(move |at| at.max(open)))
     });
+    let releases = world.installations.values();
+    let releases =
+        releases.map(|known| known.releases_due.at.max(known.silent_until(Budget::Installation)));
     let repositories = world.repositories.iter().filter(|_| hooks).filter_map(|(name, known)| {
         let question = Question::Jobs { repository: name.clone() };
         Some(known.jobs.at.max(open_at(world, &question)?))
     });
-    let all = scans.chain(app).chain(ours).chain(repositories).chain(next_job(world, now));
+    let all = scans
+        .chain(app)
+        .chain(ours)
+        .chain(releases)
+        .chain(repositories)
+        .chain(next_job(world, now));
     all.filter(|at| *at > now).min()
 }
 

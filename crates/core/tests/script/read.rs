@@ -19,7 +19,8 @@
 //! 1s runners vm-0 vm-1 [in acme] [asked 0s]    1s reset NAME        1s why 7        1s show
 //! 9s deliveries read [of acme] [asked 8s]      9s repositories o/r [in acme] 9s repository o/r has 7 8 [asked 8s]
 //! 9s asked job 7: queued | closed | told | gone | held [asked 8s]
-//! 9s ask failed: deliveries [of acme] | runners [in acme] | repositories [in acme] | jobs of o/r | job 7 of o/r   transient | limited 600s | refused
+//! 9s releases 2.337.0@10h 2.338.0    9s vm-0 ready with runner 2.337.0
+//! 9s ask failed: releases | deliveries [of acme] | runners [in acme] | repositories [in acme] | jobs of o/r | job 7 of o/r   transient | limited 600s | refused
 //! 9s quota 400 of 5000 until 60m [of the app] [for acme]
 //! ```
 //!
@@ -39,6 +40,7 @@ use flint_core::job::{Conclusion, JobRequest};
 use flint_core::limits::Limits;
 use flint_core::policy::{Admits, Origin, Repositories};
 use flint_core::profile::{Profile, Timeouts};
+use flint_core::runner_version::{Releases, Rule, Since};
 use flint_core::scale_set::{Session, SetEvent, Source};
 use flint_core::size::Sizes;
 use flint_core::units::{MiB, Resources, Timestamp};
@@ -89,9 +91,11 @@ fn fact(at: Timestamp, words: &[&str], world: &World) -> Option<Event> {
             let registered = vms.iter().map(|vm| vm_id(vm)).collect();
             Event::Forge(ForgeEvent::Runners { scope, registered, asked })
         }
-        ["deliveries" | "repositories" | "repository" | "run" | "asked" | "ask" | "quota", ..] => {
-            Event::Forge(answer(at, words, world)?)
-        }
+        [
+            "deliveries" | "releases" | "repositories" | "repository" | "run" | "asked" | "ask"
+            | "quota",
+            ..,
+        ] => Event::Forge(answer(at, words, world)?),
         ["reset", profile] => {
             Event::Operator(OperatorEvent::Reset { profile: profile_id(profile) })
         }
@@ -229,6 +233,20 @@ fn answer(at: Timestamp, words: &[&str], world: &World) -> Option<ForgeEvent> {
             let (_, installation) = accounted(of, world);
             ForgeEvent::DeliveriesRead { installation, asked }
         }
+        ["releases", releases @ ..] => {
+            let (_, installation) = accounted(&[], world);
+            let mut known = Releases::default();
+            for release in releases {
+                let (version, since) = release.split_once('@').unwrap_or((release, ""));
+                let since = match since {
+                    "" => Since::Unknown,
+                    since => Since::Released(Timestamp(0).after(duration(since))),
+                };
+                known.learn(version.parse().expect("a script's versions are some"), since);
+            }
+            let rule = Rule::Enforced;
+            ForgeEvent::RunnerReleases { installation, releases: known, rule }
+        }
         ["repositories", names @ ..] => {
             let (names, scope) = placed(names, world);
             let active = names.iter().map(|name| (*name).to_owned()).collect();
@@ -301,6 +319,9 @@ fn question<'a, 'b>(words: &'a [&'b str], world: &World) -> Option<(Question, &'
         ["deliveries", rest @ ..] => (deliveries(accounted(&[], world).1), rest),
         ["runners", "in", scope, rest @ ..] => (Question::Runners { scope: scope_id(scope) }, rest),
         ["runners", rest @ ..] => (Question::Runners { scope: first() }, rest),
+        ["releases", rest @ ..] => {
+            (Question::RunnerReleases { installation: accounted(&[], world).1 }, rest)
+        }
         ["repositories", "in", scope, rest @ ..] => {
             (Question::Repositories { scope: scope_id(scope) }, rest)
         }
@@ -384,7 +405,11 @@ fn of_vm(at: Timestamp, vm: VmId, words: &[&str], world: &World) -> Option<Event
         ["register", "failed", attempt, rest @ ..] => {
             register_failed((vm, scope()), number(attempt), rest)?
         }
-        ["ready"] => guest(GuestEvent::Ready { kernel_up: at }),
+        ["ready"] => guest(GuestEvent::Ready { kernel_up: at, runner: None }),
+        ["ready", "with", "runner", version] => {
+            let runner = Some(version.parse().expect("a script's versions are some"));
+            guest(GuestEvent::Ready { kernel_up: at, runner })
+        }
         ["listening"] => guest(GuestEvent::Listening),
         ["busy"] => guest(GuestEvent::Busy),
         ["done"] => guest(GuestEvent::JobDone),

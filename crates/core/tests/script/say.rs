@@ -5,6 +5,7 @@ use flint_core::id::ScopeId;
 use flint_core::job::JobState;
 use flint_core::plan::Action;
 use flint_core::record::Record;
+use flint_core::runner_version::Verdict;
 use flint_core::units::Timestamp;
 use flint_core::vm::{Phase, Registration};
 use flint_core::world::World;
@@ -41,6 +42,10 @@ pub(crate) fn action(action: &Action, several: bool) -> String {
             Question::Deliveries { installation, since } => {
                 let of = if several { format!(" of {installation}") } else { String::new() };
                 format!("ask for deliveries{of} since {}", time(*since))
+            }
+            Question::RunnerReleases { installation } => {
+                let of = if several { format!(" for {installation}") } else { String::new() };
+                format!("ask for releases of the runner{of}")
             }
             Question::Runners { scope } => format!("ask for runners{}", at(scope)),
             Question::Repositories { scope } => format!("ask for repositories{}", at(scope)),
@@ -88,6 +93,22 @@ pub(crate) fn world(world: &World) -> Vec<String> {
             Registration::Held { attempt, .. } => format!("held {attempt}"),
         };
         lines.push(format!("{id} {} {phase} {registration}", vm.profile));
+    }
+    for id in world.runner_versions.keys() {
+        let now = world.hosts.values().map(|host| host.seen).max().unwrap_or_default();
+        if let Some((version, verdict)) = world.runner_verdict(id, now) {
+            let end =
+                verdict.last().map_or(String::new(), |last| format!(" until {}", time(last.at)));
+            let word = match verdict {
+                Verdict::Unknown => "unknown",
+                Verdict::Newest => "newest",
+                Verdict::Behind { .. } => "behind",
+                Verdict::Ending { .. } => "ending",
+                Verdict::Over { .. } => "over",
+                Verdict::Refused => "refused",
+            };
+            lines.push(format!("runner of {id} {version} {word}{end}"));
+        }
     }
     for (id, breaker) in &world.breakers {
         let (open, failures) = (if breaker.open { "open" } else { "not open" }, breaker.failures);
