@@ -158,6 +158,22 @@ pub struct ProfileRow {
     /// Its scale set, if it hears of its jobs by one.
     #[serde(default)]
     pub scale_set: Option<ScaleSetRow>,
+    /// GitHub's runner in its image, once a guest has told which that is.
+    #[serde(default)]
+    pub runner: Option<RunnerRow>,
+}
+
+/// The runner in a profile's image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunnerRow {
+    /// Its version.
+    pub version: String,
+    /// The newest that is known.
+    pub newest: Option<String>,
+    /// When GitHub stops giving it jobs, if that is known.
+    pub last: Option<Timestamp>,
+    /// What somebody should know; `None` while all is well.
+    pub warning: Option<String>,
 }
 
 /// A profile's scale set.

@@ -14,6 +14,7 @@ mod daemon {
     mod registration;
     mod replay;
     mod restart;
+    mod runner_version;
     mod scopes;
     mod store;
     mod strangers;

@@ -110,6 +110,11 @@ pub(super) fn status(answer: &Status, now: Timestamp) -> String {
             breaker.profile, breaker.failures, breaker.why
         ));
     }
+    let runners = answer.profiles.iter().filter_map(|profile| {
+        let warning = profile.runner.as_ref()?.warning.as_ref()?;
+        Some(format!("profile {}: {warning}", profile.name))
+    });
+    text += &runners.map(|line| format!("\n{}", escaped(&line))).collect::<String>();
     text + &github(&answer.github, now)
 }
 

@@ -263,6 +263,7 @@ fn status() -> Status {
             vms: 1,
             queued: 2,
             scale_set: None,
+            runner: None,
         }],
         breakers: vec![BreakerRow {
             profile: "default".to_owned(),

@@ -118,8 +118,7 @@ fn read_one<'a>(
     let scale_set = scale_sets::name(reader, section, (source, name));
     let scope = scopes::of_profile(reader, section, (source, places.scopes));
     let repositories = repositories(reader, section);
-    let served = scope.as_ref().map(std::slice::from_ref).or(places.scopes).unwrap_or_default();
-    scopes::warn_of_strangers(reader, section, (&repositories, served));
+    scopes::warn_of_strangers(reader, section, &repositories, (scope.as_ref(), places.scopes));
     let image: Option<Found<PathBuf>> = reader.word(section, "image");
     let kernel: Option<Found<PathBuf>> = reader.word(section, "kernel");
     ProfileOptions {

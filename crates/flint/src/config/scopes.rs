@@ -175,12 +175,16 @@ fn refuse_unheard<'a>(reader: &mut Reader<'a>, section: Section<'a>, known: &[Sc
 pub(super) fn warn_of_strangers<'a>(
     reader: &mut Reader<'a>,
     section: Section<'a>,
-    (repositories, scopes): (&Repositories, &[ScopeId]),
+    repositories: &Repositories,
+    (own, known): (Option<&ScopeId>, Option<&[ScopeId]>),
 ) {
+    // Webhooks tell of all but an enterprise's.
+    let told = known.unwrap_or_default().iter().filter(|scope| !scope.is_enterprise());
+    let scopes: Vec<ScopeId> = own.map_or_else(|| told.cloned().collect(), |own| vec![own.clone()]);
+    let Some(origin) = reader.origin(section, "repositories") else { return };
     if scopes.is_empty() {
         return;
     }
-    let Some(origin) = reader.origin(section, "repositories") else { return };
     for name in &repositories.only {
         let covered = |scope: &ScopeId| match name.strip_suffix("/*") {
             Some(owner) => scope.is_enterprise() || scope.as_str().split('/').next() == Some(owner),
@@ -188,7 +192,7 @@ pub(super) fn warn_of_strangers<'a>(
         };
         if !scopes.iter().any(covered) {
             let message = format!("`profile.repositories` has `{name}`, whose jobs never come");
-            let help = format!("the profile hears of the jobs of: {}", listed(scopes));
+            let help = format!("the profile hears of the jobs of: {}", listed(&scopes));
             reader.warn(origin.clone(), message, help);
         }
     }

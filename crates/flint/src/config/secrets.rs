@@ -80,10 +80,11 @@ fn short(secret: Secret, reader: &mut Reader<'_>, origin: &Origin) -> Option<Sec
 }
 
 fn without_secret<'a>(reader: &mut Reader<'a>, entry: &Entry<'a>) -> Option<Webhooks> {
-    if reader.switch(entry.section, "insecure_no_secret").is_some_and(|found| found.value) {
+    let insecure = reader.switch(entry.section, "insecure_no_secret").filter(|found| found.value);
+    if let Some(found) = insecure {
         let message =
-            "webhooks are taken from anyone: no secret, and --insecure-no-secret is given";
-        reader.warn(Origin::Nowhere, message.to_owned(), None);
+            "webhooks are taken from anyone: no secret, and `insecure_no_secret` is given";
+        reader.warn(found.origin, message.to_owned(), None);
         return Some(Webhooks::Unsigned);
     }
     let message = "the webhook's secret is missing: anyone could send jobs".to_owned();

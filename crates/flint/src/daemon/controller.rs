@@ -10,9 +10,11 @@ use crate::store::{Change, Store};
 use flint_core::audit::audit;
 use flint_core::event::Event;
 use flint_core::fold::fold;
+use flint_core::id::ProfileId;
 use flint_core::plan::{Action, Plan, Waits, plan};
 use flint_core::units::Timestamp;
 use flint_core::world::World;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -34,6 +36,8 @@ pub struct Controller<S, C> {
     /// What a refused commit left over.
     unstored: Facts,
     wake_at: Option<Timestamp>,
+    /// What was said last of profiles whose runner grows too old.
+    warned: BTreeMap<ProfileId, String>,
 }
 
 /// The controller's ends that the rest of the daemon holds.
@@ -73,9 +77,10 @@ impl<S: Store, C: Clock> Controller<S, C> {
         let view = View { world: Arc::clone(&world), stored: true, ..View::default() };
         let (orders, orders_out) = mpsc::unbounded_channel();
         let (window, window_out) = watch::channel(view);
-        let unstored = Facts::default();
+        let (unstored, warned) = (Facts::default(), BTreeMap::new());
+        let wake_at = None;
         let this =
-            Controller { store, clock, world, inside, orders, window, unstored, wake_at: None };
+            Controller { store, clock, world, inside, orders, window, unstored, wake_at, warned };
         Ok((this, Ends { orders: orders_out, window: window_out }))
     }
 
@@ -174,6 +179,7 @@ impl<S: Store, C: Clock> Controller<S, C> {
                 }
                 log_changes(&self.world, &world);
                 self.world = Arc::new(world);
+                self.warn_of_runners(now);
                 self.wake_at = wake_at;
                 self.show(waits);
                 self.order(actions, facts.ended);
@@ -189,6 +195,21 @@ impl<S: Store, C: Clock> Controller<S, C> {
                 answer(waiting, Err(NotStored));
             }
         }
+    }
+
+    /// One line for each profile whose runner's time comes to its end, when that is known or changes.
+    fn warn_of_runners(&mut self, now: Timestamp) {
+        let warnings = self.world.runner_versions.keys().filter_map(|profile| {
+            let warning = super::rows::runner(&self.world, profile, now)?.warning?;
+            Some((profile.clone(), warning))
+        });
+        let warnings: BTreeMap<ProfileId, String> = warnings.collect();
+        for (profile, warning) in &warnings {
+            if self.warned.get(profile) != Some(warning) {
+                tracing::warn!(%profile, warning, "the image's runner grows too old");
+            }
+        }
+        self.warned = warnings;
     }
 
     /// Publishes the committed world, and what is wrong with it.

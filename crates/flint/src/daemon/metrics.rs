@@ -5,6 +5,7 @@ use flint_core::ask::Budget;
 use flint_core::forge::Due;
 use flint_core::job::JobState;
 use flint_core::plan::Because;
+use flint_core::units::Timestamp;
 use flint_core::vm::Phase;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::family::Family;
@@ -46,6 +47,7 @@ pub fn render(view: &View, counts: &Counts) -> Result<String, fmt::Error> {
     host(&mut registry, view);
     github(&mut registry, view);
     scale_sets(&mut registry, view);
+    runners(&mut registry, view);
     let deliveries = gauges(&mut registry, "webhook_deliveries", "Webhook requests by outcome");
     for count in &counts.deliveries {
         set(&deliveries, &[("outcome", count.outcome)], count.times);
@@ -164,6 +166,20 @@ fn scale_sets(registry: &mut Registry, view: &View) {
         let profile = [("profile", profile.as_str())];
         set(&heard, &profile, u64::from(known.session.is_some() && known.trouble.is_none()));
         set(&assigned, &profile, u64::from(known.assigned.unwrap_or(0)));
+    }
+}
+
+fn runners(registry: &mut Registry, view: &View) {
+    let last = gauges(
+        registry,
+        "runner_last_day_seconds",
+        "When GitHub stops giving jobs to the runner of a profile's image (UNIX); missing while nobody knows",
+    );
+    for profile in view.world.runner_versions.keys() {
+        let known = view.world.runner_verdict(profile, Timestamp::default());
+        if let Some(end) = known.and_then(|(_, verdict)| verdict.last()) {
+            set(&last, &[("profile", profile.as_str())], end.at.0 / 1_000);
+        }
     }
 }
 

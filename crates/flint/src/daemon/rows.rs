@@ -3,8 +3,8 @@
 use super::door::View;
 use super::metrics::{because_word, budget_word, phase_word};
 use crate::api::{
-    BreakerRow, GithubRow, JobRow, LimitedRow, ProfileRow, QuotaRow, RefusesRow, ScaleSetRow,
-    UnansweredRow, VmRow, WhyAnswer,
+    BreakerRow, GithubRow, JobRow, LimitedRow, ProfileRow, QuotaRow, RefusesRow, RunnerRow,
+    ScaleSetRow, UnansweredRow, VmRow, WhyAnswer,
 };
 use crate::store::History;
 use flint_core::ask::Quota;
@@ -12,7 +12,8 @@ use flint_core::id::{InstallationId, JobKey, ProfileId, VmId};
 use flint_core::job::{Job, JobState};
 use flint_core::plan::why;
 use flint_core::record::{JobRecord, VmRecord};
-use flint_core::units::Resources;
+use flint_core::runner_version::{Last, Verdict};
+use flint_core::units::{Resources, Timestamp};
 use flint_core::vm::{Phase, Vm};
 use flint_core::world::World;
 
@@ -152,7 +153,7 @@ pub fn runs_in(world: &World, key: JobKey) -> Option<VmId> {
 
 /// The profiles, each with what it has and what waits for it.
 #[must_use]
-pub fn profiles(world: &World) -> Vec<ProfileRow> {
+pub fn profiles(world: &World, now: Timestamp) -> Vec<ProfileRow> {
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let row = |(name, profile): (&ProfileId, &flint_core::profile::Profile)| {
         let vms = world.vms.values().filter(|vm| vm.profile == *name).count();
@@ -168,9 +169,35 @@ pub fn profiles(world: &World) -> Vec<ProfileRow> {
             vms: count(vms),
             queued: count(world.jobs.values().filter(mine).count()),
             scale_set: world.is_scale_set(name).then(|| scale_set(world, name)),
+            runner: runner(world, name, now),
         }
     };
     world.profiles.iter().map(row).collect()
+}
+
+/// The runner in a profile's image.
+#[must_use]
+pub fn runner(world: &World, profile: &ProfileId, now: Timestamp) -> Option<RunnerRow> {
+    let (version, verdict) = world.runner_verdict(profile, now)?;
+    let newest = world.newest_runner();
+    let fix = "`flint image update-runner` puts a newer one into the image";
+    let by = |last: Last| if last.told { "" } else { " at the latest" };
+    let warning = match verdict {
+        Verdict::Unknown | Verdict::Newest | Verdict::Behind { .. } => None,
+        Verdict::Ending { last } => {
+            let (at, by) = (last.at, by(last));
+            Some(format!("GitHub gives no jobs to runner {version} from {at} on{by}: {fix}"))
+        }
+        Verdict::Over { last } => {
+            let (at, by) = (last.at, by(last));
+            Some(format!("GitHub gives no jobs to runner {version} since {at}{by}: {fix}"))
+        }
+        Verdict::Refused => {
+            Some(format!("GitHub registers no runner {version}, it is too old: {fix}"))
+        }
+    };
+    let (version, newest) = (version.to_string(), newest.map(|newest| newest.to_string()));
+    Some(RunnerRow { version, newest, last: verdict.last().map(|last| last.at), warning })
 }
 
 fn scale_set(world: &World, profile: &ProfileId) -> ScaleSetRow {

@@ -96,6 +96,13 @@ impl Runners {
         served.ok_or_else(|| Error::NotServed { what: scope.to_string() })
     }
 
+    /// Any scope of an installation.
+    fn of_installation(&self, id: &InstallationId) -> Result<&GitHub, Error> {
+        let served = self.scopes.values().find(|served| served.installation == *id);
+        let github = served.map(|served| &*served.github);
+        github.ok_or_else(|| Error::NotServed { what: id.to_string() })
+    }
+
     /// Where a repository is: see `World::scope_of`, which decides alike.
     fn of(&self, repository: &str) -> Result<&GitHub, Error> {
         let covering = self.scopes.iter().filter(|(scope, _)| scope.covers(repository));
@@ -141,6 +148,7 @@ impl Forge for Runners {
                 let reader = self.readers.get(installation).map(|reader| &**reader);
                 reader.ok_or_else(|| Error::NotServed { what: installation.to_string() })?
             }
+            Question::RunnerReleases { installation } => self.of_installation(installation)?,
             Question::Runners { scope } | Question::Repositories { scope } => self.at(scope)?,
             Question::Jobs { repository }
             | Question::Job { repository, .. }

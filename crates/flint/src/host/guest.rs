@@ -173,11 +173,13 @@ impl<'a, V: Vmm> Talk<'a, V> {
         let (seq, log) = (said.seq, &self.with.log);
         match said.message {
             FromGuest::Hello { .. } | FromGuest::Bye => {}
-            FromGuest::Ready { agent_ms, .. } => {
+            FromGuest::Ready { agent_ms, runner, .. } => {
+                // A guest may say anything; what is no version is none.
+                let runner = runner.and_then(|text| text.parse().ok());
                 let kernel_up = Timestamp(clock::unix_millis().saturating_sub(agent_ms));
                 self.ready = true;
                 self.with.progress.send_modify(|p| p.ready = true);
-                self.tell(seq, GuestEvent::Ready { kernel_up }).await;
+                self.tell(seq, GuestEvent::Ready { kernel_up, runner }).await;
             }
             FromGuest::Listening => self.tell(seq, GuestEvent::Listening).await,
             FromGuest::JobStarted => self.tell(seq, GuestEvent::Busy).await,

@@ -93,6 +93,11 @@ fn forge_told(event: &ForgeEvent) -> String {
             let over = if *over { ", and has ended" } else { "" };
             format!("GitHub: run {run} of {repository} {from}{over}, asked at {asked}")
         }
+        ForgeEvent::RunnerReleases { installation, releases, rule: _ } => {
+            let newest = releases.newest();
+            let newest = newest.map_or("unknown".to_owned(), |(version, _)| version.to_string());
+            format!("GitHub: the newest runner is {newest}, told to {installation}")
+        }
         ForgeEvent::AskFailed { question, failure, why } => {
             format!("GitHub: no answer about {}, {failure:?}: {why}", about(question))
         }
@@ -155,8 +160,9 @@ fn host_told(event: &HostEvent) -> String {
 
 fn guest(vm: VmId, said: &GuestEvent) -> String {
     match said {
-        GuestEvent::Ready { kernel_up } => {
-            format!("guest: {vm} is ready, its kernel ran at {}", time(*kernel_up))
+        GuestEvent::Ready { kernel_up, runner } => {
+            let runner = runner.map_or(String::new(), |version| format!(", with runner {version}"));
+            format!("guest: {vm} is ready, its kernel ran at {}{runner}", time(*kernel_up))
         }
         GuestEvent::Listening => format!("guest: the runner of {vm} listens"),
         GuestEvent::Busy => format!("guest: the runner of {vm} has a job"),
@@ -181,6 +187,9 @@ fn about(question: &Question) -> String {
     match question {
         Question::Deliveries { installation, since } => {
             format!("failed deliveries of {installation} since {}", time(*since))
+        }
+        Question::RunnerReleases { installation } => {
+            format!("releases of its runner, as {installation}")
         }
         Question::Runners { scope } => format!("our runners in {scope}"),
         Question::Repositories { scope } => format!("active repositories in {scope}"),

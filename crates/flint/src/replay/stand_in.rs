@@ -167,6 +167,7 @@ impl Visit<'_> {
             limits,
             installations,
             scopes,
+            runner_versions,
             repositories,
             scale_sets,
             jobs,
@@ -183,6 +184,11 @@ impl Visit<'_> {
             (id, breaker)
         });
         *breakers = named.collect();
+        let named = std::mem::take(runner_versions).into_iter().map(|(mut id, version)| {
+            self.profile_id(&mut id);
+            (id, version)
+        });
+        *runner_versions = named.collect();
         self.limits(limits);
         self.github(installations, scopes);
         stray_runners.values_mut().for_each(|scope| self.scope_id(scope));
@@ -307,6 +313,7 @@ impl Visit<'_> {
                 }
             }
             ForgeEvent::DeliveriesRead { installation, asked: _ }
+            | ForgeEvent::RunnerReleases { installation, releases: _, rule: _ }
             | ForgeEvent::QuotaLeft { installation, quota: _ } => {
                 self.installation_id(installation);
             }
@@ -325,7 +332,8 @@ impl Visit<'_> {
             | Question::Job { job: _, repository }
             | Question::Run { run: _, repository } => self.repository(repository),
             Question::Runners { scope } | Question::Repositories { scope } => self.scope_id(scope),
-            Question::Deliveries { installation, since: _ } => self.installation_id(installation),
+            Question::Deliveries { installation, since: _ }
+            | Question::RunnerReleases { installation } => self.installation_id(installation),
         }
     }
 
@@ -338,6 +346,7 @@ impl Visit<'_> {
             self.installation_id(&mut id);
             let deliveries = known.deliveries.iter_mut();
             deliveries.filter_map(|d| d.due.why.as_mut()).for_each(|why| self.text(why));
+            known.releases_due.why.iter_mut().for_each(|why| self.text(why));
             (id, known)
         });
         *installations = named.collect();

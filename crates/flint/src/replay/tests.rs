@@ -137,7 +137,7 @@ fn story() -> Vec<Vec<Event>> {
         vec![queued(9, "zqbig", &["zqbig"])],
         vec![Event::Host(HostEvent::LaunchBegan { vm: VM, committed: NOW })],
         vec![
-            guest(GuestEvent::Ready { kernel_up: NOW }),
+            guest(GuestEvent::Ready { kernel_up: NOW, runner: None }),
             Event::Forge(ForgeEvent::Registered { vm: VM, scope: scope(), attempt: 1, runner }),
         ],
         vec![guest(GuestEvent::Listening)],

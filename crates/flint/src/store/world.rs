@@ -25,6 +25,7 @@ pub(super) fn read(connection: &Connection) -> Result<World, Error> {
         limits: whole(connection, "limits")?,
         installations: whole(connection, "installations")?,
         scopes: whole(connection, "scopes")?,
+        runner_versions: whole(connection, "runner_versions")?,
         repositories: whole(connection, "repositories")?,
         scale_sets: whole(connection, "scale_sets")?,
         jobs: read_map(connection, "jobs")?,
@@ -61,6 +62,7 @@ pub(super) fn write(
     write_whole(transaction, "limits", &before.limits, &after.limits)?;
     write_whole(transaction, "installations", &before.installations, &after.installations)?;
     write_whole(transaction, "scopes", &before.scopes, &after.scopes)?;
+    write_whole(transaction, "runner_versions", &before.runner_versions, &after.runner_versions)?;
     write_whole(transaction, "repositories", &before.repositories, &after.repositories)?;
     write_whole(transaction, "scale_sets", &before.scale_sets, &after.scale_sets)?;
     if before.next_vm != after.next_vm {

@@ -8,6 +8,7 @@ use flint_core::ask::{Found, Question};
 use flint_core::event::ForgeEvent;
 use flint_core::id::{JobKey, RunnerId, RunnerName, ScopeId, VmId};
 use flint_core::job::JobRequest;
+use flint_core::runner_version::Rule;
 use flint_core::units::Timestamp;
 use flint_wire::Secret;
 use std::time::Duration;
@@ -56,6 +57,7 @@ fn spend(state: &mut State, question: &Question) -> Result<(), Error> {
         // The App's own budget is another.
         Question::Deliveries { .. } => 0,
         Question::Runners { .. }
+        | Question::RunnerReleases { .. }
         | Question::Repositories { .. }
         | Question::Job { .. }
         | Question::Run { .. } => 1,
@@ -142,6 +144,10 @@ impl Forge for FakeForge {
                     event: failed.event.clone(),
                 }));
                 ForgeEvent::DeliveriesRead { installation, asked }
+            }
+            Question::RunnerReleases { installation } => {
+                let (releases, rule) = (state.releases.clone(), Rule::Enforced);
+                ForgeEvent::RunnerReleases { installation, releases, rule }
             }
             Question::Repositories { scope } => {
                 let fresh = |(name, at): &(&String, &Timestamp)| {

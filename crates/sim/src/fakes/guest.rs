@@ -126,7 +126,8 @@ impl Guest {
             ToGuest::Hello { .. } => {}
             ToGuest::Configure { .. } => {
                 if !std::mem::replace(&mut self.state().configured, true) {
-                    self.say(FromGuest::Ready { kernel_ms: 900, agent_ms: 100, runner: None });
+                    let runner = self.outside.image_runner();
+                    self.say(FromGuest::Ready { kernel_ms: 900, agent_ms: 100, runner });
                 }
             }
             ToGuest::Work(Work::Runner { jit_config, .. }) => {

@@ -10,6 +10,7 @@ use flint_core::event::{Event, ForgeEvent};
 use flint_core::id::{JobKey, RunnerName, ScopeId, Slot, VmId};
 use flint_core::job::{Conclusion, JobRequest};
 use flint_core::policy::Origin;
+use flint_core::runner_version::{Releases, Since};
 use flint_core::units::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -90,6 +91,10 @@ pub(super) struct State {
     pub(super) pushed: BTreeMap<String, Timestamp>,
     /// How many jobs of each repository a runner took.
     begun: BTreeMap<String, usize>,
+    /// The version of the runner in the image, as guests tell it.
+    image_runner: Option<String>,
+    /// The versions of it that GitHub tells of.
+    pub(super) releases: Releases,
     /// Registered runners.
     pub(super) runners: BTreeMap<RunnerName, Runner>,
     pub(super) next_runner: u64,
@@ -336,6 +341,20 @@ impl Outside {
     #[must_use]
     pub fn runners(&self) -> Vec<RunnerName> {
         self.lock().runners.keys().cloned().collect()
+    }
+
+    /// Puts a runner of this version into the image, and tells of these as released.
+    pub fn release_runners(&self, image: &str, releases: &[(&str, Timestamp)]) {
+        let mut state = self.lock();
+        state.image_runner = Some(image.to_owned());
+        for (version, at) in releases {
+            let version = version.parse().expect("a test's versions are some");
+            state.releases.learn(version, Since::Released(*at));
+        }
+    }
+
+    pub(super) fn image_runner(&self) -> Option<String> {
+        self.lock().image_runner.clone()
     }
 
     /// A runner that was registered by nobody knows whom.

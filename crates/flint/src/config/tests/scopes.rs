@@ -227,6 +227,10 @@ fn a_repository_that_no_scope_covers_is_as_likely_a_slip() {
     assert!(set.contains("has `ana/x`, whose jobs never come"), "{set}");
     let enterprise = token("enterprise = \"corp\"") + &set_of("corp", "x/*");
     assert_eq!(warned(&enterprise), "");
+    // Of an enterprise's jobs no webhook tells.
+    let webhook = "[[profile]]\nname = \"w\"\nlabels = [\"w\"]\nrepositories = [\"x/*\"]\n";
+    let told = warned(&(enterprise + &app("organization = \"acme\"", 1) + webhook));
+    assert!(told.ends_with("hears of the jobs of: `acme`"), "{told}");
 }
 
 fn set_of(enterprise: &str, repositories: &str) -> String {

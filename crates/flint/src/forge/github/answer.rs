@@ -16,6 +16,7 @@ impl GitHub {
         let budget = match question {
             Question::Deliveries { .. } => Budget::App,
             Question::Runners { .. }
+            | Question::RunnerReleases { .. }
             | Question::Repositories { .. }
             | Question::Jobs { .. }
             | Question::Job { .. }
@@ -28,6 +29,11 @@ impl GitHub {
             }
             Question::Deliveries { installation, since } => {
                 self.app.failed_deliveries((installation, *since), asked).await?
+            }
+            Question::RunnerReleases { installation } => {
+                let (releases, rule) = (self.runner_releases().await?, self.runner_rule());
+                let installation = installation.clone();
+                Partial::whole(ForgeEvent::RunnerReleases { installation, releases, rule })
             }
             Question::Repositories { .. } => self.active_repositories(asked).await?,
             Question::Jobs { repository } => match Repository::parse(repository, &self.scope) {
