@@ -120,6 +120,34 @@ faults! {
     TriesForgotten = "tries-forgotten",
     /// A microVM is destroyed at its job's last step, before its runner has told GitHub.
     EndsAtLastStep = "ends-at-last-step",
+    /// A microVM that comes for one scope counts for the jobs of all.
+    SupplyOfAnyScope = "supply-of-any-scope",
+    /// What stands in the way of a profile's jobs in one scope stands in the way of all its jobs.
+    BlocksEveryScope = "blocks-every-scope",
+    /// A limit of one installation holds for all.
+    LimitForAll = "limit-for-all",
+    /// A limit of one installation is written down for all.
+    LimitSpreads = "limit-spreads",
+    /// A scope's refusal opens the breakers of all.
+    RefusalSpreads = "refusal-spreads",
+    /// A registration in one scope closes the breakers of all.
+    TakenMendsAll = "taken-mends-all",
+    /// A microVM is deregistered in the first scope, wherever it is.
+    LeavesFirstScope = "leaves-first-scope",
+    /// A stray registration is looked for in the first scope.
+    StrayInFirstScope = "stray-in-first-scope",
+    /// A pooled microVM is registered in the first scope, wherever its job is.
+    PoolOfFirstScope = "pool-of-first-scope",
+    /// A full profile's idle microVMs of one scope do not give way to jobs of another.
+    FullStaysFull = "full-stays-full",
+    /// No idle microVM that is registered gives way to a job that finds no room.
+    RegisteredStays = "registered-stays",
+    /// A list of one scope's runners counts as that of all.
+    ListCountsForAll = "list-counts-for-all",
+    /// One App of several is asked for its failed deliveries.
+    OneAppIsAsked = "one-app-is-asked",
+    /// One scope of several is asked for its runners and repositories.
+    OneScopeIsAsked = "one-scope-is-asked",
 }
 
 #[cfg(feature = "planted")]

@@ -3,9 +3,7 @@
 //! The rule of github.com: a runner is updated within 30 days of each release, and below [`LEAST`] it cannot even be
 //! registered. A GitHub Enterprise Server has versions of its own, and only advises.
 
-use crate::id::ProfileId;
 use crate::units::Timestamp;
-use crate::world::World;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -111,34 +109,6 @@ impl Verdict {
             Verdict::Behind { last } => *last,
             Verdict::Ending { last } | Verdict::Over { last } => Some(*last),
         }
-    }
-}
-
-impl World {
-    /// The version of GitHub's runner in a profile's image, and what becomes of it where the profile serves. `None`: no
-    /// guest of it has told one yet.
-    #[must_use]
-    pub fn runner_verdict(
-        &self,
-        profile: &ProfileId,
-        now: Timestamp,
-    ) -> Option<(RunnerVersion, Verdict)> {
-        let version = *self.runner_versions.get(profile)?;
-        let own = self.profiles.get(profile).and_then(|profile| profile.scope.as_ref());
-        let mut verdict = Verdict::Unknown;
-        for scope in self.scopes.iter().filter(|(id, _)| own.is_none_or(|own| own == *id)) {
-            let Some(known) = self.installations.get(&scope.1.installation) else { continue };
-            let Some(rule) = known.rule else { continue };
-            verdict = verdict.worse(known.releases.judge(Some(version), rule, now));
-        }
-        Some((version, verdict))
-    }
-
-    /// The newest version of GitHub's runner that is known.
-    #[must_use]
-    pub fn newest_runner(&self) -> Option<RunnerVersion> {
-        let newest = self.installations.values().filter_map(|known| known.releases.newest());
-        newest.map(|(version, _)| version).max()
     }
 }
 

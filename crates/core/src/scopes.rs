@@ -1,8 +1,10 @@
-//! Which scope serves a repository, and whose calls reach it.
+//! Which scope serves a repository, whose calls reach it, and what its GitHub says of the runner.
 
 use crate::ask::Question;
 use crate::forge::Installation;
 use crate::id::{InstallationId, ProfileId, ScopeId};
+use crate::planted::{Fault, is};
+use crate::runner_version::{RunnerVersion, Verdict};
 use crate::units::Timestamp;
 use crate::vm::Vm;
 use crate::world::World;
@@ -39,6 +41,10 @@ impl World {
     /// When GitHub takes calls about a scope again; the past if it takes them now.
     #[must_use]
     pub fn limited_until(&self, scope: &ScopeId) -> Timestamp {
+        if is(Fault::LimitForAll) {
+            let all = self.installations.values().map(|installation| installation.limited_until);
+            return all.max().unwrap_or_default();
+        }
         let installation = self.installation(scope);
         installation.map_or(Timestamp::default(), |installation| installation.limited_until)
     }
@@ -64,5 +70,31 @@ impl World {
             | Question::Run { repository, .. } => self.scope_of(repository)?,
         };
         self.scopes.get(scope).map(|scope| &scope.installation)
+    }
+
+    /// The version of GitHub's runner in a profile's image, and what becomes of it where the profile serves. `None`: no
+    /// guest of it has told one yet.
+    #[must_use]
+    pub fn runner_verdict(
+        &self,
+        profile: &ProfileId,
+        now: Timestamp,
+    ) -> Option<(RunnerVersion, Verdict)> {
+        let version = *self.runner_versions.get(profile)?;
+        let own = self.profiles.get(profile).and_then(|profile| profile.scope.as_ref());
+        let mut verdict = Verdict::Unknown;
+        for scope in self.scopes.iter().filter(|(id, _)| own.is_none_or(|own| own == *id)) {
+            let Some(known) = self.installations.get(&scope.1.installation) else { continue };
+            let Some(rule) = known.rule else { continue };
+            verdict = verdict.worse(known.releases.judge(Some(version), rule, now));
+        }
+        Some((version, verdict))
+    }
+
+    /// The newest version of GitHub's runner that is known.
+    #[must_use]
+    pub fn newest_runner(&self) -> Option<RunnerVersion> {
+        let newest = self.installations.values().filter_map(|known| known.releases.newest());
+        newest.map(|(version, _)| version).max()
     }
 }

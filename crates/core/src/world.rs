@@ -13,7 +13,6 @@ use crate::planted::{Fault, is};
 use crate::policy::{Origin, Verdict};
 use crate::profile::{LAST_RESORT, Profile, Timeouts};
 use crate::rows::Rows;
-use crate::runner_version::RunnerVersion;
 use crate::size::{BadSize, Size};
 use crate::units::Timestamp;
 use crate::vm::{Phase, Registration, Vm};
@@ -46,7 +45,7 @@ pub struct World {
     pub scopes: BTreeMap<ScopeId, Scope>,
     /// The version of GitHub's runner in each profile's image, as its last guest told it.
     #[serde(default)]
-    pub runner_versions: BTreeMap<ProfileId, RunnerVersion>,
+    pub runner_versions: BTreeMap<ProfileId, crate::runner_version::RunnerVersion>,
     /// Repositories that jobs of ours came from lately.
     #[serde(default)]
     pub repositories: BTreeMap<String, Repository>,

@@ -283,6 +283,9 @@ fn installation_limited(world: &mut World, id: &InstallationId, until: Timestamp
             vm.retry_at = turn;
         }
     }
+    if is(Fault::LimitSpreads) {
+        world.installations.values_mut().for_each(|other| other.limit(until));
+    }
 }
 
 #[cfg(test)]

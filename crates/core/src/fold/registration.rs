@@ -29,8 +29,9 @@ pub(super) fn registered(
         if let Phase::Launching | Phase::Registering = vm.phase {
             (vm.failures, vm.retry_at) = (0, now);
         }
-        if let Some(scope) = world.scopes.get_mut(&scope) {
-            scope.breaker = Breaker::default();
+        let mended = |id: &ScopeId| *id == scope || is(Fault::TakenMendsAll);
+        for (_, place) in world.scopes.iter_mut().filter(|(id, _)| mended(id)) {
+            place.breaker = Breaker::default();
         }
     }
 }
@@ -92,10 +93,11 @@ pub(super) fn failed(
             given_up(world, now, id, why);
         }
         RegisterFailure::Forbidden => {
-            if let Some(scope) = world.scopes.get_mut(&scope) {
-                scope.breaker.refused(now, why.clone());
+            let refuses = |id: &ScopeId| *id == scope || is(Fault::RefusalSpreads);
+            for (_, place) in world.scopes.iter_mut().filter(|(id, _)| refuses(id)) {
+                place.breaker.refused(now, why.clone());
                 if is(Fault::ForgeBreakerStays) {
-                    scope.breaker.closed_until = Timestamp(u64::MAX);
+                    place.breaker.closed_until = Timestamp(u64::MAX);
                 }
             }
             given_up(world, now, id, why);
@@ -126,6 +128,8 @@ fn stray(world: &mut World, id: VmId, scope: ScopeId) {
     if is(Fault::StrayStays) {
         return;
     }
+    let first = world.scopes.keys().next().filter(|_| is(Fault::StrayInFirstScope));
+    let scope = first.cloned().unwrap_or(scope);
     world.stray_runners.insert(id, scope);
 }
 
@@ -218,7 +222,7 @@ pub(super) fn listed(
     known.runners.answered(now, every);
     let ghost = |(id, vm): &(&VmId, &Vm)| {
         vm.phase == Phase::Listening
-            && vm.scope.as_ref() == Some(scope)
+            && (vm.scope.as_ref() == Some(scope) || is(Fault::ListCountsForAll))
             && (vm.since.after(LISTED_AFTER) < asked || is(Fault::RunnersAgeIgnored))
             && !is(Fault::GhostStays)
             && !registered.contains(id)

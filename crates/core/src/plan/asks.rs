@@ -33,7 +33,9 @@ pub(super) fn due(world: &World, now: Timestamp) -> Vec<Action> {
 }
 
 fn deliveries(world: &World, now: Timestamp) -> impl Iterator<Item = Action> {
-    let due = world.installations.iter().filter_map(move |(id, installation)| {
+    let readers = world.installations.iter().filter(|(_, known)| known.deliveries.is_some());
+    let most = if is(Fault::OneAppIsAsked) { 1 } else { usize::MAX };
+    let due = readers.take(most).filter_map(move |(id, installation)| {
         let deliveries = installation.deliveries.as_ref()?;
         let open = may_ask(installation, &deliveries.due, Budget::App, now);
         open.then(|| deliveries.question(id))
@@ -52,7 +54,8 @@ fn releases(world: &World, now: Timestamp) -> impl Iterator<Item = Action> {
 
 /// What is asked of a scope as a whole.
 fn lists(world: &World, now: Timestamp, hooks: bool) -> impl Iterator<Item = Action> {
-    let questions = world.scopes.iter().flat_map(move |(id, scope)| {
+    let most = if is(Fault::OneScopeIsAsked) { 1 } else { usize::MAX };
+    let questions = world.scopes.iter().take(most).flat_map(move |(id, scope)| {
         let installation = world.installations.get(&scope.installation);
         let may = |due: &Due| {
             installation.is_some_and(|known| may_ask(known, due, Budget::Installation, now))

@@ -3,6 +3,7 @@
 use super::launch::Draft;
 use super::serve::{Served, Starving, Supply};
 use crate::id::{HostId, ProfileId, VmId};
+use crate::planted::{Fault, is};
 use crate::units::Resources;
 use crate::vm::{Phase, Reason, Vm};
 use crate::world::World;
@@ -31,7 +32,7 @@ pub(super) fn give_way(draft: &mut Draft, served: &mut Served) {
 /// A profile has as many microVMs as it may, and jobs of one scope wait while microVMs of another have none to do; or jobs
 /// of one size, while others are kept booted: as many of these go as jobs wait.
 fn make_way_elsewhere(draft: &mut Draft, served: &Served) {
-    for (profile, waiting) in &served.crowded {
+    for (profile, waiting) in served.crowded.iter().filter(|_| !is(Fault::FullStaysFull)) {
         let world = &draft.world;
         let shares = |other: &ProfileId| shares_max(world, profile, other);
         let of_it = |vm: &&Vm| shares(&vm.profile) && vm.takes_room();
@@ -122,6 +123,7 @@ fn hosts(draft: &Draft, served: &Served) -> BTreeMap<HostId, Soon> {
     let spare = served.supply.values().flat_map(|supply| &supply.spare);
     let listening = served.supply.values().flat_map(Supply::unneeded);
     let listening = listening
+        .filter(|_| !is(Fault::RegisteredStays))
         .filter(|id| draft.world.vms.get(id).is_some_and(|vm| vm.phase == Phase::Listening));
     for id in spare.chain(listening) {
         let Some(vm) = draft.world.vms.get(id).filter(|vm| is_idle(&vm.phase)) else { continue };

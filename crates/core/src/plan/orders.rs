@@ -57,5 +57,6 @@ fn register(world: &World, id: VmId, vm: &Vm) -> Option<Action> {
 
 fn deregister(world: &World, id: VmId, vm: &Vm) -> Option<Action> {
     let names = world.runner_names(id, vm);
-    vm.scope.clone().map(|scope| Action::Deregister { vm: id, scope, names })
+    let first = world.scopes.keys().next().filter(|_| is(Fault::LeavesFirstScope));
+    first.or(vm.scope.as_ref()).cloned().map(|scope| Action::Deregister { vm: id, scope, names })
 }

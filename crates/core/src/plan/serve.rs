@@ -64,7 +64,10 @@ impl Supply {
     /// One that is on its way to jobs of a scope.
     fn take(&mut self, scope: &ScopeId) -> Option<VmId> {
         // Only a plain key can be looked up without a clone; scopes are few.
-        let (_, coming) = self.coming.iter_mut().find(|(at, _)| at.as_ref() == Some(scope))?;
+        let here = |at: &Option<ScopeId>| at.as_ref() == Some(scope);
+        let any = is(Fault::SupplyOfAnyScope);
+        let mut coming = self.coming.iter_mut();
+        let (_, coming) = coming.find(|(at, line)| here(at) || any && !line.is_empty())?;
         coming.pop_front()
     }
 
@@ -86,7 +89,11 @@ pub(super) fn serve(draft: &mut Draft) -> Served {
             served.waits.because_of(Some(next.profile), next.repository, Because::NoScope);
             continue;
         };
-        let in_the_way = blocked.get(&at).cloned();
+        let in_the_way = match is(Fault::BlocksEveryScope) {
+            true => blocked.iter().find(|((profile, _), _)| *profile == at.0).map(|(_, it)| it),
+            false => blocked.get(&at),
+        };
+        let in_the_way = in_the_way.cloned();
         if let Some(because) = in_the_way.or_else(|| over_quota(&world, &line, &next)) {
             served.waits.because_of(Some(next.profile), next.repository, because);
             continue;
@@ -276,6 +283,8 @@ fn serve_one(
 /// A pooled microVM, or one still booting for the pool, is wanted by a job.
 fn register(draft: &mut Draft, id: VmId, scope: &ScopeId) {
     let now = draft.now;
+    let first = draft.world.scopes.keys().next().filter(|_| is(Fault::PoolOfFirstScope)).cloned();
+    let scope = first.as_ref().unwrap_or(scope);
     let turn = draft.world.next_registration(now, scope);
     let Some(vm) = draft.world.vms.get_mut(&id) else { return };
     (vm.registration, vm.scope) = (Registration::Asked { attempt: 1 }, Some(scope.clone()));

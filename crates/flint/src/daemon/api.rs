@@ -1,6 +1,5 @@
 //! The API socket: what the command line asks of a running daemon. Mode 0600; who opens it is the operator.
 
-use super::clock::{Clock as _, SystemClock};
 use super::door::{Door, View, Window};
 use super::rows;
 use crate::api::{Jobs, Refusal, Status, Vms, WhyAnswer};
@@ -81,7 +80,7 @@ fn status_of(api: &Api, view: &View) -> Status {
         used: rows::used(world),
         slots: world.hosts.values().map(|host| host.slots).sum(),
         slots_used: count(world.vms.len()),
-        profiles: rows::profiles(world, SystemClock.now()),
+        profiles: rows::profiles(world, super::clock::Clock::now(&super::clock::SystemClock)),
         breakers: rows::breakers(world),
         github: rows::github(world),
     }

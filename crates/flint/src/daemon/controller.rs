@@ -10,7 +10,6 @@ use crate::store::{Change, Store};
 use flint_core::audit::audit;
 use flint_core::event::Event;
 use flint_core::fold::fold;
-use flint_core::id::ProfileId;
 use flint_core::plan::{Action, Plan, Waits, plan};
 use flint_core::units::Timestamp;
 use flint_core::world::World;
@@ -37,7 +36,7 @@ pub struct Controller<S, C> {
     unstored: Facts,
     wake_at: Option<Timestamp>,
     /// What was said last of profiles whose runner grows too old.
-    warned: BTreeMap<ProfileId, String>,
+    warned: BTreeMap<flint_core::id::ProfileId, String>,
 }
 
 /// The controller's ends that the rest of the daemon holds.
@@ -203,7 +202,7 @@ impl<S: Store, C: Clock> Controller<S, C> {
             let warning = super::rows::runner(&self.world, profile, now)?.warning?;
             Some((profile.clone(), warning))
         });
-        let warnings: BTreeMap<ProfileId, String> = warnings.collect();
+        let warnings: BTreeMap<_, _> = warnings.collect();
         for (profile, warning) in &warnings {
             if self.warned.get(profile) != Some(warning) {
                 tracing::warn!(%profile, warning, "the image's runner grows too old");

@@ -7,7 +7,6 @@ use crate::api::{
     ScaleSetRow, UnansweredRow, VmRow, WhyAnswer,
 };
 use crate::store::History;
-use flint_core::ask::Quota;
 use flint_core::id::{InstallationId, JobKey, ProfileId, VmId};
 use flint_core::job::{Job, JobState};
 use flint_core::plan::why;
@@ -223,7 +222,7 @@ pub fn breakers(world: &World) -> Vec<BreakerRow> {
 /// How GitHub treats us, by what it said last.
 #[must_use]
 pub fn github(world: &World) -> GithubRow {
-    let quota = |id: &InstallationId, quota: &Quota| QuotaRow {
+    let quota = |id: &InstallationId, quota: &flint_core::ask::Quota| QuotaRow {
         installation: id.to_string(),
         budget: budget_word(quota.budget).to_owned(),
         remaining: quota.remaining,

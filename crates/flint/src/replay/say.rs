@@ -94,9 +94,7 @@ fn forge_told(event: &ForgeEvent) -> String {
             format!("GitHub: run {run} of {repository} {from}{over}, asked at {asked}")
         }
         ForgeEvent::RunnerReleases { installation, releases, rule: _ } => {
-            let newest = releases.newest();
-            let newest = newest.map_or("unknown".to_owned(), |(version, _)| version.to_string());
-            format!("GitHub: the newest runner is {newest}, told to {installation}")
+            format!("GitHub: the newest runner is {}, told to {installation}", newest(releases))
         }
         ForgeEvent::AskFailed { question, failure, why } => {
             format!("GitHub: no answer about {}, {failure:?}: {why}", about(question))
@@ -181,6 +179,10 @@ fn operator(event: &OperatorEvent) -> String {
         OperatorEvent::Stop { vm } => format!("operator: stop {vm}"),
         OperatorEvent::Reset { profile } => format!("operator: close the breaker of {profile}"),
     }
+}
+
+fn newest(releases: &flint_core::runner_version::Releases) -> String {
+    releases.newest().map_or("unknown".to_owned(), |(version, _)| version.to_string())
 }
 
 fn about(question: &Question) -> String {

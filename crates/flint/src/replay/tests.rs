@@ -231,6 +231,7 @@ fn the_life_of_a_job_is_shown_with_what_followed_from_each_fact() {
         order: ask GitHub about failed deliveries of zqocto since 2026-09-20T14:10:20.000Z
         order: ask GitHub about our runners in zqocto
         order: ask GitHub about active repositories in zqocto
+        order: ask GitHub about releases of its runner, as zqocto
     #42 2026-09-21T14:13:21.000Z GitHub: job 7 is queued: `zqbuild` of zqCI in zqOcto/zqwidgets, for [ZQ-hosted zqlinux]
         job 7: queued for a-zqlinux
         repository zqOcto/zqwidgets: is followed
@@ -304,6 +305,7 @@ fn the_world_at_a_fact_is_shown_whole() {
       scan h-0
       ask GitHub about failed deliveries of zqocto since 2026-09-20T14:10:20.000Z
       ask GitHub about our runners in zqocto
+      ask GitHub about releases of its runner, as zqocto
       ask GitHub about active repositories in zqocto
     waits:
       wait: job 7: vm-1 is on its way to it, or to a job like it
@@ -410,7 +412,7 @@ fn what_is_no_log_is_refused_with_the_line_the_cause_and_the_way_out() {
       help: `flint export -o FILE` writes such a log
     no header
     error: cannot find an event log's header in line 1
-      because: missing field `flint-events` at line 1 column 343
+      because: missing field `flint-events` at line 1 column 364
       help: `flint export -o FILE` writes such a log
     no JSON at all
     error: cannot find an event log's header in line 1
@@ -559,6 +561,7 @@ fn answers() -> Vec<Event> {
         failed(Question::Jobs { repository: repository() }),
         failed(Question::Job { job: JOB, repository: repository() }),
         failed(Question::Runners { scope: scope() }),
+        failed(Question::RunnerReleases { installation: installation() }),
         ForgeEvent::Runners { scope: scope(), registered: [VM].into(), asked: NOW },
         ForgeEvent::QuotaLeft { installation: installation(), quota },
     ];
@@ -631,6 +634,7 @@ fn bare(action: &Action) -> String {
         Action::Ask { question: Question::Job { job, .. } } => format!("ask for {job}"),
         Action::Ask { question: Question::Run { run, .. } } => format!("ask for run {run}"),
         Action::Ask { question: Question::Runners { .. } } => "ask for runners".to_owned(),
+        Action::Ask { question: Question::RunnerReleases { .. } } => "ask for releases".to_owned(),
         Action::Ask { question: Question::Repositories { .. } } => "ask who is active".to_owned(),
         Action::Ask { question: Question::Deliveries { since, .. } } => {
             format!("ask for deliveries since {since}")

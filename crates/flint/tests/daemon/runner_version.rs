@@ -1,6 +1,7 @@
 //! The runner in the image grows old: GitHub is asked once a day, and somebody is told before it is too late.
 
 use super::harness::Bench;
+use flint::daemon::clock::Clock as _;
 use flint_core::runner_version::{GRACE, NOTICE};
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ async fn a_week_before_its_last_day_the_image_is_named_with_the_way_out() {
             told(view, clock.now()).is_some_and(|row| row.newest.is_some() && row.last.is_some())
         })
         .await;
-    let row = |at| told(&daemon.view(), at).expect("it is known");
+    let row = |at| told(&daemon.window.borrow(), at).expect("it is known");
     let now = clock.now();
     let known = row(now);
     assert_eq!((known.version.as_str(), known.newest.as_deref()), ("2.336.0", Some("2.337.0")));

@@ -10,7 +10,6 @@ use flint_core::event::{Event, ForgeEvent};
 use flint_core::id::{JobKey, RunnerName, ScopeId, Slot, VmId};
 use flint_core::job::{Conclusion, JobRequest};
 use flint_core::policy::Origin;
-use flint_core::runner_version::{Releases, Since};
 use flint_core::units::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -94,7 +93,7 @@ pub(super) struct State {
     /// The version of the runner in the image, as guests tell it.
     image_runner: Option<String>,
     /// The versions of it that GitHub tells of.
-    pub(super) releases: Releases,
+    pub(super) releases: flint_core::runner_version::Releases,
     /// Registered runners.
     pub(super) runners: BTreeMap<RunnerName, Runner>,
     pub(super) next_runner: u64,
@@ -176,6 +175,8 @@ impl Outside {
             queue: VecDeque::new(),
             ended: BTreeMap::new(),
             origins: BTreeMap::new(),
+            image_runner: None,
+            releases: Default::default(),
             pushed: BTreeMap::new(),
             begun: BTreeMap::new(),
             runners: BTreeMap::new(),
@@ -349,7 +350,7 @@ impl Outside {
         state.image_runner = Some(image.to_owned());
         for (version, at) in releases {
             let version = version.parse().expect("a test's versions are some");
-            state.releases.learn(version, Since::Released(*at));
+            state.releases.learn(version, flint_core::runner_version::Since::Released(*at));
         }
     }
 

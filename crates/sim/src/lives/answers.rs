@@ -7,6 +7,7 @@ use super::setup::Answers;
 use flint_core::ask::{AskFailure, Budget, Found, Question, Quota};
 use flint_core::event::{Event, ForgeEvent};
 use flint_core::id::{InstallationId, JobKey, ScopeId};
+use flint_core::runner_version::{Releases, Rule};
 use flint_core::units::Timestamp;
 use std::collections::{BTreeSet, VecDeque};
 
@@ -79,9 +80,10 @@ impl Life {
             Question::Deliveries { installation, since } => self.failed_since(installation, *since),
             Question::Jobs { repository } => self.jobs_told(repository),
             Question::Job { job, .. } => self.job_told(*job),
-            Question::Runners { .. } | Question::Repositories { .. } | Question::Run { .. } => {
-                Vec::new()
-            }
+            Question::Runners { .. }
+            | Question::RunnerReleases { .. }
+            | Question::Repositories { .. }
+            | Question::Run { .. } => Vec::new(),
         }
         .into();
         if self.rng.chance(self.faults.ask_fails) {
@@ -115,6 +117,12 @@ impl Life {
             Question::Deliveries { installation, .. } => {
                 ForgeEvent::DeliveriesRead { installation: installation.clone(), asked }
             }
+            // No life is long enough for a version to grow old.
+            Question::RunnerReleases { installation } => ForgeEvent::RunnerReleases {
+                installation: installation.clone(),
+                releases: Releases::default(),
+                rule: Rule::Enforced,
+            },
             Question::Runners { scope } => {
                 let here = self.outside.runners.values().filter(|runner| runner.scope == *scope);
                 let all: BTreeSet<_> = here.map(|runner| runner.vm).collect();

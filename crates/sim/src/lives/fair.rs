@@ -105,6 +105,22 @@ impl<'a> Account<'a> {
         self.queued.get(&at).map_or(&[], Vec::as_slice)
     }
 
+    /// Jobs that wait, by name or not.
+    fn jobs(&self, at: At<'_>) -> u32 {
+        count(self.queued(at).len()) + self.unnamed.get(&at).copied().unwrap_or(0)
+    }
+
+    /// Whether it is idle, and no job is there that could take it.
+    fn is_useless(&self, row: &Vm) -> bool {
+        match (&row.phase, row.scope.as_ref()) {
+            (Phase::Listening, Some(scope)) => self.jobs((&row.profile, scope)) == 0,
+            (Phase::Launching | Phase::Warm, None) => {
+                self.world.scopes.keys().all(|scope| self.jobs((&row.profile, scope)) == 0)
+            }
+            _ => false,
+        }
+    }
+
     fn shape(&self, profile: &ProfileId) -> Resources {
         self.world.profiles.get(profile).map(|profile| profile.shape).unwrap_or_default()
     }
@@ -191,7 +207,8 @@ impl Life {
         let passed = wanted.iter().find_map(|(id, row)| overtakes(&account, **id, row));
         let pool = || pool_grows(&account, *pooled.first()?.0);
         let room = || idle_room(&account);
-        passed.or_else(pool).or_else(room).or_else(|| crowded_out(&account))
+        let found = passed.or_else(pool).or_else(room).or_else(|| crowded_out(&account));
+        found.or_else(|| nobody_gives_way(&account))
     }
 
     /// No more are ordered than jobs wait for, and than the limits allow.
@@ -284,9 +301,7 @@ fn crowded_out(account: &Account<'_>) -> Option<String> {
     account.waiting().filter(|(at, _)| account.is_quiet(*at)).find_map(|(at, _)| {
         let (profile, scope) = at;
         let rows = || account.world.vms.iter().filter(|(_, row)| row.profile == *profile);
-        let leaves = |row: &Vm| matches!(row.phase, Phase::Retiring(_) | Phase::Stopping { .. });
-        let leaving = rows().any(|(_, row)| takes_room(row) && leaves(row));
-        if leaving || !account.is_full(profile) {
+        if rows().any(|(_, row)| leaves(row)) || !account.is_full(profile) {
             return None;
         }
         let listens = |row: &Vm, place: &ScopeId| {
@@ -297,12 +312,37 @@ fn crowded_out(account: &Account<'_>) -> Option<String> {
         let useless = elsewhere.filter(|place| {
             let listening = rows().filter(|(_, row)| listens(row, place)).count();
             let there = (profile, *place);
-            let unnamed = account.unnamed.get(&there).copied().unwrap_or(0);
-            count(listening) > count(account.queued(there).len()) + unnamed
+            count(listening) > account.jobs(there)
         });
         let place = useless.into_iter().next()?;
         Some(format!("jobs of {profile} in {scope} wait, and one in {place} stays for nobody"))
     })
+}
+
+/// Jobs of one profile and scope alone wait, for room, nobody leaves, and those that are of no use there stay.
+fn nobody_gives_way(account: &Account<'_>) -> Option<String> {
+    let (at, _) = account.wanting().next()?;
+    let (profile, scope) = at;
+    let all = || account.queued.keys().chain(account.unnamed.keys());
+    let satisfied = |other: &At<'_>| account.coming(*other) >= account.jobs(*other);
+    let rows = || account.world.vms.values().filter(|row| takes_room(row));
+    let leaving = rows().any(|row| account.usable.contains(&row.host) && leaves(row));
+    if leaving || !all().filter(|other| **other != at).all(satisfied) {
+        return None;
+    }
+    let has_room = |host: &HostId, without_useless: bool| {
+        let here = rows().filter(|row| row.host == *host);
+        let stay = here.filter(|row| !without_useless || !account.is_useless(row));
+        let one_more = (account.shape(profile), 1);
+        let (taken, used) = stay.fold(one_more, |(sum, used), row| (sum + row.shape, used + 1));
+        let known = account.world.hosts.get(host);
+        known.is_some_and(|known| known.capacity.fits(&taken) && used <= usize::from(known.slots))
+    };
+    if account.usable.iter().any(|host| has_room(host, false)) {
+        return None;
+    }
+    let host = account.usable.iter().find(|host| has_room(host, true))?;
+    Some(format!("jobs of {profile} in {scope} wait, and nobody gives way on {host}"))
 }
 
 /// How many more jobs GitHub counts of each scale set than the daemon knows by name.
@@ -319,6 +359,10 @@ fn unnamed(world: &World) -> BTreeMap<At<'_>, u32> {
 fn family<'a>(world: &'a World, id: &'a ProfileId) -> (&'a ProfileId, bool) {
     let made_of = world.profiles.get(id).and_then(|profile| profile.made_of.as_ref());
     made_of.map_or((id, false), |made| (&made.template, true))
+}
+
+fn leaves(row: &Vm) -> bool {
+    takes_room(row) && matches!(row.phase, Phase::Retiring(_) | Phase::Stopping { .. })
 }
 
 fn takes_room(row: &Vm) -> bool {

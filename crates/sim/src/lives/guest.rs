@@ -21,7 +21,7 @@ impl Life {
         let Some(guest) = self.outside.guests.get_mut(&vm) else { return };
         guest.ready = true;
         let kernel_up = Timestamp(self.now);
-        self.guest_says(vm, GuestEvent::Ready { kernel_up });
+        self.guest_says(vm, GuestEvent::Ready { kernel_up, runner: None });
     }
 
     /// The daemon hands the secret over; the runner starts.
@@ -114,7 +114,7 @@ impl Life {
             GuestEvent::JobDone,
             GuestEvent::RunnerExited { code: 0 },
             GuestEvent::RunnerExited { code: 139 },
-            GuestEvent::Ready { kernel_up: Timestamp(0) },
+            GuestEvent::Ready { kernel_up: Timestamp(0), runner: None },
             GuestEvent::Failed { why: "a lie".to_owned() },
         ];
         let Some(lie) = self.rng.pick(&lies) else { return };

@@ -7,6 +7,7 @@ use flint_core::event::{Event, ForgeEvent, RegisterFailure};
 use flint_core::id::{InstallationId, ScopeId, VmId};
 use flint_core::plan::Action;
 use flint_core::units::Timestamp;
+use flint_core::world::World;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What GitHub said of scopes and installations.
@@ -54,12 +55,20 @@ impl Life {
     }
 
     /// What GitHub said of one scope or installation is believed of another.
-    pub(super) fn blamed_for_another(&self) -> Option<String> {
+    pub(super) fn blamed_for_another(&self, before: &World, event: &Event) -> Option<String> {
         let (world, told) = (&self.daemon.stored, &self.memory.told);
         let open = world.scopes.iter().filter(|(_, known)| known.breaker.open);
         let mut open = open.map(|(scope, _)| scope);
         if let Some(scope) = open.find(|scope| !told.refusals.contains(*scope)) {
             return Some(format!("{scope} counts as refusing us, and never did"));
+        }
+        if let Event::Forge(ForgeEvent::Registered { scope, .. }) = event {
+            let was_open = before.scopes.iter().filter(|(_, known)| known.breaker.open);
+            let mut was_open = was_open.map(|(other, _)| other);
+            let closed = |other: &&ScopeId| !world.scopes[*other].breaker.open;
+            if let Some(other) = was_open.find(|other| *other != scope && closed(other)) {
+                return Some(format!("{other} counts as mended by a registration in {scope}"));
+            }
         }
         let mut limited = world.installations.iter().map(|(id, known)| (id, known.limited_until));
         let said = |id| told.limits.get(id).copied().unwrap_or_default();

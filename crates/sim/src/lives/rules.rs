@@ -127,7 +127,7 @@ impl Life {
             .or_else(|| self.gone_for_no_reason(before))
             .or_else(|| self.unasked(before, event))
             .or_else(|| self.blamed_for_its_job(before, event))
-            .or_else(|| self.blamed_for_another())
+            .or_else(|| self.blamed_for_another(before, event))
             .or_else(|| self.unfair(before));
         if let Some(fault) = found {
             self.find(fault);

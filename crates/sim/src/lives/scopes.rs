@@ -92,7 +92,7 @@ impl Setup {
     /// The scope that a question is about; an App's deliveries are about none.
     pub(super) fn asked_about<'a>(&'a self, question: &'a Question) -> Option<&'a ScopeId> {
         match question {
-            Question::Deliveries { .. } => None,
+            Question::Deliveries { .. } | Question::RunnerReleases { .. } => None,
             Question::Runners { scope } | Question::Repositories { scope } => Some(scope),
             Question::Jobs { repository }
             | Question::Job { repository, .. }
@@ -103,7 +103,8 @@ impl Setup {
     /// Whose calls a question takes.
     pub(super) fn asked_of<'a>(&'a self, question: &'a Question) -> Option<&'a InstallationId> {
         match question {
-            Question::Deliveries { installation, .. } => Some(installation),
+            Question::Deliveries { installation, .. }
+            | Question::RunnerReleases { installation } => Some(installation),
             _ => self.installation(self.asked_about(question)?),
         }
     }

@@ -211,6 +211,7 @@ fn by_forge(event: &ForgeEvent, instance: &str) -> String {
         | ForgeEvent::JobsListed { .. }
         | ForgeEvent::JobAsked { .. }
         | ForgeEvent::RunAsked { .. }
+        | ForgeEvent::RunnerReleases { .. }
         | ForgeEvent::AskFailed { .. }
         | ForgeEvent::QuotaLeft { .. } => answered(event),
     }
@@ -248,8 +249,10 @@ fn answered(event: &ForgeEvent) -> String {
             let is = if *over { "was" } else { "is" };
             format!("run {run} of {repository} {is} {from} asked {}", time(*asked))
         }
+        ForgeEvent::RunnerReleases { .. } => "releases".to_owned(),
         ForgeEvent::AskFailed { question, failure, .. } => {
             let question = match question {
+                Question::RunnerReleases { .. } => "releases".to_owned(),
                 Question::Deliveries { installation, .. } => {
                     format!("deliveries of {installation}")
                 }
@@ -332,6 +335,10 @@ fn ordered(action: &Action, several: bool) -> String {
         Action::Destroy { vm, host, slot: None } => format!("destroy {vm} on {host}"),
         Action::Scan { host } => format!("scan {host}"),
         Action::Ask { question } => match question {
+            Question::RunnerReleases { installation } => {
+                let of = if several { format!(" for {installation}") } else { String::new() };
+                format!("ask for releases of the runner{of}")
+            }
             Question::Deliveries { installation, since } => {
                 let of = if several { format!(" of {installation}") } else { String::new() };
                 format!("ask for deliveries{of} since {}", time(*since))

@@ -84,6 +84,9 @@ impl Setup {
             let faults = &mut setup.faults;
             (faults.webhook_vanishes, faults.job_deleted, faults.job_held) = (0, 0, 0);
             setup.strangers = false;
+            // Nor how a scale set's job ended that its profile does not take, if its last word is lost.
+            let sets = setup.profiles.values_mut().filter(|p| p.source == Source::ScaleSet);
+            sets.for_each(|profile| profile.repositories = Repositories::default());
         }
         if setup.crowd {
             setup.gather(&mut rng);
