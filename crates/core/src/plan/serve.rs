@@ -41,6 +41,7 @@ pub(super) struct Served {
 
 /// Jobs of one profile in one scope that found no room.
 pub(super) struct Starving {
+    profile: ProfileId,
     /// What each takes.
     pub(super) shape: Resources,
     /// How many microVMs they may get.
@@ -113,6 +114,7 @@ pub(super) fn serve(draft: &mut Draft) -> Served {
     }
     serve_unnamed(draft, &mut served, &world, &blocked);
     needs_no_room(draft, &mut served);
+    share_out(draft, &mut served);
     served.waits.finish();
     served
 }
@@ -131,10 +133,17 @@ fn blocks(
         starve(draft, served, world, at);
     }
     if let Because::ProfileFull { .. } = because {
-        let queued: usize = queued(world, at).map(|line| line.len()).sum();
-        let waiting = queued.saturating_sub(served.given.get(at).copied().unwrap_or(0));
+        let waiting = waiting(served, world, at);
         *served.crowded.entry(at.0.clone()).or_default() += waiting;
     }
+}
+
+/// How many jobs of a profile in a scope have got no microVM yet, named or not.
+fn waiting(served: &Served, world: &World, at: &(ProfileId, ScopeId)) -> usize {
+    let named: usize = queued(world, at).map(|line| line.len()).sum();
+    let unnamed = usize::try_from(world.unnamed_jobs(&at.0)).unwrap_or(usize::MAX);
+    let given = served.given.get(at).copied().unwrap_or(0);
+    named.saturating_add(unnamed).saturating_sub(given)
 }
 
 /// The queued jobs of a profile in a scope.
@@ -163,6 +172,24 @@ fn needs_no_room(draft: &mut Draft, served: &mut Served) {
     served.starving = needy;
 }
 
+/// All scopes and sizes of a profile share what it may have: nobody has to go for more of their jobs than may come.
+fn share_out(draft: &Draft, served: &mut Served) {
+    let mut taken: BTreeMap<(&ProfileId, bool), u32> = BTreeMap::new();
+    for one in &mut served.starving {
+        let taken = taken.entry(sharing(&draft.world, &one.profile)).or_default();
+        let max = draft.world.profiles.get(&one.profile).map_or(0, |profile| profile.max);
+        let left = max.saturating_sub(draft.held(&one.profile)).saturating_sub(*taken);
+        one.count = one.count.min(left);
+        *taken += one.count;
+    }
+}
+
+/// Whose `max` a profile shares: all sizes of a template have one, and the template has its own.
+fn sharing<'a>(world: &'a World, profile: &'a ProfileId) -> (&'a ProfileId, bool) {
+    let family = world.family(profile);
+    (family, family != profile)
+}
+
 /// Jobs that a scale set has and has not named get microVMs too, after those that stand in the line.
 fn serve_unnamed(draft: &mut Draft, served: &mut Served, world: &World, blocked: &Blocked) {
     let sets = world.scale_sets.keys().filter_map(|id| {
@@ -176,6 +203,7 @@ fn serve_unnamed(draft: &mut Draft, served: &mut Served, world: &World, blocked:
                 blocks(draft, served, world, (&at, &because));
                 break;
             }
+            *served.given.entry(at.clone()).or_default() += 1;
         }
     }
 }
@@ -323,16 +351,18 @@ fn starve(draft: &mut Draft, served: &mut Served, world: &World, at: &(ProfileId
     let Some(profile) = draft.world.profiles.get(id) else { return };
     let (shape, may_have) = (profile.shape, profile.max.saturating_sub(draft.held(id)));
     let Some(host) = best_host(draft, &shape) else { return };
-    let (mut count, mut oldest) = (0_usize, draft.now);
+    let mut oldest = draft.now;
     for line in queued(world, at) {
-        count += line.len();
         let first = line.first_key_value().map(|((received, _), ())| *received);
         oldest = oldest.min(first.unwrap_or(oldest));
     }
-    let queued = u32::try_from(count).unwrap_or(u32::MAX).saturating_add(world.unnamed_jobs(id));
+    let count = u32::try_from(waiting(served, world, at)).unwrap_or(u32::MAX);
+    let shares =
+        |one: &&Starving| one.claim.is_some() && sharing(world, &one.profile) == sharing(world, id);
+    let claims = served.starving.iter().filter(shares).count();
     let mut claim = None;
     if draft.now.since(oldest) >= PATIENCE
-        && may_have > 0
+        && usize::try_from(may_have).unwrap_or(usize::MAX) > claims
         && let Some(room) = draft.rooms.get_mut(&host)
     {
         claim = Some(host);
@@ -341,6 +371,6 @@ fn starve(draft: &mut Draft, served: &mut Served, world: &World, at: &(ProfileId
             room.claimed += shape;
         }
     }
-    let (count, scope) = (queued.min(may_have), scope.clone());
-    served.starving.push(Starving { shape, count, scope, claim });
+    let (profile, count, scope) = (id.clone(), count.min(may_have), scope.clone());
+    served.starving.push(Starving { profile, shape, count, scope, claim });
 }
