@@ -148,8 +148,19 @@ impl<'a> Account<'a> {
 
     /// Whether a profile has as many microVMs as it may.
     fn is_full(&self, profile: &ProfileId) -> bool {
+        self.left(profile) == 0
+    }
+
+    /// How many more it may have.
+    fn left(&self, profile: &ProfileId) -> u32 {
         let max = self.world.profiles.get(profile).map_or(0, |profile| profile.max);
-        self.held.get(&family(self.world, profile)).copied().unwrap_or(0) >= max
+        let held = self.held.get(&family(self.world, profile)).copied().unwrap_or(0);
+        max.saturating_sub(held)
+    }
+
+    /// How long one of it may listen for nobody.
+    fn idle(&self, profile: &ProfileId) -> Duration {
+        self.world.profiles.get(profile).map_or(Duration::ZERO, |profile| profile.timeouts.idle)
     }
 
     /// Where there are more jobs than microVMs on their way, and no excuse but room.
@@ -208,7 +219,7 @@ impl Life {
         let pool = || pool_grows(&account, *pooled.first()?.0);
         let room = || idle_room(&account);
         let found = passed.or_else(pool).or_else(room).or_else(|| crowded_out(&account));
-        found.or_else(|| nobody_gives_way(&account))
+        found.or_else(|| nobody_gives_way(&account)).or_else(|| too_many_give_way(&account, before))
     }
 
     /// No more are ordered than jobs wait for, and than the limits allow.
@@ -343,6 +354,36 @@ fn nobody_gives_way(account: &Account<'_>) -> Option<String> {
     }
     let host = account.usable.iter().find(|host| has_room(host, true))?;
     Some(format!("jobs of {profile} in {scope} wait, and nobody gives way on {host}"))
+}
+
+/// More give way than may come, although each makes room for any that waits.
+fn too_many_give_way(account: &Account<'_>, before: &World) -> Option<String> {
+    let gives_way = |(id, row): &(&VmId, &Vm)| {
+        let surplus = Phase::Retiring(Reason::Surplus) == row.phase
+            || matches!(row.phase, Phase::Stopping { reason: Reason::Surplus, .. });
+        before.vms.get(id).is_some_and(|was| match was.phase {
+            Phase::Launching | Phase::Listening => surplus,
+            // A pool that is too big gets smaller, too.
+            Phase::Warm => surplus && account.now < was.since.after(account.idle(&was.profile)),
+            _ => false,
+        })
+    };
+    let gone: Vec<_> = account.world.vms.iter().filter(gives_way).collect();
+    let mut wait: BTreeMap<_, (u32, u32)> = BTreeMap::new();
+    for at in account.queued.keys().chain(account.unnamed.keys()).collect::<BTreeSet<_>>() {
+        let waiting = account.jobs(*at).saturating_sub(account.coming(*at));
+        let each_fits = |(_, row): &(&VmId, &Vm)| row.shape.fits(&account.shape(at.0));
+        if waiting > 0 && !gone.iter().all(each_fits) {
+            return None;
+        }
+        let (sum, left) = wait.entry(family(account.world, at.0)).or_default();
+        (*sum, *left) = (*sum + waiting, account.left(at.0));
+    }
+    // Of a full profile as many go as jobs wait, for whoever comes has to be of another scope.
+    let may_come = wait.values().map(|(sum, left)| if *left == 0 { *sum } else { *sum.min(left) });
+    let (may_come, count) = (may_come.sum::<u32>(), count(gone.len()));
+    let (id, _) = gone.first().filter(|_| count > may_come)?;
+    Some(format!("{count} give way, among them {id}, and {may_come} may come"))
 }
 
 /// How many more jobs GitHub counts of each scale set than the daemon knows by name.

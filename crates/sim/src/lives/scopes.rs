@@ -165,6 +165,15 @@ impl Setup {
             let name = if first.contains('/') { first.to_owned() } else { format!("{first}/app") };
             self.repositories.insert(0, name);
         }
+        // Whoever read the deliveries may be gone.
+        let installations = self.scopes.values().map(|reach| reach.installation.clone());
+        let installations: BTreeSet<_> = installations.collect();
+        for Reach { installation, reader } in self.scopes.values_mut() {
+            let gone = reader.as_ref().is_some_and(|reader| !installations.contains(reader));
+            if gone {
+                *reader = Some(installation.clone());
+            }
+        }
         let names = &self.repositories;
         let used = |scope: &&ScopeId| names.iter().any(|name| covers(scope, name));
         let scopes: Vec<&ScopeId> = self.scopes.keys().filter(used).collect();
