@@ -1,12 +1,11 @@
 //! Idle microVMs give way to jobs that have nowhere else to go.
 
 use super::launch::Draft;
-use super::serve::{Served, Starving, Supply};
+use super::serve::{Served, Starving, Supply, sharing};
 use crate::id::{HostId, ProfileId, VmId};
 use crate::planted::{Fault, is};
 use crate::units::Resources;
 use crate::vm::{Phase, Reason, Vm};
-use crate::world::World;
 use std::collections::BTreeMap;
 
 /// A host's room as it will be when those that leave are gone.
@@ -34,7 +33,7 @@ pub(super) fn give_way(draft: &mut Draft, served: &mut Served) {
 fn make_way_elsewhere(draft: &mut Draft, served: &Served) {
     for (profile, waiting) in served.crowded.iter().filter(|_| !is(Fault::FullStaysFull)) {
         let world = &draft.world;
-        let shares = |other: &ProfileId| shares_max(world, profile, other);
+        let shares = |other: &ProfileId| sharing(world, profile) == sharing(world, other);
         let of_it = |vm: &&Vm| shares(&vm.profile) && vm.takes_room();
         let leaves = |vm: &&Vm| matches!(vm.phase, Phase::Retiring(_) | Phase::Stopping { .. });
         let leaving = world.vms.values().filter(of_it).filter(leaves).count();
@@ -51,12 +50,6 @@ fn make_way_elsewhere(draft: &mut Draft, served: &Served) {
             }
         }
     }
-}
-
-/// Whether both count against one `max`: a profile's own, or that of all sizes of a template.
-fn shares_max(world: &World, one: &ProfileId, other: &ProfileId) -> bool {
-    let family = world.family(one);
-    one == other || (family != one && family != other && world.family(other) == family)
 }
 
 /// Finds room for all that starve, and says whether anyone had to go for it.

@@ -185,7 +185,7 @@ fn share_out(draft: &Draft, served: &mut Served) {
 }
 
 /// Whose `max` a profile shares: all sizes of a template have one, and the template has its own.
-fn sharing<'a>(world: &'a World, profile: &'a ProfileId) -> (&'a ProfileId, bool) {
+pub(super) fn sharing<'a>(world: &'a World, profile: &'a ProfileId) -> (&'a ProfileId, bool) {
     let family = world.family(profile);
     (family, family != profile)
 }

@@ -210,7 +210,7 @@ fn profiles(rng: &mut Rng) -> BTreeMap<ProfileId, Profile> {
             priority: if priorities { [-1, 0, 1][usize::try_from(index).unwrap_or(0)] } else { 0 },
             admits: Admits { public: rng.chance(300), forks: rng.chance(300) },
             repositories: listed(rng),
-            sizes: rng.chance(300).then(|| sizes(&format!("p{index}"))),
+            sizes: rng.chance(300).then(|| sizes(&format!("p{index}"), small(rng.below(3)))),
             made_of: None,
             scope: None,
             source: if rng.chance(300) { Source::ScaleSet } else { Source::Webhook },
@@ -243,10 +243,10 @@ fn listed(rng: &mut Rng) -> Repositories {
 }
 
 /// As scripts have them.
-fn sizes(prefix: &str) -> Sizes {
+fn sizes(prefix: &str, warm: u32) -> Sizes {
     let max = Resources { vcpus: 8, memory: MiB(16 << 10), disk: MiB(50 << 10) };
     let images = BTreeSet::from(["ubuntu24".to_owned()]);
-    Sizes { prefix: prefix.to_owned(), max, count: 3, arch: "x64".to_owned(), images, warm: 0 }
+    Sizes { prefix: prefix.to_owned(), max, count: 3, arch: "x64".to_owned(), images, warm }
 }
 
 fn hosts(rng: &mut Rng) -> BTreeMap<HostId, Host> {

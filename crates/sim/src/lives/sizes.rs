@@ -11,8 +11,13 @@ impl Life {
         if !self.setup.profiles.values().any(offers) || !self.rng.chance(400) {
             return own;
         }
-        match self.rng.below(3) {
+        let warm = |p: &Profile| {
+            p.sizes.as_ref().is_some_and(|sizes| sizes.prefix == own && sizes.warm > 0)
+        };
+        let most = if self.setup.profiles.values().any(warm) { 4 } else { 3 };
+        match self.rng.below(most) {
             0 => format!("{own}-{}cpu", self.rng.between(1, 4)),
+            3 => format!("{own}-{}cpu-warm", self.rng.between(1, 2)),
             1 => format!("{}-1gb-{}cpu", own.to_ascii_uppercase(), self.rng.between(1, 2)),
             _ => format!("{own}-x64-disk10gb"),
         }
