@@ -142,6 +142,8 @@ faults! {
     FullStaysFull = "full-stays-full",
     /// No idle microVM that is registered gives way to a job that finds no room.
     RegisteredStays = "registered-stays",
+    /// Jobs that got a microVM make others give way once more.
+    GivenAsksAgain = "given-asks-again",
     /// A list of one scope's runners counts as that of all.
     ListCountsForAll = "list-counts-for-all",
     /// One App of several is asked for its failed deliveries.

@@ -142,7 +142,7 @@ fn blocks(
 fn waiting(served: &Served, world: &World, at: &(ProfileId, ScopeId)) -> usize {
     let named: usize = queued(world, at).map(|line| line.len()).sum();
     let unnamed = usize::try_from(world.unnamed_jobs(&at.0)).unwrap_or(usize::MAX);
-    let given = served.given.get(at).copied().unwrap_or(0);
+    let given = served.given.get(at).copied().filter(|_| !is(Fault::GivenAsksAgain)).unwrap_or(0);
     named.saturating_add(unnamed).saturating_sub(given)
 }
 

@@ -370,18 +370,26 @@ fn too_many_give_way(account: &Account<'_>, before: &World) -> Option<String> {
     };
     let gone: Vec<_> = account.world.vms.iter().filter(gives_way).collect();
     let mut wait: BTreeMap<_, (u32, u32)> = BTreeMap::new();
+    let mut shapes = Vec::new();
     for at in account.queued.keys().chain(account.unnamed.keys()).collect::<BTreeSet<_>>() {
         let waiting = account.jobs(*at).saturating_sub(account.coming(*at));
-        let each_fits = |(_, row): &(&VmId, &Vm)| row.shape.fits(&account.shape(at.0));
-        if waiting > 0 && !gone.iter().all(each_fits) {
-            return None;
-        }
+        shapes.extend((waiting > 0).then(|| account.shape(at.0)));
         let (sum, left) = wait.entry(family(account.world, at.0)).or_default();
         (*sum, *left) = (*sum + waiting, account.left(at.0));
     }
+    let fits = |row: &Vm| shapes.iter().all(|shape| row.shape.fits(shape));
+    if !gone.iter().all(|(_, row)| fits(row)) {
+        return None;
+    }
     // Of a full profile as many go as jobs wait, for whoever comes has to be of another scope.
     let may_come = wait.values().map(|(sum, left)| if *left == 0 { *sum } else { *sum.min(left) });
-    let (may_come, count) = (may_come.sum::<u32>(), count(gone.len()));
+    let full = wait.values().any(|(sum, left)| *sum > 0 && *left == 0);
+    let earlier = account.world.vms.iter().filter(|(id, row)| {
+        let left = before.vms.get(id).is_some_and(|was| leaves(was) && leaves(row));
+        left && account.usable.contains(&row.host) && fits(row)
+    });
+    let earlier = if full { 0 } else { count(earlier.count()) };
+    let (may_come, count) = (may_come.sum::<u32>(), count(gone.len()) + earlier);
     let (id, _) = gone.first().filter(|_| count > may_come)?;
     Some(format!("{count} give way, among them {id}, and {may_come} may come"))
 }
