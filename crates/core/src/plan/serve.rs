@@ -174,6 +174,17 @@ fn needs_no_room(draft: &mut Draft, served: &mut Served) {
 
 /// All scopes and sizes of a profile share what it may have: nobody has to go for more of their jobs than may come.
 fn share_out(draft: &Draft, served: &mut Served) {
+    // Others may have taken the last place of a profile since its jobs found no room: then they wait for that.
+    let full = |one: &Starving| {
+        let max = draft.world.profiles.get(&one.profile).map_or(0, |profile| profile.max);
+        draft.held(&one.profile) >= max
+    };
+    let (crowded, starving): (Vec<_>, Vec<_>) =
+        std::mem::take(&mut served.starving).into_iter().partition(full);
+    for one in crowded {
+        *served.crowded.entry(one.profile).or_default() += one.count as usize;
+    }
+    served.starving = starving;
     let mut taken: BTreeMap<(&ProfileId, bool), u32> = BTreeMap::new();
     for one in &mut served.starving {
         let taken = taken.entry(sharing(&draft.world, &one.profile)).or_default();
@@ -371,6 +382,6 @@ fn starve(draft: &mut Draft, served: &mut Served, world: &World, at: &(ProfileId
             room.claimed += shape;
         }
     }
-    let (profile, count, scope) = (id.clone(), count.min(may_have), scope.clone());
+    let (profile, scope) = (id.clone(), scope.clone());
     served.starving.push(Starving { profile, shape, count, scope, claim });
 }
