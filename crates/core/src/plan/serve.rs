@@ -33,6 +33,8 @@ pub(super) struct Served {
     pub(super) starving: Vec<Starving>,
     /// Profiles that have as many microVMs as they may, and how many jobs wait for that.
     pub(super) crowded: BTreeMap<ProfileId, usize>,
+    /// Room was kept for jobs that get nobody now.
+    freed: bool,
     /// How many jobs of a profile and a scope have got one.
     given: BTreeMap<(ProfileId, ScopeId), usize>,
     /// Microvms that no job needs, by profile.
@@ -78,7 +80,21 @@ impl Supply {
     }
 }
 
+/// Serves, and once more while room was kept for jobs that nobody is started for after all: others may have been waiting for
+/// it. Each time one scope or profile more takes nobody.
 pub(super) fn serve(draft: &mut Draft) -> Served {
+    let mut served = once(draft);
+    for _ in 0..draft.world.scopes.len() + draft.world.profiles.len() {
+        if !served.freed {
+            break;
+        }
+        *draft = Draft::new(std::mem::take(&mut draft.world), draft.now);
+        served = once(draft);
+    }
+    served
+}
+
+fn once(draft: &mut Draft) -> Served {
     let mut served = Served { supply: supply(draft), ..Served::default() };
     // The world as it was: the draft is edited while the line is walked.
     let world = draft.world.clone();
@@ -167,6 +183,7 @@ fn needs_no_room(draft: &mut Draft, served: &mut Served) {
     for one in idle {
         if let Some(room) = one.claim.and_then(|host| draft.rooms.get_mut(&host)) {
             room.claimed = room.claimed - one.shape;
+            served.freed = true;
         }
     }
     served.starving = needy;
@@ -182,6 +199,7 @@ fn share_out(draft: &Draft, served: &mut Served) {
     let (crowded, starving): (Vec<_>, Vec<_>) =
         std::mem::take(&mut served.starving).into_iter().partition(full);
     for one in crowded {
+        served.freed |= one.claim.is_some();
         *served.crowded.entry(one.profile).or_default() += one.count as usize;
     }
     served.starving = starving;
