@@ -144,6 +144,16 @@ impl ScopeId {
         named.eq_ignore_ascii_case(&self.0)
     }
 
+    /// The one of `scopes` that a repository is of: itself if it is one, else its owner's organization, else the enterprise.
+    pub fn of<'a>(
+        scopes: impl Iterator<Item = &'a ScopeId>,
+        repository: &str,
+    ) -> Option<&'a ScopeId> {
+        let covering = scopes.filter(|scope| scope.covers(repository));
+        // The longest is the repository itself, except that an enterprise's is long and covers everything.
+        covering.max_by_key(|scope| (!scope.is_enterprise(), scope.as_str().len()))
+    }
+
     /// Whether it is an enterprise: what nobody else covers is its.
     #[must_use]
     pub fn is_enterprise(&self) -> bool {

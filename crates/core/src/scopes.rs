@@ -10,12 +10,10 @@ use crate::vm::Vm;
 use crate::world::World;
 
 impl World {
-    /// The scope of a repository: itself if it is one, else its owner's organization, else the enterprise.
+    /// The scope of a repository.
     #[must_use]
     pub fn scope_of(&self, repository: &str) -> Option<&ScopeId> {
-        let covering = self.scopes.keys().filter(|scope| scope.covers(repository));
-        // The longest is the repository itself, except that an enterprise's is long and covers everything.
-        covering.max_by_key(|scope| (!scope.is_enterprise(), scope.as_str().len()))
+        ScopeId::of(self.scopes.keys(), repository)
     }
 
     /// Where a runner of a profile is registered for a job of a repository.

@@ -103,12 +103,10 @@ impl Runners {
         github.ok_or_else(|| Error::NotServed { what: id.to_string() })
     }
 
-    /// Where a repository is: see `World::scope_of`, which decides alike.
+    /// Where a repository is.
     fn of(&self, repository: &str) -> Result<&GitHub, Error> {
-        let covering = self.scopes.iter().filter(|(scope, _)| scope.covers(repository));
-        let best = covering.max_by_key(|(scope, _)| (!scope.is_enterprise(), scope.as_str().len()));
-        let github = best.map(|(_, served)| &*served.github);
-        github.ok_or_else(|| Error::NotServed { what: crate::text::line(repository) })
+        let scope = ScopeId::of(self.scopes.keys(), repository);
+        self.at(scope.ok_or_else(|| Error::NotServed { what: crate::text::line(repository) })?)
     }
 }
 
