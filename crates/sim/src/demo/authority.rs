@@ -1,9 +1,9 @@
 //! A GitHub with an authority of its own: a job looks whether its guest trusts it.
 
-use super::daemon::{Daemon, How};
-use super::places::Places;
-use super::{Github, Options};
-use crate::github::{FakeGithub, JobView, generate_pem};
+use super::Options;
+use super::daemon::Daemon;
+use super::stage::{GLANCE, Stage};
+use crate::github::{FakeGithub, JobView};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::Path;
@@ -29,9 +29,6 @@ jobs:
           env -u SSL_CERT_FILE openssl verify -CAfile /etc/ssl/certs/ca-certificates.crt server.pem
 ";
 
-/// How often something is looked at that cannot be waited for.
-const GLANCE: Duration = Duration::from_millis(100);
-
 /// One microVM on a slow machine.
 const PATIENCE: Duration = Duration::from_mins(4);
 
@@ -49,23 +46,10 @@ pub struct Trusting {
 /// # Errors
 /// When something it needs is missing, or the job does not end in time. Everything it made is removed then too.
 pub fn authority(options: &Options) -> Result<Trusting> {
-    fs::create_dir_all(&options.scratch)?;
-    let folder = tempfile::Builder::new().prefix("authority-").tempdir_in(&options.scratch)?;
-    let server = make(folder.path())?;
-    let places = Places::make(&options.name)?;
-    let pem = generate_pem()?;
-    let github = Github::start(&places, pem.clone())?;
-    let how = How { adjust: trust, ..How::plain(&pem) };
-    let mut daemon = Daemon::start(options, &places, folder.path(), how)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ran = runtime.block_on(async {
-        let story = story(&mut daemon, &github.0, &server);
-        tokio::time::timeout(PATIENCE, story).await.context("the job has not ended in time")?
-    });
-    let stopped = daemon.stop();
-    let ran = ran.with_context(|| daemon.last_words())?;
-    stopped?;
-    Ok(ran)
+    let stage = Stage::set(options, "authority")?;
+    let server = make(stage.folder())?;
+    let story = async |_: &mut Daemon, github: &FakeGithub| story(github, &server).await;
+    stage.play(stage.adjusted(trust), PATIENCE, story)
 }
 
 /// Makes an authority's file where the daemon's configuration lies; gives the certificate of a server of it.
@@ -98,9 +82,8 @@ fn trust(config: &mut toml::Table) {
     github.insert("ca_certificate".to_owned(), file.into());
 }
 
-async fn story(daemon: &mut Daemon, github: &FakeGithub, server: &[u8]) -> Result<Trusting> {
+async fn story(github: &FakeGithub, server: &[u8]) -> Result<Trusting> {
     use base64::Engine as _;
-    daemon.ready().await?;
     let server = base64::engine::general_purpose::STANDARD.encode(server);
     let ids = github.queue(&WORKFLOW.replace("SERVER", &server))?;
     let id = *ids.first().context("the job is queued")?;

@@ -2,8 +2,9 @@
 
 use super::daemon::{Daemon, How, PORT};
 use super::places::{HOST, Places};
-use super::{Github, Options, SECRET};
-use crate::github::{FakeGithub, JobView, generate_pem};
+use super::stage::{GLANCE, Stage};
+use super::{Options, SECRET};
+use crate::github::{FakeGithub, JobView};
 use anyhow::{Context, Result, bail};
 use flint::api::{Jobs, Vms};
 use flint::sys::netns;
@@ -13,9 +14,6 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// How often something is looked at that cannot be waited for.
-const GLANCE: Duration = Duration::from_millis(100);
 
 /// One microVM on a slow machine.
 const PATIENCE: Duration = Duration::from_mins(4);
@@ -62,24 +60,15 @@ pub struct Hostile {
 /// # Errors
 /// When something it needs is missing, or the job does not end in time. Everything it made is removed then too.
 pub fn hostile_names(options: &Options) -> Result<Hostile> {
-    fs::create_dir_all(&options.scratch)?;
-    let folder = tempfile::Builder::new().prefix("hostile-").tempdir_in(&options.scratch)?;
     // A shell in any directory finds it; short, so that the whole of it fits into a name three times.
     let trap = Path::new("/tmp").join(format!("flint-{}", std::process::id()));
-    let places = Places::make(&options.name)?;
-    let pem = generate_pem()?;
-    let github = Github::start(&places, pem.clone())?;
-    let mut daemon = Daemon::start(options, &places, folder.path(), How::plain(&pem))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let seen = runtime.block_on(async {
-        let place = Place { options, places: &places, folder: folder.path(), pem: &pem };
-        let name = hostile(&trap);
-        let story = place.story(&mut daemon, &github.0, &name);
-        tokio::time::timeout(PATIENCE, story).await.context("the job has not ended in time")?
-    });
-    let stopped = daemon.stop();
-    let mut seen = seen.with_context(|| daemon.last_words())?;
-    stopped?;
+    let stage = Stage::set(options, "hostile")?;
+    let (folder, pem) = (stage.folder(), stage.pem());
+    let place = Place { options, places: &stage.places, folder, pem };
+    let name = hostile(&trap);
+    let story =
+        async |daemon: &mut Daemon, github: &FakeGithub| place.story(daemon, github, &name).await;
+    let mut seen = stage.play(How::plain(pem), PATIENCE, story)?;
     seen.trapped = trap.exists();
     drop(fs::remove_file(&trap));
     Ok(seen)
@@ -95,7 +84,6 @@ struct Place<'a> {
 
 impl Place<'_> {
     async fn story(&self, daemon: &mut Daemon, github: &FakeGithub, name: &str) -> Result<Hostile> {
-        daemon.ready().await?;
         let queued = github.queue(&workflow(name, "small")?)?;
         let unknown = github.queue(&workflow(name, &name.replace(',', ""))?)?;
         let id = *queued.first().context("it is queued")?;

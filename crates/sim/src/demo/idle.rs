@@ -1,9 +1,9 @@
 //! What the real program takes while it serves and has nothing to do.
 
+use super::Options;
 use super::daemon::{Daemon, How};
-use super::places::Places;
-use super::{Github, Options};
-use crate::github::generate_pem;
+use super::stage::Stage;
+use crate::github::FakeGithub;
 use anyhow::{Context, Result};
 use std::time::Duration;
 
@@ -15,20 +15,12 @@ const SETTLE: Duration = Duration::from_secs(10);
 /// # Errors
 /// When something it needs is missing, or it does not serve.
 pub fn resident(options: &Options) -> Result<u64> {
-    let folder = tempfile::Builder::new().prefix("idle-").tempdir_in(&options.scratch)?;
-    let places = Places::make(&options.name)?;
-    let pem = generate_pem()?;
-    let _github = Github::start(&places, pem.clone())?;
-    let mut daemon = Daemon::start(options, &places, folder.path(), How::plain(&pem))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let resident = runtime.block_on(async {
-        daemon.ready().await?;
+    let stage = Stage::set(options, "idle")?;
+    let story = async |daemon: &mut Daemon, _: &FakeGithub| {
         tokio::time::sleep(SETTLE).await;
         resident_of(daemon.id())
-    });
-    let stopped = daemon.stop();
-    let resident = resident.with_context(|| daemon.last_words())?;
-    stopped.map(|()| resident)
+    };
+    stage.play(How::plain(stage.pem()), 2 * SETTLE, story)
 }
 
 fn resident_of(process: u32) -> Result<u64> {

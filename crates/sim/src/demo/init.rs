@@ -2,12 +2,12 @@
 
 use super::daemon::{Daemon, How, PORT};
 use super::places::{GITHUB, HOST, Places};
-use super::{Github, Options, PATIENCE, Seen, Source, watch};
+use super::stage::Stage;
+use super::{Options, PATIENCE, Seen, Source, watch};
 use crate::browser::Forms;
-use crate::github::{Config, generate_pem};
+use crate::github::FakeGithub;
 use anyhow::{Context, Result, bail};
 use flint::sys::netns::run_in;
-use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -27,24 +27,14 @@ jobs:
 /// # Errors
 /// When something it needs is missing, or the job does not end in time. Everything it made is removed then too.
 pub fn from_nothing(options: &Options) -> Result<Vec<String>> {
-    fs::create_dir_all(&options.scratch)?;
-    let folder = tempfile::Builder::new().prefix("init-").tempdir_in(&options.scratch)?;
-    let places = Places::make(&options.name)?;
-    // The App of the start is nobody's here: no webhook goes to it.
-    let github = Github::with(&places, Config::new(generate_pem()?))?;
-    let config = init(options, &places, folder.path())?;
+    let stage = Stage::without_app(options, "init")?;
+    let config = init(options, &stage.places, stage.folder())?;
     let how = How { made: Some(&config), ..How::plain("") };
-    let mut daemon = Daemon::start(options, &places, folder.path(), how)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ran = runtime.block_on(async {
-        daemon.ready().await?;
-        let ids = github.0.queue(WORKFLOW)?;
-        let watching = watch::until_done(daemon.client(), &github.0, &ids, &|_| {});
-        tokio::time::timeout(PATIENCE, watching).await.context("the job has not ended in time")?
-    });
-    let stopped = daemon.stop();
-    let Seen { rows, logs } = ran.with_context(|| daemon.last_words())?;
-    stopped?;
+    let story = async |daemon: &mut Daemon, github: &FakeGithub| {
+        let ids = github.queue(WORKFLOW)?;
+        watch::until_done(daemon.client(), github, &ids, &|_| {}).await
+    };
+    let Seen { rows, logs } = stage.play(how, PATIENCE, story)?;
     let good = |row: &flint::api::JobRow| row.state == "success" && row.vm.is_some();
     if !rows.iter().all(good) {
         bail!("the job did not end well: {rows:?}");

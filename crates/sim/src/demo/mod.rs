@@ -16,6 +16,7 @@ mod scale_sets;
 mod scopes;
 pub mod show;
 mod sizes;
+mod stage;
 mod stranger;
 mod watch;
 

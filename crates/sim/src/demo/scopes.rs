@@ -1,12 +1,12 @@
 //! Two repositories of one App, and an organization whose GitHub does not answer: one daemon, one pool.
 
-use super::daemon::{Daemon, How};
-use super::places::{GITHUB, Places};
-use super::{Github, Options};
-use crate::github::{FakeGithub, JobView, generate_pem};
+use super::Options;
+use super::daemon::Daemon;
+use super::places::GITHUB;
+use super::stage::{GLANCE, Stage};
+use crate::github::{FakeGithub, JobView};
 use anyhow::{Context, Result};
 use flint::api::Status;
-use std::fs;
 use std::time::Duration;
 
 const WORKFLOW: &str = "name: where
@@ -20,9 +20,6 @@ jobs:
 
 /// Beside the first repository of the fake GitHub.
 const OTHER: &str = "gadgets";
-
-/// How often something is looked at that cannot be waited for.
-const GLANCE: Duration = Duration::from_millis(100);
 
 /// Two microVMs on a slow machine.
 const PATIENCE: Duration = Duration::from_mins(6);
@@ -41,23 +38,8 @@ pub struct Scoped {
 /// # Errors
 /// When something it needs is missing, or the jobs do not end in time. Everything it made is removed then too.
 pub fn scopes(options: &Options) -> Result<Scoped> {
-    fs::create_dir_all(&options.scratch)?;
-    let folder = tempfile::Builder::new().prefix("scopes-").tempdir_in(&options.scratch)?;
-    let places = Places::make(&options.name)?;
-    let pem = generate_pem()?;
-    let github = Github::start(&places, pem.clone())?;
-    github.0.add_repository(OTHER);
-    let how = How { adjust: split, ..How::plain(&pem) };
-    let mut daemon = Daemon::start(options, &places, folder.path(), how)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ran = runtime.block_on(async {
-        let story = story(&mut daemon, &github.0);
-        tokio::time::timeout(PATIENCE, story).await.context("the jobs have not ended in time")?
-    });
-    let stopped = daemon.stop();
-    let ran = ran.with_context(|| daemon.last_words())?;
-    stopped?;
-    Ok(ran)
+    let stage = Stage::set(options, "scopes")?;
+    stage.play(stage.adjusted(split), PATIENCE, story)
 }
 
 /// Two entries: the organization's repositories one by one, and an organization where nobody listens.
@@ -79,7 +61,6 @@ fn split(config: &mut toml::Table) {
 }
 
 async fn story(daemon: &mut Daemon, github: &FakeGithub) -> Result<Scoped> {
-    daemon.ready().await?;
     let mut ids = github.queue(WORKFLOW)?;
     ids.extend(github.queue_in(OTHER, WORKFLOW)?);
     let job = |id: &u64| github.job(*id).context("GitHub knows it");

@@ -1,12 +1,11 @@
 //! Jobs that ask for their own size, and one that asks for too much.
 
-use super::daemon::{Daemon, How};
-use super::places::Places;
-use super::{Github, Options};
-use crate::github::{FakeGithub, JobView, generate_pem};
+use super::Options;
+use super::daemon::Daemon;
+use super::stage::{GLANCE, Stage};
+use crate::github::{FakeGithub, JobView};
 use anyhow::{Context, Result};
 use flint::api::{Jobs, WhyAnswer};
-use std::fs;
 use std::time::Duration;
 
 /// Each says what it finds: processors, MiB of memory, GiB of its writable disk.
@@ -30,9 +29,6 @@ jobs:
       - run: *look
 ";
 
-/// How often something is looked at that cannot be waited for.
-const GLANCE: Duration = Duration::from_millis(100);
-
 /// Two microVMs on a slow machine.
 const PATIENCE: Duration = Duration::from_mins(6);
 
@@ -50,22 +46,8 @@ pub struct Sized {
 /// # Errors
 /// When something it needs is missing, or the jobs do not end in time. Everything it made is removed then too.
 pub fn sizes(options: &Options) -> Result<Sized> {
-    fs::create_dir_all(&options.scratch)?;
-    let folder = tempfile::Builder::new().prefix("sizes-").tempdir_in(&options.scratch)?;
-    let places = Places::make(&options.name)?;
-    let pem = generate_pem()?;
-    let github = Github::start(&places, pem.clone())?;
-    let how = How { adjust: offer, ..How::plain(&pem) };
-    let mut daemon = Daemon::start(options, &places, folder.path(), how)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ran = runtime.block_on(async {
-        let story = story(&mut daemon, &github.0);
-        tokio::time::timeout(PATIENCE, story).await.context("the jobs have not ended in time")?
-    });
-    let stopped = daemon.stop();
-    let ran = ran.with_context(|| daemon.last_words())?;
-    stopped?;
-    Ok(ran)
+    let stage = Stage::set(options, "sizes")?;
+    stage.play(stage.adjusted(offer), PATIENCE, story)
 }
 
 /// The first profile offers sizes, on a host that has room for two of them.
@@ -88,7 +70,6 @@ fn offer(config: &mut toml::Table) {
 }
 
 async fn story(daemon: &mut Daemon, github: &FakeGithub) -> Result<Sized> {
-    daemon.ready().await?;
     let ids = github.queue(WORKFLOW)?;
     let [small, large, wrong] = ids.as_slice() else { anyhow::bail!("three jobs are queued") };
     let client = daemon.client();

@@ -1,12 +1,11 @@
 //! A job that is not let in, and that GitHub gives to a runner which was started for another job.
 
-use super::daemon::{Daemon, How};
-use super::places::Places;
-use super::{Github, Options};
-use crate::github::{FakeGithub, JobView, generate_pem};
+use super::Options;
+use super::daemon::Daemon;
+use super::stage::{GLANCE, Stage};
+use crate::github::{FakeGithub, JobView};
 use anyhow::{Context, Result};
 use flint::api::{Jobs, Vms};
-use std::fs;
 use std::time::Duration;
 
 /// Both ask for the same labels, so GitHub gives either of them to either runner: the older one first.
@@ -18,9 +17,6 @@ jobs:
     steps:
       - run: echo the code ran
 ";
-
-/// How often something is looked at that cannot be waited for.
-const GLANCE: Duration = Duration::from_millis(100);
 
 /// Two microVMs on a slow machine.
 const PATIENCE: Duration = Duration::from_mins(4);
@@ -55,26 +51,13 @@ pub struct Stranger {
 /// # Errors
 /// When something it needs is missing, or the jobs do not end in time. Everything it made is removed then too.
 pub fn stranger(options: &Options, shut: Shut) -> Result<Stranger> {
-    fs::create_dir_all(&options.scratch)?;
-    let folder = tempfile::Builder::new().prefix("stranger-").tempdir_in(&options.scratch)?;
-    let places = Places::make(&options.name)?;
-    let pem = generate_pem()?;
-    let github = Github::start(&places, pem.clone())?;
+    let stage = Stage::set(options, "stranger")?;
     let adjust = match shut {
         Shut::Public => |_: &mut toml::Table| {},
         Shut::Unlisted => except,
     };
-    let how = How { adjust, ..How::plain(&pem) };
-    let mut daemon = Daemon::start(options, &places, folder.path(), how)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ran = runtime.block_on(async {
-        let story = story(&mut daemon, &github.0, shut);
-        tokio::time::timeout(PATIENCE, story).await.context("the jobs have not ended in time")?
-    });
-    let stopped = daemon.stop();
-    let ran = ran.with_context(|| daemon.last_words())?;
-    stopped?;
-    Ok(ran)
+    let story = async |daemon: &mut Daemon, github: &FakeGithub| story(daemon, github, shut).await;
+    stage.play(stage.adjusted(adjust), PATIENCE, story)
 }
 
 /// What is written differently: the profile does not serve the other repository.
@@ -87,7 +70,6 @@ fn except(config: &mut toml::Table) {
 }
 
 async fn story(daemon: &mut Daemon, github: &FakeGithub, shut: Shut) -> Result<Stranger> {
-    daemon.ready().await?;
     match shut {
         Shut::Public => github.add_public_repository(OTHER),
         Shut::Unlisted => github.add_repository(OTHER),

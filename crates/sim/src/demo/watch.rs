@@ -1,17 +1,14 @@
 //! Watches the jobs from outside: microVMs as they come and go, their lines as they are printed, and the end.
 
+use super::stage::GLANCE;
 use super::{Seen, show};
 use crate::github::FakeGithub;
 use anyhow::Result;
 use flint::api::{JobRow, Jobs, VmRow, Vms};
 use flint::cli::client::Client;
 use std::collections::BTreeMap;
-use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-
-/// How often the daemon is asked what is there.
-const GLANCE: Duration = Duration::from_millis(100);
 
 /// One line of a microVM: its name and its text.
 type Line = (String, String);
