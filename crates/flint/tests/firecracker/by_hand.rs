@@ -4,6 +4,7 @@ use super::lab::{Lab, within};
 use flint::sys::process::Ended;
 use flint::vmm::firecracker::{Action, Api, ApiError, BootSource, Interface, Machine, Vsock};
 use flint::vmm::{Boot, Nic};
+use flint_core::event::GuestEnd;
 use flint_wire::FromGuest;
 use rustix::fs::{Gid, Uid, chown};
 use serde_json::json;
@@ -92,12 +93,7 @@ async fn a_guest_that_calls_reaches_the_one_who_listens_and_else_is_refused() {
     lab.end().await;
 
     lab.start().await;
-    // The VMM itself connects, as its own user.
-    let path = lab.jail().join("root/agent.sock_7000");
-    let listener = UnixListener::bind(&path).unwrap();
-    chown(&path, Some(Uid::from_raw(lab.uid())), Some(Gid::from_raw(lab.uid()))).unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let listener = tokio::net::UnixListener::from_std(listener).unwrap();
+    let listener = listening(&lab, 7000);
     let mut talk = lab.ready().await;
     talk.command(&["dial", "7000"]).await;
     let (mut call, _) = within("calling", listener.accept()).await.unwrap();
@@ -112,6 +108,33 @@ async fn a_guest_that_calls_reaches_the_one_who_listens_and_else_is_refused() {
     talk.rest().await;
     lab.end().await;
     lab.destroy().await;
+}
+
+#[tokio::test]
+async fn a_guest_that_calls_everybody_reaches_only_who_listens_and_the_host_goes_on() {
+    let lab = Lab::new("agent");
+    lab.start().await;
+    let mut talk = lab.ready().await;
+    talk.command(&["knock", "2000"]).await;
+    assert_eq!(talk.rest().await, (vec!["2000 refused, 0 taken".to_owned()], 0));
+    lab.end().await;
+
+    lab.start().await;
+    let _listener = listening(&lab, 7);
+    let mut talk = lab.ready().await;
+    talk.command(&["knock", "2000"]).await;
+    assert_eq!(talk.rest().await, (vec!["1999 refused, 1 taken".to_owned()], 0));
+    assert_eq!(lab.end().await, GuestEnd::ShutDown);
+    lab.destroy().await;
+}
+
+/// Somebody at a port of the host. The VMM itself connects, as its own user.
+fn listening(lab: &Lab, port: u16) -> tokio::net::UnixListener {
+    let path = lab.jail().join(format!("root/agent.sock_{port}"));
+    let listener = UnixListener::bind(&path).unwrap();
+    chown(&path, Some(Uid::from_raw(lab.uid())), Some(Gid::from_raw(lab.uid()))).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    tokio::net::UnixListener::from_std(listener).unwrap()
 }
 
 #[tokio::test]

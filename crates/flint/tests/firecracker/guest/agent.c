@@ -6,6 +6,7 @@
  *   disks       reads the first sector of each disk, writes what it read from the first into the second
  *   mmds        asks the metadata service for /job, without a token and with one
  *   dial PORT   connects to that port of the host and says a line
+ *   knock N     calls ports 1 to N of other guests and of the host, and counts who answers
  *   flood N     N log lines, as the host takes them  fault, halt, reset: ends the machine so, without a word */
 #include "guest.h"
 
@@ -299,6 +300,17 @@ static void on_dialled(int taken)
     exited(taken ? 0 : 1);
 }
 
+static void on_knocked(u32 refused, u32 taken)
+{
+    struct text *t = begin_log("out");
+    add_number(t, refused);
+    add(t, " refused, ");
+    add_number(t, taken);
+    add(t, " taken");
+    end_log(t);
+    exited(0);
+}
+
 static void run_command(struct slice argv)
 {
     static char word[64], number[64];
@@ -320,6 +332,8 @@ static void run_command(struct slice argv)
         ask_mmds();
     else if (same(word, "dial"))
         vsock_dial((u32)number_of(number), on_dialled);
+    else if (same(word, "knock"))
+        vsock_knock((u32)number_of(number), on_knocked);
     else if (same(word, "flood"))
         flood_end = number_of(number);
     else if (same(word, "fault"))

@@ -92,6 +92,9 @@ int vsock_connected(void);
 int vsock_send(const char *bytes, u32 len); /* 0: no connection or no credit now */
 void vsock_dial(u32 port, void (*told)(int taken)); /* to the host, while it is polled; a second connection beside the one */
 
+/* Calls ports 1 to `ports` of the next three guests and then of the host, while it is polled; `told` counts the answers. */
+void vsock_knock(u32 ports, void (*told)(u32 refused, u32 taken));
+
 /* ---- net.c ---- */
 enum { FRAME_MAX = 1514 };
 extern const u8 own_ip[4];

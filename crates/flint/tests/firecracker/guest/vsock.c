@@ -31,7 +31,13 @@ static struct {
     void (*told)(int taken);
 } dial;
 
-static void transmit(u32 from, u32 to, u16 op, const char *bytes, u32 len)
+/* Many calls, of which only the answers are counted: to every port of the host, or to those of another guest. */
+static struct {
+    u32 next, last, open, refused, taken;
+    void (*told)(u32 refused, u32 taken);
+} knocks;
+
+static void transmit_to(u64 whom, u32 from, u32 to, u16 op, const char *bytes, u32 len)
 {
     static u32 next, in_flight;
     u32 slot = next++ % QUEUE_SIZE, done;
@@ -45,11 +51,16 @@ static void transmit(u32 from, u32 to, u16 op, const char *bytes, u32 len)
     }
     in_flight++;
     struct header *h = (struct header *)tx[slot];
-    *h = (struct header){.src_cid = cid, .dst_cid = HOST, .src_port = from, .dst_port = to, .len = len, .type = STREAM,
+    *h = (struct header){.src_cid = cid, .dst_cid = whom, .src_port = from, .dst_port = to, .len = len, .type = STREAM,
                          .op = op, .flags = op == SHUTDOWN ? 3 : 0, .buf_alloc = ROOM, .fwd_cnt = from == listening ? peer.received : 0};
     memcpy(tx[slot] + sizeof *h, bytes, len);
     peer.told = peer.received;
     queue_give(base, TX, &queues[TX], (u16)slot, tx[slot], (u32)sizeof *h + len, 0);
+}
+
+static void transmit(u32 from, u32 to, u16 op, const char *bytes, u32 len)
+{
+    transmit_to(HOST, from, to, op, bytes, len);
 }
 
 int vsock_start(const char *cmdline, u32 port)
@@ -118,6 +129,45 @@ static void on_dial(const struct header *h)
     dial.told = 0;
 }
 
+enum { KNOCK_FROM = 6000, KNOCKS = 8 };
+
+static u32 knock_from(u32 port) { return KNOCK_FROM + port % KNOCKS; }
+
+void vsock_knock(u32 ports, void (*told)(u32 refused, u32 taken))
+{
+    for (u64 whom = HOST + 1; whom < HOST + 4; whom++)
+        for (u32 port = 1; whom != cid && port <= ports; port++)
+            transmit_to(whom, knock_from(port), port, REQUEST, "", 0);
+    memset(&knocks, 0, sizeof knocks);
+    knocks.next = 1;
+    knocks.last = ports;
+    knocks.told = told;
+}
+
+/* A few at a time: the VMM keeps no more refusals than it has room for. */
+static void knock_on(void)
+{
+    for (; knocks.next <= knocks.last && knocks.open < KNOCKS; knocks.next++, knocks.open++)
+        transmit(knock_from(knocks.next), knocks.next, REQUEST, "", 0);
+    if (knocks.told && !knocks.open) {
+        knocks.told(knocks.refused, knocks.taken);
+        knocks.told = 0;
+    }
+}
+
+static void on_knock(const struct header *h)
+{
+    if (h->op != RESPONSE && h->op != RST)
+        return;
+    if (h->op == RESPONSE)
+        transmit_to(h->src_cid, h->dst_port, h->src_port, RST, "", 0);
+    /* Nobody but the host is waited for: whoever else answers has been reached. */
+    if (h->src_cid == HOST)
+        knocks.open -= knocks.open > 0;
+    knocks.taken += h->op == RESPONSE || h->src_cid != HOST;
+    knocks.refused += h->op == RST && h->src_cid == HOST;
+}
+
 static void receive(const struct header *h, void (*opened)(void), void (*got)(const char *, u32))
 {
     if (h->op == REQUEST) {
@@ -128,6 +178,10 @@ static void receive(const struct header *h, void (*opened)(void), void (*got)(co
     }
     if (h->dst_port == DIAL_FROM) {
         on_dial(h);
+        return;
+    }
+    if (h->dst_port >= KNOCK_FROM && h->dst_port < KNOCK_FROM + KNOCKS) {
+        on_knock(h);
         return;
     }
     if (!peer.open || h->src_port != peer.port || h->dst_port != listening)
@@ -168,4 +222,5 @@ void vsock_poll(void (*opened)(void), void (*got)(const char *bytes, u32 len))
         receive((const struct header *)rx[slot], opened, got);
         queue_give(base, RX, &queues[RX], (u16)slot, rx[slot], sizeof rx[slot], 1);
     }
+    knock_on();
 }
