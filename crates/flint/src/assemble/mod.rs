@@ -18,7 +18,7 @@ mod serve;
 pub use bridge::{BridgeState, bridge, lower_bridge, raise_bridge};
 pub use by_hand::{ByHand, run};
 pub use error::Error;
-pub use github::{github, of_entry};
+pub use github::{github, of_entry, strictest};
 pub use runner::{RunnerError, RunnerState, RunnerUpdate, update_runner};
 pub use serve::serve;
 

@@ -49,11 +49,12 @@ pub(super) fn run(
     let images = only.map_or_else(|| named(&config), |image| vec![image]);
     let Asked { version, from, sha256 } = asked;
     let wish = RunnerUpdate { images, from, version, sha256 };
+    let github = assemble::strictest(&config.github);
     // It shows nothing where there is no terminal.
     let bar = ProgressBar::new_spinner();
     bar.enable_steady_tick(TICK);
     let say = |step: &str| bar.set_message(crate::text::escaped(step));
-    let done = block_on(assemble::update_runner(&wish, config.github.first(), &say));
+    let done = block_on(assemble::update_runner(&wish, github, &say));
     bar.finish_and_clear();
     let done = done?.map_err(problem)?;
     let json: Vec<_> = done.iter().map(shown).collect();

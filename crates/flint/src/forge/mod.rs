@@ -23,8 +23,8 @@ mod token;
 mod transport;
 
 pub use error::Error;
-pub use github::GitHub;
 pub use github::standing::{Hook, Installed, Known};
+pub use github::{GitHub, runner_rule};
 pub use proxy::Proxy;
 pub use runners::Runners;
 pub use transport::Unready;

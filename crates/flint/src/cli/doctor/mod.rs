@@ -8,6 +8,7 @@ mod machine;
 mod runner;
 
 use super::output::{self, Output, table};
+use crate::assemble;
 use crate::config::{self, Machine, Purpose, Severity, Sources};
 use crate::error::{Exit, Problem};
 use crate::sys::readings::Readings;
@@ -97,7 +98,7 @@ pub(super) fn run(
     let serve = config::check(sources, machine, Purpose::Serve).config;
     let github = serve.map(|config| config.github).unwrap_or_default();
     if let Some(config) = config::check(sources, machine, Purpose::Local).config {
-        lines.extend(runner::look(&config, github.first(), ask_github));
+        lines.extend(runner::look(&config, assemble::strictest(&github), ask_github));
     }
     if !github.is_empty() {
         lines.extend(github::look(&github, ask_github));

@@ -15,6 +15,7 @@ mod told;
 
 use self::admits::Admits;
 pub(super) use self::deliveries::App;
+pub use self::software::runner_rule;
 use super::caller::{Ask, Caller};
 use super::rest::{Freshness, Reply};
 use super::{Answer, Error, Forge, Options, Registered, Removal, Request, Scope};

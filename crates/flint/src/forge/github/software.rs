@@ -53,11 +53,7 @@ impl GitHub {
     /// How strict this GitHub is about versions.
     #[must_use]
     pub fn runner_rule(&self) -> Rule {
-        // What GitHub runs itself has its API at the root of a host of its own.
-        match self.caller.rest.base().path().trim_matches('/') {
-            "" => Rule::Enforced,
-            _ => Rule::Advised,
-        }
+        runner_rule(self.caller.rest.base())
     }
 
     /// The newest version for machines like this one.
@@ -130,6 +126,16 @@ impl GitHub {
         let url = Url::parse(text).ok()?;
         let safe = url.scheme() == "https" || url.scheme() == self.caller.rest.base().scheme();
         (safe && matches!(url.scheme(), "http" | "https")).then_some(url)
+    }
+}
+
+/// How strict the GitHub with this API is about versions of its runner.
+#[must_use]
+pub fn runner_rule(api: &Url) -> Rule {
+    // What GitHub runs itself has its API at the root of a host of its own.
+    match api.path().trim_matches('/') {
+        "" => Rule::Enforced,
+        _ => Rule::Advised,
     }
 }
 
