@@ -184,7 +184,7 @@ fn status(pid: u32, key: &str) -> Result<u64> {
 }
 
 /// What is judged one by one, beside what is tried in the network, and in a few words what it is.
-pub(super) const JUDGED: [(&str, &str); 22] = [
+pub(super) const JUDGED: [(&str, &str); 24] = [
     ("vsock-host", "the host's vsock ports"),
     ("vsock-other", "another guest's vsock ports"),
     ("write-base-image", "writing the image that all guests share"),
@@ -194,6 +194,7 @@ pub(super) const JUDGED: [(&str, &str); 22] = [
     ("secret-in-files", "in a file"),
     ("secret-in-kernel-log", "in the kernel's log"),
     ("secret-on-disks", "anywhere on a disk"),
+    ("secret-at-boot", "in what the kernel and the firmware were given at boot"),
     ("secret-used-again", "a second runner with the runner's own secret"),
     ("flood-tasks", "tasks without number"),
     ("flood-memory", "four times its memory"),
@@ -203,6 +204,7 @@ pub(super) const JUDGED: [(&str, &str); 22] = [
     ("flood-connections", "connections without number"),
     ("time-travel", "a clock seventy years ahead"),
     ("forge", "speaking as the agent: a job that went well"),
+    ("ask-again", "speaking as an agent that has just booted: the secret once more"),
     ("oversize", "speaking as the agent: a line of 8 MiB"),
     ("garble", "speaking as the agent: lines that are nothing"),
     ("stay", "a process that stays when the job is over"),

@@ -12,7 +12,7 @@ use std::time::Duration;
 /// The jobs.
 pub(super) const WORKFLOW: &str = include_str!("tricks.yml");
 
-const ROLES: [&str; 6] = ["flows", "stay", "freeze", "forge", "oversize", "garble"];
+const ROLES: [&str; 7] = ["flows", "stay", "freeze", "forge", "ask-again", "oversize", "garble"];
 
 /// What the host's log shows when it has understood the intruder as the agent.
 const PROOF: &str = "the intruder speaks as the agent";
@@ -35,11 +35,14 @@ pub(super) fn judge(play: &mut Play, host: &mut Host, github: &Github) -> Result
         let said = guest.hear()?;
         rows.push(match guest.who.as_str() {
             "flows" => flows(play, host, &mut guest, said)?,
+            "ask-again" => asked(guest.hear()?),
             role => left(role, said.context("it says what it left")?),
         });
         // Who speaks as the agent is not to end by itself.
         match guest.who.as_str() {
             "forge" | "oversize" | "garble" => held.push(guest),
+            // It may have been ended for it.
+            "ask-again" => drop(guest.say(&["end"])),
             _ => guest.say(&["end"])?,
         }
     }
@@ -64,6 +67,7 @@ pub(super) fn judge(play: &mut Play, host: &mut Host, github: &Github) -> Result
                 row.succeeded = grown > GROWTH || concluded(github, host, &row.name)?;
                 row.how = format!("the daemon has {} MiB more", grown >> 20);
             }
+            "ask-again" => row.control &= host.log(&vm)?.contains(PROOF),
             _ => {}
         }
         row.succeeded |= host.runs(&vm)?;
@@ -75,6 +79,13 @@ pub(super) fn judge(play: &mut Play, host: &mut Host, github: &Github) -> Result
 fn left(role: &str, said: Vec<String>) -> Row {
     let done = said.get(1).is_none_or(|word| word != "0");
     row(role, false, done, said.get(2).cloned().unwrap_or_default())
+}
+
+/// Whether it has the secret once more; a host that ended it before it could say so gave it nothing.
+fn asked(told: Option<Vec<String>>) -> Row {
+    let how = if told.is_some() { "" } else { "it was ended for it" };
+    let has = told.is_some_and(|said| said.get(1).is_some_and(|word| word == "1"));
+    row("ask-again", has, true, how.to_owned())
 }
 
 fn flows(play: &Play, host: &Host, guest: &mut Guest, said: Option<Vec<String>>) -> Result<Row> {

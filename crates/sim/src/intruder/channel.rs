@@ -2,9 +2,9 @@
 
 use super::machine;
 use super::post::Post;
-use super::sys::{stop, writable};
+use super::sys::{readable, stop, writable};
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Until a port is there again, and takes something.
 const SOON: Duration = Duration::from_secs(3);
+
+/// How often the secret is asked for.
+const ASKS: usize = 3;
 
 /// What is said first, so that the host's log shows that it understood the intruder.
 const PROOF: &str = "the intruder speaks as the agent";
@@ -44,6 +47,10 @@ pub(super) fn play(role: &str) -> io::Result<()> {
     post.say(&["left", "1"])?;
     match role {
         "forge" => forge(&mut port),
+        "ask-again" => {
+            let told = ask_again(&mut port)?;
+            post.say(&["told", if told { "1" } else { "0" }])
+        }
         "oversize" => oversize(&mut port),
         "garble" => garble(&mut port),
         other => Err(io::Error::other(format!("no role `{other}`"))),
@@ -109,6 +116,25 @@ impl Port {
         Ok(())
     }
 
+    /// Takes what the host says in this time.
+    fn hear(&mut self, time: Duration, heard: &mut String) -> io::Result<()> {
+        let began = Instant::now();
+        let mut bytes = [0; 4096];
+        while let Some(left) = time.checked_sub(began.elapsed()) {
+            if !readable(self.0.as_fd(), left)? {
+                continue;
+            }
+            match self.0.read(&mut bytes) {
+                // Nobody is at the other end, which may change.
+                Ok(0) => thread::sleep(Duration::from_millis(10)),
+                Ok(count) => heard.push_str(&String::from_utf8_lossy(&bytes[..count])),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     fn takes_more(&self, patience: Duration) -> io::Result<()> {
         if writable(self.0.as_fd(), patience)? {
             Ok(())
@@ -146,6 +172,25 @@ fn forge(port: &mut Port) -> io::Result<()> {
     let lines = lines.map(|(word, number)| format!("{{\"seq\":{number},{word}}}\n"));
     let text: String = lines.collect();
     port.write(text.as_bytes())
+}
+
+/// Answers as an agent that has just booted and knows nothing, whoever asked it, and listens whether the host hands over its
+/// work once more.
+fn ask_again(port: &mut Port) -> io::Result<bool> {
+    let mut heard = String::new();
+    for _ in 0..ASKS {
+        let asked = heard.rsplit_once(r#""nonce":""#).and_then(|(_, rest)| rest.split_once('"'));
+        let nonce = asked.map(|(nonce, _)| nonce.to_owned()).unwrap_or_default();
+        let hello = format!(
+            r#"{{"seq":0,"say":"hello","protocol":1,"nonce":"{nonce}","agent":"new","boot_id":"new","kernel":"new","configured":false,"admits":true,"repositories":true,"ca_certificates":true}}"#
+        );
+        port.write(format!("\n{hello}\n").as_bytes())?;
+        port.hear(SOON, &mut heard)?;
+        if heard.contains("jit_config") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// One line of 8 MiB.

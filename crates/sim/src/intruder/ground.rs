@@ -3,6 +3,7 @@
 use super::packets::{self, ACK, EVERYBODY, Head, ICMP, IPV4, IPV6, Mac, SYN, TCP, UDP};
 use super::places::{GATEWAY_MAC, GUEST, GUEST_MAC, GUEST6};
 use super::sys::Link;
+use super::watch;
 use std::io;
 use std::net::{
     IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, TcpStream, UdpSocket,
@@ -34,6 +35,7 @@ pub(super) enum Outcome {
 /// A guest's place in the network.
 pub(super) struct Ground {
     pub(super) link: Link,
+    pub(super) interface: String,
     /// What the neighbour is reached under.
     pub(super) neighbour: Ipv4Addr,
     pub(super) neighbour6: Ipv6Addr,
@@ -54,6 +56,15 @@ impl Ground {
             }
             Err(error) => Ok(Outcome::Silent(error.to_string())),
         }
+    }
+
+    /// By a route of its own, as if they were on one link.
+    pub(super) fn tcp_on_link(&self, to: Ipv4Addr, port: u16, token: &[u8]) -> Tried {
+        let interface = &self.interface;
+        watch::run(&format!("ip route replace {to}/32 dev {interface}"))?;
+        let tried = self.tcp(to, port, token);
+        watch::run(&format!("ip route del {to}/32 dev {interface}"))?;
+        tried
     }
 
     pub(super) fn udp(&self, to: impl Into<IpAddr>, port: u16, token: &[u8]) -> Tried {

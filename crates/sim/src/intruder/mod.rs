@@ -82,6 +82,7 @@ fn network(phase: &str, interface: &str, known: &[String], post: &mut Post) -> i
     let bad = |what: &str| io::Error::other(format!("the stage told no {what}: {known:?}"));
     let ground = Ground {
         link: Link::on(interface)?,
+        interface: interface.to_owned(),
         neighbour: word(1).parse::<Ipv4Addr>().map_err(|_| bad("neighbour"))?,
         neighbour6: word(2).parse::<Ipv6Addr>().map_err(|_| bad("neighbour over IPv6"))?,
         neighbour_mac: mac(word(3)).ok_or_else(|| bad("neighbour's MAC"))?,

@@ -211,6 +211,12 @@ const DISGUISES: &[Attempt] = &[
 
 const NEIGHBOUR_WAYS: &[Attempt] = &[
     answered("neighbour-tcp", "TCP to the other guest", |g, token| g.tcp(g.neighbour, PORT, token)),
+    answered("neighbour-tcp6", "TCP to the other guest over IPv6", |g, token| {
+        g.tcp(g.neighbour6, PORT, token)
+    }),
+    answered("neighbour-by-route", "the same by a route past the gateway", |g, token| {
+        g.tcp_on_link(g.neighbour, PORT, token)
+    }),
     heard(Place::Neighbour, "neighbour-udp", "UDP to the other guest", |g, token| {
         g.udp(g.neighbour, PORT, token)
     }),
@@ -267,6 +273,9 @@ const SWEEPS: &[Attempt] = &[
     }),
     answered("host-udp-ports", "2,000 UDP ports of the host", |g, _| {
         g.sweep_udp(HOST, &usual_ports(), GENTLE)
+    }),
+    answered("host-too-every-port", "every TCP port of another address of the host", |g, _| {
+        g.sweep_tcp(HOST_TOO, &every_port(), GENTLE)
     }),
     answered("host-every-port", "every TCP port of the host", |g, _| {
         g.sweep_tcp(HOST, &every_port(), GENTLE)

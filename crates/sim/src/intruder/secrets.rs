@@ -67,10 +67,11 @@ pub(super) fn all(post: &mut Post) -> io::Result<()> {
     tell("secret-in-files", needles.in_folders())?;
     tell("secret-in-kernel-log", needles.in_kernel_log())?;
     tell("secret-on-disks", needles.on_disks())?;
+    tell("secret-at-boot", needles.in_what_booted())?;
     drop(holder);
     let (again, how) = once_more(&whole)?;
-    // That it works with a fresh secret shows the job that this is.
-    post.report("secret-used-again", [again, true], &how)
+    // It works once: this job came by it.
+    post.report("secret-used-again", [again, descends_from(runner)?], &how)
 }
 
 impl Needles {
@@ -119,18 +120,7 @@ impl Needles {
     fn in_folders(&self) -> io::Result<Found> {
         let decoy = Path::new("/run/escape-decoy");
         fs::write(decoy, &self.decoy)?;
-        let mut files = Vec::new();
-        let mut folders: Vec<_> = FOLDERS.iter().map(PathBuf::from).collect();
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-                match entry.file_type() {
-                    Ok(kind) if kind.is_dir() => folders.push(entry.path()),
-                    Ok(kind) if kind.is_file() => files.push(entry.path()),
-                    _ => {}
-                }
-            }
-        }
-        let found = self.in_files(&files);
+        let found = self.in_files(&files_below(FOLDERS));
         fs::remove_file(decoy)?;
         found
     }
@@ -142,6 +132,16 @@ impl Needles {
         let mut found = Found::default();
         self.look(&mut found, &log);
         Ok(found)
+    }
+
+    /// What the kernel and the firmware were given at boot, and still show. The name of the console, which is in there, stands
+    /// for the decoy.
+    fn in_what_booted(&self) -> io::Result<Found> {
+        let given = Needles { secret: self.secret.clone(), decoy: "console=".to_owned() };
+        let mut files: Vec<PathBuf> =
+            ["/proc/cmdline", "/proc/bootconfig"].map(PathBuf::from).into();
+        files.extend(files_below(["/sys/firmware", "/sys/kernel/boot_params", "/sys/module"]));
+        given.in_files(&files)
     }
 
     /// Every block device, from its first byte to its last.
@@ -163,6 +163,32 @@ impl Needles {
         fs::remove_file(decoy)?;
         Ok(found)
     }
+}
+
+/// Every plain file there.
+fn files_below<const N: usize>(folders: [&str; N]) -> Vec<PathBuf> {
+    let (mut files, mut folders) = (Vec::new(), folders.map(PathBuf::from).to_vec());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+                Ok(kind) if kind.is_file() => files.push(entry.path()),
+                _ => {}
+            }
+        }
+    }
+    files
+}
+
+/// Whether this process was started by that one, or by one that it started.
+fn descends_from(ancestor: u32) -> io::Result<bool> {
+    let mut pid = std::process::id();
+    while pid > 1 && pid != ancestor {
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+        pid = parent.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+    }
+    Ok(pid == ancestor)
 }
 
 /// The runner and what it was given: a job that is root may see that much.
