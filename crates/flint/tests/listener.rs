@@ -326,7 +326,7 @@ async fn a_set_that_somebody_deleted_is_made_anew() {
         session.is_some_and(|session| session.set != before)
     };
     room.until(anew).await;
-    assert_eq!(room.fake.sets()[0].labels, ["linux-4cpu"]);
+    assert_eq!(room.fake.sets()[0].labels, ["flint", "linux-4cpu"]);
 }
 
 #[tokio::test]

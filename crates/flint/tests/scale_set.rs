@@ -181,14 +181,21 @@ async fn a_set_that_is_there_is_given_our_labels_and_one_that_has_them_is_left_a
     let (fake, sets) = github().await;
     let other = Wanted { labels: ["old".to_owned()].into(), ..wanted() };
     let session = sets.take(&other, OWNER).await.expect("nothing stands in the way");
+    assert_eq!(
+        fake.sets()[0].labels,
+        ["flint", "old"],
+        "the name first: GitHub compares labels alone"
+    );
     sets.close(&session).await.expect("it is ours");
     let session = taken(&sets).await;
     assert_eq!(session.set().lacks(&wanted()), Vec::<String>::new());
     sets.close(&session).await.expect("it is ours");
-    let loud =
-        Wanted { labels: ["Linux-4CPU".to_owned(), "SELF-HOSTED".to_owned()].into(), ..wanted() };
+    let loud = Wanted {
+        labels: ["Linux-4CPU", "SELF-HOSTED", "Flint"].map(str::to_owned).into(),
+        ..wanted()
+    };
     assert!(sets.take(&loud, OWNER).await.is_ok());
-    assert_eq!(fake.sets()[0].labels, ["linux-4cpu", "self-hosted"]);
+    assert_eq!(fake.sets()[0].labels, ["flint", "linux-4cpu", "self-hosted"]);
     let calls = fake.counters();
     assert_eq!((calls.calls("create-set"), calls.calls("update-set")), (1, 1));
 }
@@ -203,7 +210,7 @@ async fn a_set_that_somebody_else_serves_is_not_touched() {
     assert!(error.to_string().contains("somebody else holds the session of scale set `flint`"));
     assert!(error.to_string().contains("for arc."), "{error}");
     assert!(error.help().is_some_and(|help| help.contains("give one of them another name")));
-    assert_eq!(fake.sets()[0].labels, ["theirs"]);
+    assert_eq!(fake.sets()[0].labels, ["flint", "theirs"]);
 
     // Theirs lapses by itself when they go away.
     fake.advance(Duration::from_secs(301));
