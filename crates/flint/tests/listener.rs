@@ -392,6 +392,22 @@ async fn a_message_that_cannot_be_read_is_passed_over_and_told() {
 }
 
 #[tokio::test]
+async fn a_part_of_a_message_that_cannot_be_read_is_kept_and_told_and_the_rest_is_heard() {
+    let mut room = Room::listening().await;
+    let odd = json!({ "messageType": "JobDreamt\u{202e}", "why": "x".repeat(1000) });
+    let end = json!({ "messageType": "JobStarted", "jobId": "9f2c-1", "runnerId": 9, "runnerName": "else" });
+    let body = json!(json!([odd, end]).to_string());
+    room.fake.fault("poll-queue", 1, FaultKind::says("/body", body));
+    let _job = room.fake.queue(ONE).expect("it is a workflow")[0];
+    room.until(|world| world.scale_sets[&profile_id()].passed_over.is_some()).await;
+    let why = room.world.scale_sets[&profile_id()].passed_over.clone().unwrap_or_default();
+    let begin = r#"message 1: 1 of its 2 parts cannot be read: {"messageType":"JobDreamt\u{202e}","why":"xx"#;
+    assert!(why.starts_with(begin) && why.ends_with(r#"xx"}"#), "{why}");
+    assert_eq!((room.count(), room.trouble()), (Some(1), None));
+    room.fake.until(|fake| fake.sets()[0].unacknowledged.is_empty()).await;
+}
+
+#[tokio::test]
 async fn a_message_that_can_be_read_at_last_loses_nothing() {
     let mut room = Room::listening().await;
     room.fake.fault("poll-queue", 2, FaultKind::Garbage);

@@ -166,7 +166,9 @@ impl<C: Clock> Listener<C> {
         if course.kept != Some(message.id) {
             (course.quiet, course.unread) = (0, 0);
             let page = |job: &Job| self.set.sets().run_page(&job.repository, job.run);
-            self.commit(facts(&self.profile, message, page)).await;
+            let mut events = facts(&self.profile, message, page);
+            events.extend(self.in_part(message));
+            self.commit(events).await;
             course.kept = Some(message.id);
         }
         let offered = offered(message);
@@ -180,13 +182,23 @@ impl<C: Clock> Listener<C> {
             let won = self.set.sets().acquire(&course.session, &offered).await?;
             tracing::debug!(profile = %self.profile, offered = offered.len(), won = won.len(), "claimed jobs");
         }
-        if message.unread > 0 {
-            let excerpt = message.excerpt.as_deref().unwrap_or_default();
-            tracing::warn!(profile = %self.profile, unread = message.unread, excerpt, "parts of a message cannot be read");
-        }
         self.set.sets().acknowledge(&course.session, message.id).await?;
         course.last = Some(message.id);
         Ok(())
+    }
+
+    /// What of a message cannot be read, kept for people as what cannot be read at all is.
+    fn in_part(&self, message: &Message) -> Option<Event> {
+        let Message { id, jobs, unread, excerpt, .. } = message;
+        if *unread == 0 {
+            return None;
+        }
+        let all = jobs.len() + unread;
+        let excerpt = excerpt.as_deref().unwrap_or("too many to be looked at");
+        let why =
+            format!("message {}: {unread} of its {all} parts cannot be read: {excerpt}", id.0);
+        tracing::error!(profile = %self.profile, why, "parts of a message are passed over");
+        Some(of_set(&self.profile, SetEvent::PassedOver { why }))
     }
 
     /// It comes again with each poll until it is acknowledged. A later try may read it; what it told, the count says.
