@@ -16,7 +16,7 @@ use flint_core::profile::{Profile, Timeouts};
 use flint_core::scale_set::{SetEvent, Source};
 use flint_core::units::{MiB, Resources, Timestamp};
 use flint_core::world::World;
-use flint_sim::github::{Config, FakeGithub, FaultKind, generate_pem};
+use flint_sim::github::{Clock as Times, Config, FakeGithub, FaultKind, generate_pem};
 use flint_wire::Secret;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -212,6 +212,20 @@ impl Room {
         all
     }
 
+    /// One job is heard of, and all is well.
+    async fn healed(&mut self) {
+        let known = |room: &Room| room.world.jobs.len() == 1 && room.trouble().is_none();
+        while !known(self) || !self.fake.sets()[0].unacknowledged.is_empty() {
+            drop(tokio::time::timeout(Duration::from_millis(20), self.told()).await);
+        }
+    }
+
+    /// Whether the host begins nothing new.
+    fn drain(&mut self, draining: bool) {
+        self.world.hosts.values_mut().for_each(|host| host.draining = draining);
+        self.fold(Vec::new());
+    }
+
     fn count(&self) -> Option<u32> {
         self.world.scale_sets[&profile_id()].assigned
     }
@@ -326,7 +340,7 @@ async fn a_set_that_somebody_deleted_is_made_anew() {
         session.is_some_and(|session| session.set != before)
     };
     room.until(anew).await;
-    assert_eq!(room.fake.sets()[0].labels, ["linux-4cpu"]);
+    assert_eq!(room.fake.sets()[0].labels, ["flint", "linux-4cpu"]);
 }
 
 #[tokio::test]
@@ -378,6 +392,22 @@ async fn a_message_that_cannot_be_read_is_passed_over_and_told() {
 }
 
 #[tokio::test]
+async fn a_part_of_a_message_that_cannot_be_read_is_kept_and_told_and_the_rest_is_heard() {
+    let mut room = Room::listening().await;
+    let odd = json!({ "messageType": "JobDreamt\u{202e}", "why": "x".repeat(1000) });
+    let end = json!({ "messageType": "JobStarted", "jobId": "9f2c-1", "runnerId": 9, "runnerName": "else" });
+    let body = json!(json!([odd, end]).to_string());
+    room.fake.fault("poll-queue", 1, FaultKind::says("/body", body));
+    let _job = room.fake.queue(ONE).expect("it is a workflow")[0];
+    room.until(|world| world.scale_sets[&profile_id()].passed_over.is_some()).await;
+    let why = room.world.scale_sets[&profile_id()].passed_over.clone().unwrap_or_default();
+    let begin = r#"message 1: 1 of its 2 parts cannot be read: {"messageType":"JobDreamt\u{202e}","why":"xx"#;
+    assert!(why.starts_with(begin) && why.ends_with(r#"xx"}"#), "{why}");
+    assert_eq!((room.count(), room.trouble()), (Some(1), None));
+    room.fake.until(|fake| fake.sets()[0].unacknowledged.is_empty()).await;
+}
+
+#[tokio::test]
 async fn a_message_that_can_be_read_at_last_loses_nothing() {
     let mut room = Room::listening().await;
     room.fake.fault("poll-queue", 2, FaultKind::Garbage);
@@ -420,6 +450,134 @@ async fn a_server_that_offers_jobs_is_answered_unless_nothing_may_start() {
     let _job = room.fake.queue(ONE).expect("it is a workflow")[0];
     room.until(|world| world.jobs.len() == 1).await;
     assert_eq!(room.fake.counters().calls("acquire-jobs"), 1);
+}
+
+#[tokio::test]
+async fn what_comes_with_an_offer_is_heard_once_while_nothing_may_start() {
+    let mut room = Room::with(|config| config.offers = true).await;
+    room.listen();
+    let first = room.fake.queue(ONE).expect("it is a workflow")[0];
+    room.until(|world| world.jobs.len() == 1).await;
+    let theirs = room.set();
+    let known = theirs.sets().ensure(&wanted()).await.expect("it is there");
+    let runner = RunnerName::of(VmId(1), &profile_id(), INSTANCE, 1);
+    theirs.sets().jit(&known, &runner).await.expect("the name is free");
+    assert_eq!(room.fake.begin_job(runner.as_str()), Some(first));
+
+    // While the start is on its way to disk, the end and an offer come into one message.
+    let (events, kept) = room.knock().await;
+    room.drain(true);
+    room.fake.end_job(first, "success");
+    let second = room.fake.queue(ONE).expect("it is a workflow")[0];
+    room.fold(events);
+    kept.expect("it waits").send(()).expect("it listens");
+    room.until(|world| world.jobs.is_empty()).await;
+    assert_eq!((room.world.finished.len(), room.count()), (1, Some(0)));
+    assert_eq!(room.fake.sets()[0].offered, [second], "others may have it");
+
+    // It comes again and again, and tells nothing twice; what it holds up, GitHub is asked about.
+    let claims = room.fake.counters().calls("acquire-jobs");
+    for _ in 0..3 {
+        assert_eq!(room.told().await, [SetEvent::Counted { assigned: 0 }]);
+    }
+    assert_eq!(room.fake.counters().calls("get-set"), 3);
+    assert_eq!(room.fake.counters().calls("acquire-jobs"), claims);
+    assert_eq!(room.fake.sets()[0].unacknowledged.len(), 1);
+
+    room.drain(false);
+    room.until(|world| world.jobs.len() == 1).await;
+    assert_eq!(
+        (room.fake.sets()[0].assigned.clone(), room.world.finished.len()),
+        (vec![second], 1)
+    );
+    room.fake.until(|fake| fake.sets()[0].unacknowledged.is_empty()).await;
+}
+
+#[tokio::test]
+async fn whatever_github_answers_to_whichever_call_heals_by_itself() {
+    // As often as the call and its repetition with a new token, twice.
+    let times = 4;
+    for (route, is_open) in [
+        ("registration-token", false),
+        ("runner-registration", false),
+        ("find-set", false),
+        ("create-set", false),
+        ("open-session", false),
+        ("poll-queue", true),
+        ("refresh-session", true),
+        ("acknowledge-message", true),
+    ] {
+        for status in [401, 403, 404, 409, 410, 500] {
+            let mut room = if is_open { Room::listening().await } else { Room::new().await };
+            room.fake.fault(route, times, FaultKind::status(status, "no"));
+            if is_open {
+                room.fake.expire_queue_tokens();
+            } else {
+                room.listen();
+                room.until(counted).await;
+            }
+            let _job = room.fake.queue(ONE).expect("it is a workflow")[0];
+            let healed = tokio::time::timeout(Duration::from_secs(20), room.healed()).await;
+            assert!(healed.is_ok(), "{route} {status}: {:?}", room.trouble());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_of_ours_whose_number_was_lost_is_awaited_ever_more_patiently() {
+    let times = Times::manual();
+    let clock = times.clone();
+    let mut room = Room::with(|config| config.clock = clock).await;
+    // An earlier life opened it, and died before that was on disk.
+    drop(room.set().open("flint-test", None).await.expect("nobody holds it"));
+    let since = room.clock.now();
+    room.listen();
+    room.until(|world| world.scale_sets.contains_key(&profile_id())).await;
+    assert!(
+        room.trouble().is_some_and(|why| why.contains("for flint-test")),
+        "{:?}",
+        room.trouble()
+    );
+
+    let tries = |fake: &FakeGithub| fake.counters().calls("open-session") - 1;
+    room.fake.until(|fake| tries(fake) >= 4).await;
+    assert!(room.clock.now().since(since) <= Duration::from_secs(60), "the first ones come soon");
+    room.fake.until(|fake| tries(fake) >= 20).await;
+    let (asked, waited) =
+        (u32::try_from(tries(&room.fake)).expect("few"), room.clock.now().since(since));
+    let minutes = Duration::from_secs(60) * (asked - 8);
+    assert!(
+        waited >= minutes && waited <= Duration::from_secs(60) * asked,
+        "{asked} in {waited:?}"
+    );
+
+    // GitHub drops the old one in the end.
+    room.fake.advance(Duration::from_secs(301));
+    room.until(counted).await;
+    assert_eq!((room.trouble(), room.fake.sets()[0].owner.as_deref()), (None, Some("flint-test")));
+}
+
+#[tokio::test]
+async fn a_few_refusals_are_tried_again_soon_and_keep_the_session() {
+    for (refusals, opened) in [(3, 1), (4, 2)] {
+        let mut room = Room::listening().await;
+        let since = room.clock.now();
+        room.fake.fault("poll-queue", refusals, FaultKind::status(403, "not yet"));
+        let _job = room.fake.queue(ONE).expect("it is a workflow")[0];
+        room.until(|world| world.jobs.len() == 1).await;
+        let waited = room.clock.now().since(since);
+        assert_eq!(waited >= Duration::from_secs(5 * 60), opened == 2, "{refusals}: {waited:?}");
+        assert_eq!(room.fake.counters().calls("open-session"), opened);
+    }
+
+    // At the start, too: GitHub's own client knows it of just this call.
+    let mut room = Room::new().await;
+    let since = room.clock.now();
+    room.fake.fault("runner-registration", 3, FaultKind::status(403, "not yet"));
+    room.listen();
+    room.until(counted).await;
+    let waited = room.clock.now().since(since);
+    assert!(waited <= Duration::from_secs(10), "{waited:?}");
 }
 
 #[tokio::test]

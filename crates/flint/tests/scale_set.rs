@@ -5,9 +5,13 @@ use flint::forge::scale_set::{
     Error, JobMessage, Message, MessageId, Next, Outcome, Polled, ScaleSets, Session, Unreadable,
     Wanted,
 };
-use flint::forge::{Credentials, Options, RunnerGroup, Scope, WebhookAuth};
-use flint_core::event::RegisterFailure;
+use flint::forge::{
+    Credentials, Forge as _, GitHub, Options, Removal, RunnerGroup, Scope, Told, WebhookAuth,
+};
+use flint_core::ask::Question;
+use flint_core::event::{ForgeEvent, RegisterFailure};
 use flint_core::id::{ProfileId, RunnerName, VmId};
+use flint_core::units::Timestamp;
 use flint_sim::github::{Clock, Config, FakeGithub, FaultKind, generate_pem};
 use flint_wire::Secret;
 use serde_json::json;
@@ -23,20 +27,62 @@ fn pem() -> &'static str {
     PEM.get_or_init(|| generate_pem().expect("openssl is a test's requirement"))
 }
 
-fn client(url: &str) -> ScaleSets {
-    let scope = Scope::Organization("flint-demo".to_owned());
-    let private_key = Secret::new(pem().to_owned());
-    let credentials = Credentials::App { id: "123456".to_owned(), private_key };
-    let options = Options {
+fn app() -> Credentials {
+    Credentials::App { id: "123456".to_owned(), private_key: Secret::new(pem().to_owned()) }
+}
+
+fn organization() -> Scope {
+    Scope::Organization("flint-demo".to_owned())
+}
+
+fn options(url: &str, scope: Scope, credentials: Credentials) -> Options {
+    Options {
         api_url: url.to_owned(),
         ca_certificates: None,
-        scope: scope.clone(),
+        scope,
         credentials,
         webhook: WebhookAuth::Refused,
         runner_group: RunnerGroup::Number(1),
-    };
-    let caller = Caller::new(&options).expect("the options are good");
-    ScaleSets::new(Arc::new(caller), scope).expect("a client can be made")
+    }
+}
+
+fn client_of(options: &Options) -> ScaleSets {
+    let caller = Caller::new(options).expect("the options are good");
+    ScaleSets::new(Arc::new(caller), options.scope.clone()).expect("a client can be made")
+}
+
+fn client(url: &str) -> ScaleSets {
+    client_of(&options(url, organization(), app()))
+}
+
+/// The REST API's side of the same scope.
+struct Lists {
+    forge: GitHub,
+    scope: Scope,
+}
+
+impl Lists {
+    fn new(options: &Options) -> Self {
+        let forge = GitHub::new(options, "k3x9q2").expect("the options are good");
+        Lists { forge, scope: options.scope.clone() }
+    }
+
+    /// The microVMs that have a runner there.
+    async fn runners(&self) -> Vec<VmId> {
+        let question = Question::Runners { scope: self.scope.id() };
+        let answer = self.forge.ask(question, Timestamp(7)).await.expect("it answers");
+        match &answer.told[..] {
+            [Told { event: ForgeEvent::Runners { registered, .. }, .. }] => {
+                registered.iter().copied().collect()
+            }
+            told => panic!("one fact answers this question, not {told:?}"),
+        }
+    }
+
+    async fn remove(&self, vm: u64) -> Removal {
+        let gone = self.forge.deregister(VmId(vm), self.scope.id(), vec![name(vm)]);
+        gone.await.expect("it answers")
+    }
 }
 
 async fn github_with(change: impl FnOnce(&mut Config)) -> (FakeGithub, ScaleSets) {
@@ -88,8 +134,39 @@ fn assigned(message: &Message) -> u64 {
 }
 
 #[tokio::test]
-async fn a_set_is_made_polled_given_runners_and_closed() {
-    let (fake, sets) = github().await;
+async fn a_set_of_an_organization_is_made_polled_given_runners_and_closed() {
+    let (fake, _) = github().await;
+    let options = options(fake.url(), organization(), app());
+    a_life(&fake, &options).await;
+}
+
+#[tokio::test]
+async fn a_set_of_a_repository_is_made_polled_given_runners_and_closed() {
+    let (fake, _) = github().await;
+    let scope = Scope::Repository { owner: "flint-demo".to_owned(), name: "widgets".to_owned() };
+    a_life(&fake, &options(fake.url(), scope, app())).await;
+    fake.add_repository("gadgets");
+    let scope = Scope::Repository { owner: "flint-demo".to_owned(), name: "gadgets".to_owned() };
+    let others = client_of(&options(fake.url(), scope, app()));
+    let session = taken(&others).await;
+    fake.queue(ONE).expect("it is a workflow");
+    assert_eq!(others.poll(&session, None, 2).await.expect("it answers"), Polled::Nothing);
+}
+
+#[tokio::test]
+async fn a_set_of_an_enterprise_is_made_polled_given_runners_and_closed() {
+    let (fake, _) = github().await;
+    let scope = Scope::Enterprise("flint-corp".to_owned());
+    let token = Credentials::Token(Secret::new(fake.personal_token()));
+    a_life(&fake, &options(fake.url(), scope.clone(), token)).await;
+
+    let error = client_of(&options(fake.url(), scope, app())).check().await;
+    assert!(error.is_err(), "no App may have an enterprise's runners");
+}
+
+/// The same in each place.
+async fn a_life(fake: &FakeGithub, options: &Options) {
+    let (sets, lists) = (client_of(options), Lists::new(options));
     let session = taken(&sets).await;
     let set = session.set().clone();
     assert_eq!((set.name.as_str(), set.group, set.lacks(&wanted())), ("flint", 1, Vec::new()));
@@ -111,7 +188,11 @@ async fn a_set_is_made_polled_given_runners_and_closed() {
 
     let made = sets.jit(&set, &name(1)).await.expect("the name is free");
     assert!(!made.jit_config.expose().is_empty());
+    assert!(sets.jit(&set, &name(2)).await.is_ok());
+    assert_eq!(lists.runners().await, [VmId(1), VmId(2)]);
+    assert_eq!(lists.remove(2).await, Removal::Gone);
     assert_eq!(fake.begin_job(name(1).as_str()), Some(first));
+    assert_eq!((lists.runners().await, lists.remove(1).await), (vec![VmId(1)], Removal::Busy));
     let started = message(&sets, &session, Some(told.id)).await;
     let [JobMessage::Started { job, runner }] = &started.jobs[..] else { panic!("{started:?}") };
     assert_eq!((&job.id, runner.id, runner.name.as_str()), (&a.id, made.runner, name(1).as_str()));
@@ -181,14 +262,21 @@ async fn a_set_that_is_there_is_given_our_labels_and_one_that_has_them_is_left_a
     let (fake, sets) = github().await;
     let other = Wanted { labels: ["old".to_owned()].into(), ..wanted() };
     let session = sets.take(&other, OWNER).await.expect("nothing stands in the way");
+    assert_eq!(
+        fake.sets()[0].labels,
+        ["flint", "old"],
+        "the name first: GitHub compares labels alone"
+    );
     sets.close(&session).await.expect("it is ours");
     let session = taken(&sets).await;
     assert_eq!(session.set().lacks(&wanted()), Vec::<String>::new());
     sets.close(&session).await.expect("it is ours");
-    let loud =
-        Wanted { labels: ["Linux-4CPU".to_owned(), "SELF-HOSTED".to_owned()].into(), ..wanted() };
+    let loud = Wanted {
+        labels: ["Linux-4CPU", "SELF-HOSTED", "Flint"].map(str::to_owned).into(),
+        ..wanted()
+    };
     assert!(sets.take(&loud, OWNER).await.is_ok());
-    assert_eq!(fake.sets()[0].labels, ["linux-4cpu", "self-hosted"]);
+    assert_eq!(fake.sets()[0].labels, ["flint", "linux-4cpu", "self-hosted"]);
     let calls = fake.counters();
     assert_eq!((calls.calls("create-set"), calls.calls("update-set")), (1, 1));
 }
@@ -203,7 +291,7 @@ async fn a_set_that_somebody_else_serves_is_not_touched() {
     assert!(error.to_string().contains("somebody else holds the session of scale set `flint`"));
     assert!(error.to_string().contains("for arc."), "{error}");
     assert!(error.help().is_some_and(|help| help.contains("give one of them another name")));
-    assert_eq!(fake.sets()[0].labels, ["theirs"]);
+    assert_eq!(fake.sets()[0].labels, ["flint", "theirs"]);
 
     // Theirs lapses by itself when they go away.
     fake.advance(Duration::from_secs(301));
@@ -469,7 +557,8 @@ async fn a_part_of_a_message_that_cannot_be_read_is_counted() {
     fake.fault("poll-queue", 1, FaultKind::says("/body", json!(parts.to_string())));
     let told = message(&sets, &session, None).await;
     assert_eq!((told.jobs.len(), told.unread, assigned(&told)), (0, 2, 1));
-    assert_eq!(told.excerpt.as_deref(), Some(r#"{"messageType":"JobDreamt\u{202e}"}"#));
+    let both = r#"{"messageType":"JobDreamt\u{202e}"}, {"messageType":"JobStarted"}"#;
+    assert_eq!(told.excerpt.as_deref(), Some(both));
 }
 
 #[tokio::test]

@@ -118,6 +118,9 @@ pub(super) fn status(answer: &Status, now: Timestamp) -> String {
     text + &github(&answer.github, now)
 }
 
+/// How much is shown of what could not be read, in characters.
+const PASSED_OVER: usize = 320;
+
 /// How the scale sets stand that are not as they should be.
 fn scale_sets(profiles: &[ProfileRow]) -> String {
     let mut lines = Vec::new();
@@ -130,7 +133,13 @@ fn scale_sets(profiles: &[ProfileRow]) -> String {
             (None, None) => lines.push(format!("profile {name}: its scale set is being opened")),
             (None, Some(_)) => {}
         }
-        let over = |what| format!("profile {name}: its scale set's {what} was passed over");
+        let over = |what: &str| {
+            let (shown, more) = match what.char_indices().nth(PASSED_OVER) {
+                Some((end, _)) => (&what[..end], "… (`flint --json status` has more)"),
+                None => (what, ""),
+            };
+            format!("profile {name}: passed over of its scale set: {shown}{more}")
+        };
         lines.extend(passed_over.as_deref().map(over));
     }
     lines.iter().map(|line| format!("\n{}", escaped(line))).collect()

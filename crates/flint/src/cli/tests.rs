@@ -8,7 +8,7 @@ use super::output::short;
 use super::tables;
 use crate::api::{
     BreakerRow, GithubRow, JobRow, Jobs, LimitedRow, ProfileRow, QuotaRow, Refusal, RefusesRow,
-    Status, UnansweredRow, VmRow, Vms, WhyAnswer,
+    ScaleSetRow, Status, UnansweredRow, VmRow, Vms, WhyAnswer,
 };
 use crate::error::{Exit, Problem};
 use crate::text::escaped_lines;
@@ -308,6 +308,22 @@ fn the_status_says_what_github_keeps_from_us() {
     GitHub's quota (installation of octo): 400 of 5000 calls are left, full again in 1m 30s
     GitHub does not answer (jobs of octo/hello), 2 times, again in 1m 30s: no \u{1b}[31manswer
     ");
+}
+
+#[test]
+fn the_status_shows_the_beginning_of_what_a_scale_set_passed_over() {
+    let shown = |why: String| {
+        let mut status = status();
+        let set = ScaleSetRow { assigned: Some(1), trouble: None, passed_over: Some(why) };
+        status.profiles[0].scale_set = Some(set);
+        tables::status(&status, NOW)
+    };
+    let short = shown("message 7: it is no JSON: <html>\u{202e}".to_owned());
+    let line = r"passed over of its scale set: message 7: it is no JSON: <html>\u{202e}";
+    assert!(short.lines().any(|shown| shown.ends_with(line)), "{short}");
+    let long = shown("é".repeat(4000));
+    let line = format!("scale set: {}… (`flint --json status` has more)", "é".repeat(320));
+    assert!(long.lines().any(|shown| shown.ends_with(&line)), "{long}");
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod flags;
 mod github;
 mod host;
 mod keys;
+mod labels;
 mod limits;
 mod profiles;
 mod reader;

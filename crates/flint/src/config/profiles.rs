@@ -4,7 +4,7 @@ use super::check::table;
 use super::reader::{Found, Reader, Section};
 use super::report::Origin;
 use super::{
-    HostOptions, ProfileOptions, defaults, disks, egress, host, scale_sets, scopes, sizes, values,
+    HostOptions, ProfileOptions, defaults, disks, egress, labels, scale_sets, scopes, sizes, values,
 };
 use flint_core::id::{ProfileId, ScopeId};
 use flint_core::policy::{Admits, Repositories};
@@ -24,12 +24,6 @@ const MEMORY_MIN: MiB = MiB(256);
 
 /// Less does not hold a checkout.
 const SCRATCH_MIN: MiB = MiB(256);
-
-/// GitHub's limit of a runner's labels.
-const LABELS_MAX: usize = 100;
-
-/// GitHub's limit of a label and of a scale set's name.
-const LABEL_MAX: usize = 256;
 
 /// Where microVMs are, and where their jobs come from.
 #[derive(Clone, Copy)]
@@ -66,10 +60,10 @@ pub(super) fn read<'a>(
         let options = read_one(reader, section, defaults::PROFILE, places);
         profiles.insert(name, options);
     }
-    warn_of_overlaps(reader, &profiles);
+    labels::warn_of_overlaps(reader, &profiles);
     scale_sets::refuse_shared(reader, &profiles);
-    refuse_plain_sizes(reader, &profiles);
-    warn_of_sizes(reader, &profiles);
+    labels::refuse_plain_sizes(reader, &profiles);
+    labels::warn_of_sizes(reader, &profiles);
     profiles
 }
 
@@ -124,7 +118,7 @@ fn read_one<'a>(
     ProfileOptions {
         profile: Profile {
             scope,
-            labels: labels(reader, section, scale_set.as_deref()),
+            labels: labels::read(reader, section, scale_set.as_deref()),
             shape: shape(reader, section, host),
             warm: warm.map_or(defaults::WARM, |found| found.value),
             max,
@@ -174,42 +168,6 @@ fn repositories<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> Repositori
     Repositories { only: list("repositories"), except: list("repositories_except") }
 }
 
-/// Lower case, as the core compares them.
-pub(super) fn label(text: &str) -> Result<String, String> {
-    match text {
-        "" => Err("a label: it is empty".to_owned()),
-        text if text.trim() != text => Err("a label without spaces around it".to_owned()),
-        text if text.chars().count() > LABEL_MAX || text.contains([',', '\n']) => {
-            Err(format!("a label of at most {LABEL_MAX} characters, without a comma"))
-        }
-        text => Ok(text.to_ascii_lowercase()),
-    }
-}
-
-/// What is given; else the scale set's name, or what runners have at GitHub by default.
-fn labels<'a>(
-    reader: &mut Reader<'a>,
-    section: Section<'a>,
-    scale_set: Option<&str>,
-) -> BTreeSet<String> {
-    let Some(found) = reader.list(section, "labels", label) else {
-        let name = scale_set.map(|name| BTreeSet::from([name.to_owned()]));
-        return name.unwrap_or_else(|| defaults::labels().into_iter().collect());
-    };
-    let count = found.value.len();
-    let wrong = match count {
-        0 => Some("`profile.labels` is empty: no job could ask for it".to_owned()),
-        1..=LABELS_MAX => None,
-        _ => Some(format!(
-            "`profile.labels` has {count} labels; GitHub takes {LABELS_MAX} of a runner"
-        )),
-    };
-    if let Some(message) = wrong {
-        reader.error(found.origin, message, None);
-    }
-    found.value.into_iter().collect()
-}
-
 fn shape<'a>(reader: &mut Reader<'a>, section: Section<'a>, host: &HostOptions) -> Resources {
     let vcpus = reader.number(section, "vcpus", 1..=VCPUS_MAX);
     let shape = Resources {
@@ -217,7 +175,7 @@ fn shape<'a>(reader: &mut Reader<'a>, section: Section<'a>, host: &HostOptions) 
         memory: size(reader, section, "memory", MEMORY_MIN, defaults::MEMORY),
         disk: size(reader, section, "scratch", SCRATCH_MIN, defaults::SCRATCH),
     };
-    for (name, has) in host::exceeds(&shape, host) {
+    for (name, has) in super::host::exceeds(&shape, host) {
         let message = format!("`profile.{name}` is more than this host hands out: {has}");
         match reader.origin(section, name) {
             Some(origin) => reader.error(origin, message, None),
@@ -258,74 +216,5 @@ fn timeouts<'a>(reader: &mut Reader<'a>, section: Section<'a>) -> Timeouts {
         register: one("register", defaults::TIMEOUTS.register),
         idle: one("idle", defaults::TIMEOUTS.idle),
         job: one("job", defaults::TIMEOUTS.job),
-    }
-}
-
-/// A label that asks for a size of one profile and is a plain label of another would mean two things.
-fn refuse_plain_sizes(reader: &mut Reader<'_>, profiles: &BTreeMap<ProfileId, ProfileOptions>) {
-    let offers = profiles.iter().filter_map(|(id, o)| o.profile.sizes.as_ref().map(|s| (id, s)));
-    for (name, sizes) in offers {
-        for (other, options) in profiles {
-            let labels = options.profile.labels.iter();
-            for label in labels.filter(|label| sizes.is_asked_by(label)) {
-                let message = format!(
-                    "the label `{label}` of profile `{other}` also asks for a size of profile `{name}`"
-                );
-                let help =
-                    format!("give `{name}` another `sizes.prefix`, or `{other}` another label");
-                reader.error(Origin::Nowhere, message, help);
-            }
-        }
-        let twin = profiles.iter().filter(|(other, _)| *other > name);
-        for (other, options) in twin {
-            if options.profile.sizes.as_ref().is_some_and(|s| s.prefix == sizes.prefix) {
-                let message = format!(
-                    "profiles `{name}` and `{other}` offer sizes by one prefix, `{}`",
-                    sizes.prefix
-                );
-                let help = "give one of them another `sizes.prefix`".to_owned();
-                reader.error(Origin::Nowhere, message, help);
-            }
-        }
-    }
-}
-
-/// A runner of a size has the labels that its job asked for. Another job that asks for some of them, and not for the size,
-/// may take it.
-fn warn_of_sizes(reader: &mut Reader<'_>, profiles: &BTreeMap<ProfileId, ProfileOptions>) {
-    for (name, options) in profiles.iter().filter(|(_, o)| o.profile.sizes.is_some()) {
-        let fits = |other: &ProfileOptions| other.profile.labels.is_subset(&options.profile.labels);
-        let others: Vec<_> = profiles.iter().filter(|(id, o)| *id != name && fits(o)).collect();
-        for (other, _) in others {
-            let message = format!(
-                "jobs of profile `{other}` ask for labels that sizes of `{name}` may have too: GitHub may give them its runners"
-            );
-            let help = "ask for a size alone, as `runs-on: PREFIX-4cpu-8gb`".to_owned();
-            reader.warn(Origin::Nowhere, message, help);
-        }
-    }
-}
-
-/// GitHub gives a job to any runner that has all its labels: if one profile's labels are all among another's,
-/// a runner of the other may take the job for which the first one's microVM was started.
-fn warn_of_overlaps(reader: &mut Reader<'_>, profiles: &BTreeMap<ProfileId, ProfileOptions>) {
-    for (name, options) in profiles {
-        for (other, wider) in profiles.iter().filter(|(other, _)| *other != name) {
-            let labels = &options.profile.labels;
-            let same = *labels == wider.profile.labels;
-            if scopes::apart(options, wider) {
-                continue;
-            }
-            if !labels.is_subset(&wider.profile.labels) || (same && other < name) {
-                continue;
-            }
-            let message = format!(
-                "every label of profile `{name}` is also one of `{other}`: GitHub may give its jobs to either"
-            );
-            let help = format!(
-                "give `{name}` a label that `{other}` has not, and ask for it in `runs-on`"
-            );
-            reader.warn(Origin::Nowhere, message, help);
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! Which profiles hear of their jobs by a scale set, and what the set is called.
 
 use super::ProfileOptions;
-use super::profiles::label;
+use super::labels::label;
 use super::reader::{Found, Reader, Section};
 use super::report::Origin;
 use flint_core::id::{ProfileId, ScopeId};

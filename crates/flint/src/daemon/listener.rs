@@ -18,12 +18,14 @@ use std::time::Duration;
 
 /// The first pause after a failure; each in a row doubles it.
 const PAUSE: Duration = Duration::from_secs(1);
-/// The longest of those.
+/// The longest of those. A session that somebody else holds lapses some minutes after its holder's last poll.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
-/// Between two tries for a session that somebody else holds. It lapses some minutes after its holder's last poll.
-const STANDBY: Duration = Duration::from_secs(30);
+/// Between two looks at jobs that are offered while nothing may start.
+const HELD: Duration = Duration::from_secs(30);
 /// Between two tries of what only a person can change.
 const PERSON: Duration = Duration::from_secs(5 * 60);
+/// GitHub answers 403 for some seconds to who is let in, as its own client knows: so many in a row are tried again.
+const REFUSALS: u32 = 3;
 /// A GitHub that does not answer must not hold up the end.
 const CLOSED_WITHIN: Duration = Duration::from_secs(10);
 /// After so many polls that found nothing, about 50 s each, GitHub is asked how things stand.
@@ -50,8 +52,10 @@ pub struct Listener<C> {
 /// Where a session stands.
 struct Course {
     session: Session,
-    /// The last message that was taken in.
+    /// The last message that was taken in, and acknowledged.
     last: Option<MessageId>,
+    /// The last message whose facts are on disk: they are told once, however often it comes.
+    kept: Option<MessageId>,
     /// Polls in a row that found nothing.
     quiet: u32,
     /// How often the message came that cannot be read.
@@ -79,13 +83,17 @@ impl<C: Clock> Listener<C> {
     }
 
     async fn listen(&self, course: &mut Option<Course>) {
-        let (mut failures, mut told) = (0, None);
+        let (mut failures, mut refusals, mut told) = (0, 0, None);
         loop {
             let Err(error) = self.step(course).await else {
-                (failures, told) = (0, None);
+                (failures, refusals, told) = (0, 0, None);
                 continue;
             };
-            let next = error.next();
+            refusals = if matches!(error, Error::Forbidden { .. }) { refusals + 1 } else { 0 };
+            let next = match error.next() {
+                Next::Person if (1..=REFUSALS).contains(&refusals) => Next::Again,
+                next => next,
+            };
             // The session goes on where only a call failed.
             if !matches!(next, Next::Again | Next::Wait { .. }) {
                 *course = None;
@@ -108,7 +116,7 @@ impl<C: Clock> Listener<C> {
             let mut events = vec![of_set(&self.profile, opened(&session))];
             events.extend(session.statistics().map(|count| counted(&self.profile, count)));
             // Before anything is waited for: whoever ends this now has a session to close.
-            *course = Some(Course { session, last: None, quiet: 0, unread: 0 });
+            *course = Some(Course { session, last: None, kept: None, quiet: 0, unread: 0 });
             self.commit(events).await;
             return Ok(());
         };
@@ -155,26 +163,42 @@ impl<C: Clock> Listener<C> {
         message: &Message,
         capacity: u32,
     ) -> Result<(), Error> {
-        (course.quiet, course.unread) = (0, 0);
+        if course.kept != Some(message.id) {
+            (course.quiet, course.unread) = (0, 0);
+            let page = |job: &Job| self.set.sets().run_page(&job.repository, job.run);
+            let mut events = facts(&self.profile, message, page);
+            events.extend(self.in_part(message));
+            self.commit(events).await;
+            course.kept = Some(message.id);
+        }
         let offered = offered(message);
         if !offered.is_empty() && capacity == 0 {
-            // Nothing may start here: whoever else serves the labels claims them first. The message comes again.
-            self.clock.sleep_until(self.clock.now().after(STANDBY)).await;
-            return Ok(());
+            // Nothing may start here: whoever else serves the labels claims them first. The message comes again, and
+            // none behind it does: it is no news of how things stand.
+            self.clock.sleep_until(self.clock.now().after(HELD)).await;
+            return self.nothing(course).await;
         }
         if !offered.is_empty() {
             let won = self.set.sets().acquire(&course.session, &offered).await?;
             tracing::debug!(profile = %self.profile, offered = offered.len(), won = won.len(), "claimed jobs");
         }
-        if message.unread > 0 {
-            let excerpt = message.excerpt.as_deref().unwrap_or_default();
-            tracing::warn!(profile = %self.profile, unread = message.unread, excerpt, "parts of a message cannot be read");
-        }
-        let page = |job: &Job| self.set.sets().run_page(&job.repository, job.run);
-        self.commit(facts(&self.profile, message, page)).await;
         self.set.sets().acknowledge(&course.session, message.id).await?;
         course.last = Some(message.id);
         Ok(())
+    }
+
+    /// What of a message cannot be read, kept for people as what cannot be read at all is.
+    fn in_part(&self, message: &Message) -> Option<Event> {
+        let Message { id, jobs, unread, excerpt, .. } = message;
+        if *unread == 0 {
+            return None;
+        }
+        let all = jobs.len() + unread;
+        let excerpt = excerpt.as_deref().unwrap_or("too many to be looked at");
+        let why =
+            format!("message {}: {unread} of its {all} parts cannot be read: {excerpt}", id.0);
+        tracing::error!(profile = %self.profile, why, "parts of a message are passed over");
+        Some(of_set(&self.profile, SetEvent::PassedOver { why }))
     }
 
     /// It comes again with each poll until it is acknowledged. A later try may read it; what it told, the count says.
@@ -214,11 +238,10 @@ impl<C: Clock> Listener<C> {
     fn pause(&self, next: Next, failures: u32) -> flint_core::units::Timestamp {
         let now = self.clock.now();
         match next {
-            Next::Again | Next::AnotherName | Next::NewSession | Next::NewSet => {
+            Next::Again | Next::AnotherName | Next::NewSession | Next::Stolen | Next::NewSet => {
                 now.after(pause(failures))
             }
             Next::Wait { until } => until.max(now.after(PAUSE)),
-            Next::Stolen => now.after(STANDBY),
             Next::Person => now.after(PERSON),
         }
     }

@@ -12,15 +12,23 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// For the one profile that `flint init` writes.
-const WORKFLOW: &str = "name: first
+/// For the one profile that `flint init` writes, by one of its labels or by its scale set.
+fn workflow(source: Source) -> String {
+    let asked = match source {
+        Source::Webhook => "self-hosted",
+        Source::ScaleSet => "flint",
+    };
+    format!(
+        "name: first
 on: push
 jobs:
   first:
-    runs-on: self-hosted
+    runs-on: {asked}
     steps:
       - run: echo \"the answer is $((6 * 7))\"
-";
+"
+    )
+}
 
 /// Makes the configuration by clicks, serves one job with it, and gives the job's log.
 ///
@@ -31,7 +39,7 @@ pub fn from_nothing(options: &Options) -> Result<Vec<String>> {
     let config = init(options, &stage.places, stage.folder())?;
     let how = How { made: Some(&config), ..How::plain("") };
     let story = async |daemon: &mut Daemon, github: &FakeGithub| {
-        let ids = github.queue(WORKFLOW)?;
+        let ids = github.queue(&workflow(options.source))?;
         watch::until_done(daemon.client(), github, &ids, &|_| {}).await
     };
     let Seen { rows, logs } = stage.play(how, PATIENCE, story)?;

@@ -69,6 +69,7 @@ pub(super) fn name(request: &Request) -> &'static str {
     let matched = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let below = matched.trim_start_matches("/orgs/{owner}");
     let below = below.trim_start_matches("/repos/{owner}/{repo}");
+    let below = below.trim_start_matches("/enterprises/{enterprise}");
     match (request.method().as_str(), below) {
         ("POST", "/app/installations/{id}/access_tokens") => "access-tokens",
         ("GET", "/app") => "app",

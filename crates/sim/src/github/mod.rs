@@ -54,6 +54,9 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+/// What a person's token begins with.
+const PERSONAL: &str = "ghp_";
+
 /// A running server; ends when dropped.
 pub struct FakeGithub {
     shared: Arc<Shared>,
@@ -303,7 +306,7 @@ impl FakeGithub {
     /// A personal access token of somebody who owns everything here. It ends like the others by [`Self::revoke_tokens`].
     #[must_use]
     pub fn personal_token(&self) -> String {
-        let token = format!("ghp_{}", server::random_id().replace('-', ""));
+        let token = format!("{PERSONAL}{}", server::random_id().replace('-', ""));
         self.shared.change(|state, now| {
             state.secrets.push(token.clone());
             state.tokens.insert(token.clone(), now + 365 * 86_400_000);

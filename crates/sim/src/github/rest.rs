@@ -15,6 +15,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 type App = State<Arc<Shared>>;
+/// What the names of enterprises begin with, among those of scopes.
+const ENTERPRISES: &str = "enterprises/";
 /// What the path of a call names.
 pub(super) type Names = BTreeMap<String, String>;
 /// What a call is answered with.
@@ -28,7 +30,10 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
             .route(&format!("{scope}/actions/runners/generate-jitconfig"), post(generate))
             .route(&format!("{scope}/actions/runners/{{id}}"), get(one).delete(delete));
     }
+    // An enterprise's runners are those of scale sets.
     routes
+        .route("/enterprises/{enterprise}/actions/runners", get(list))
+        .route("/enterprises/{enterprise}/actions/runners/{id}", get(one).delete(delete))
 }
 
 async fn generate(
@@ -132,8 +137,7 @@ async fn list(
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    let found = as_installation(&shared, &headers).and_then(|()| scope(&shared, &names));
-    let listed = found.map(|scope| {
+    let listed = caller(&shared, &headers, &names).map(|scope| {
         let (wanted, page) = (asked.get("name"), Page::of(&asked));
         let (total, (shown, more)) = shared.look(|state| {
             let mine = |r: &&Runner| {
@@ -149,7 +153,7 @@ async fn list(
 }
 
 async fn one(State(shared): App, Path(names): Path<Names>, headers: HeaderMap) -> Answer {
-    let found = as_installation(&shared, &headers).and_then(|()| {
+    let found = caller(&shared, &headers, &names).and_then(|_| {
         let id = runner_id(&names)?;
         let shown = shared.look(|state| state.runners.get(&id).filter(|r| !r.spent).map(show));
         shown.map(|shown| (StatusCode::OK, shown)).ok_or_else(|| refusal(404, "Not Found"))
@@ -158,7 +162,7 @@ async fn one(State(shared): App, Path(names): Path<Names>, headers: HeaderMap) -
 }
 
 async fn delete(State(shared): App, Path(names): Path<Names>, headers: HeaderMap) -> Answer {
-    let deleted = as_installation(&shared, &headers).and_then(|()| {
+    let deleted = caller(&shared, &headers, &names).and_then(|_| {
         let id = runner_id(&names)?;
         shared.change(|state, _| match state.runners.get(&id).filter(|runner| !runner.spent) {
             None => Err(refusal(404, "Not Found")),
@@ -188,10 +192,29 @@ fn runner_id(names: &Names) -> Result<u64, Answer> {
     names.get("id").and_then(|id| id.parse().ok()).ok_or_else(|| refusal(404, "Not Found"))
 }
 
-/// The scope's name, if the App is installed there.
+/// The scope's name, if the caller may have runners there. GitHub lets no App have an enterprise's.
+pub(super) fn caller(
+    shared: &Shared,
+    headers: &HeaderMap,
+    names: &Names,
+) -> Result<String, Answer> {
+    as_installation(shared, headers)?;
+    let a_persons = bearer(headers).is_some_and(|token| token.starts_with(super::PERSONAL));
+    if names.contains_key("enterprise") && !a_persons {
+        return Err(refusal(403, "Resource not accessible by integration"));
+    }
+    scope(shared, names)
+}
+
+/// The scope's name, if the App is installed there, or a person owns it.
 pub(super) fn scope(shared: &Shared, names: &Names) -> Result<String, Answer> {
     let organization = &shared.config.organization;
     let missing = || refusal(404, "Not Found");
+    if let Some(slug) = names.get("enterprise") {
+        let enterprise = &shared.config.enterprise;
+        let known = slug.eq_ignore_ascii_case(enterprise);
+        return known.then(|| format!("{ENTERPRISES}{enterprise}")).ok_or_else(missing);
+    }
     names.get("owner").filter(|own| own.eq_ignore_ascii_case(organization)).ok_or_else(missing)?;
     let Some(name) = names.get("repo") else {
         return Ok(organization.clone());
@@ -213,6 +236,12 @@ pub(super) fn as_installation(shared: &Shared, headers: &HeaderMap) -> Result<()
         shared.look(|state| state.tokens.get(token).is_some_and(|expires| *expires > now))
     };
     if bearer(headers).is_some_and(known) { Ok(()) } else { Err(refusal(401, "Bad credentials")) }
+}
+
+/// The repository that a scope is: it is called `owner/name`. Others have groups, and the jobs that those admit.
+pub(super) fn repository(scope: &str) -> Option<&str> {
+    let (_, name) = scope.split_once('/').filter(|_| !scope.starts_with(ENTERPRISES))?;
+    Some(name)
 }
 
 /// What GitHub asks of every call.

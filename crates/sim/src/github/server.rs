@@ -28,7 +28,9 @@ pub struct Config {
     pub webhook: Option<Webhook>,
     /// The organization's login.
     pub organization: String,
-    /// Its first repository; more are added to the running server.
+    /// The slug of the enterprise that the organization belongs to.
+    pub enterprise: String,
+    /// The organization's first repository; more are added to the running server.
     pub repository: String,
     /// The App's id.
     pub app: String,
@@ -77,13 +79,15 @@ pub struct Webhook {
 }
 
 impl Config {
-    /// GitHub's own times and limits; organization `flint-demo`, repository `widgets`, App 123456.
+    /// GitHub's own times and limits; enterprise `flint-corp`, organization `flint-demo`, repository `widgets`, App
+    /// 123456.
     #[must_use]
     pub fn new(app_key_pem: String) -> Self {
         Config {
             public_url: String::new(),
             webhook: None,
             organization: "flint-demo".to_owned(),
+            enterprise: "flint-corp".to_owned(),
             repository: "widgets".to_owned(),
             app: "123456".to_owned(),
             app_key_pem,

@@ -327,9 +327,8 @@ impl State {
 
     /// Whether jobs of this one's repository come to runners of a scope and a group.
     pub(super) fn reaches(&self, scope: &str, group: u64, job: &Job) -> bool {
-        // What belongs to a repository is called `owner/name`, what belongs to the organization only `owner`.
-        match scope.split_once('/') {
-            Some((_, name)) => name.eq_ignore_ascii_case(&job.repo.name),
+        match super::rest::repository(scope) {
+            Some(name) => name.eq_ignore_ascii_case(&job.repo.name),
             None => self.org.admits(group, job.repo.id),
         }
     }

@@ -32,8 +32,7 @@ impl<'a> Owner<'a> {
         let token = made["token"].as_str().expect("there is a token").to_owned();
         let (queue, queue_token) = (String::new(), String::new());
         let mut owner = Owner { room, token, set: 0, queue, queue_token };
-        let labels =
-            json!([{ "name": "linux", "type": "System" }, { "name": "big", "type": "System" }]);
+        let labels = labels(&["flint", "linux", "big"]);
         let body = json!({ "name": "flint", "runnerGroupId": 1, "labels": labels });
         let made = value(owner.call(Method::POST, "/runnerscalesets", &body).await).await;
         owner.set = made["id"].as_u64().expect("it has a number");
@@ -67,12 +66,16 @@ impl<'a> Owner<'a> {
     }
 }
 
+fn labels(names: &[&str]) -> Value {
+    names.iter().map(|name| json!({ "name": name, "type": "System" })).collect()
+}
+
 fn told(kind: &str, job: u64) -> (String, u64) {
     (kind.to_owned(), job)
 }
 
 #[tokio::test]
-async fn a_set_gets_jobs_that_ask_for_its_name_or_its_labels_up_to_its_capacity() {
+async fn a_set_gets_jobs_that_ask_for_its_labels_up_to_its_capacity() {
     let room = Room::new().await;
     let owner = Owner::new(&room).await;
     assert_eq!(owner.poll(0, 2).await, None);
@@ -90,6 +93,12 @@ async fn a_set_gets_jobs_that_ask_for_its_name_or_its_labels_up_to_its_capacity(
     assert_eq!(owner.poll(1, 3).await, Some((2, vec![told("JobAssigned", third)])));
     assert!(room.github.cancel(named) && room.github.cancel(other));
     assert_eq!(owner.poll(2, 3).await, Some((3, vec![told("JobCompleted", named)])));
+
+    // Its name is asked for in vain where it is no label.
+    let path = format!("/runnerscalesets/{}", owner.set);
+    owner.call(Method::PATCH, &path, &json!({ "labels": labels(&["linux", "big"]) })).await;
+    queue("flint");
+    assert_eq!(owner.poll(3, 9).await, None);
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ labels = ["linux", "big"]
     assert_eq!(profile(&config, "small").scale_set.as_deref(), Some("small"));
     assert_eq!(labels("small"), ["small"]);
     assert_eq!(profile(&config, "big").scale_set.as_deref(), Some("linux-big"));
-    assert_eq!(labels("big"), ["big", "linux"]);
+    assert_eq!(labels("big"), ["big", "linux", "linux-big"], "GitHub compares labels alone");
 }
 
 #[test]
@@ -44,6 +44,11 @@ fn labels_are_counted_and_measured() {
     let many = (0..101).map(|n| format!("\"l{n}\"")).collect::<Vec<_>>().join(", ");
     let many = bad(&given(&labelled(&many)).sources);
     assert!(many.contains("has 101 labels; GitHub takes 100 of a runner"), "{many}");
+    let full = (0..100).map(|n| format!("\"l{n}\"")).collect::<Vec<_>>().join(", ");
+    assert!(good(&given(&labelled(&full)).sources).profiles.len() == 1);
+    let set = bad(&given(&format!("{}source = \"scale-set\"\n", labelled(&full))).sources);
+    let named = "has 101 labels, its scale set's name with them; GitHub takes 100";
+    assert!(set.contains(named), "{set}");
     let long = "ä".repeat(256);
     let config = good(&given(&labelled(&format!("\"{long}\", \"With Space\""))).sources);
     let labels = &profile(&config, "a").profile.labels;
@@ -103,6 +108,30 @@ fn labels_that_github_could_match_twice_are_a_warning() {
 }
 
 #[test]
+fn a_scale_sets_name_is_one_of_its_labels_beside_those_of_others() {
+    let said = |set: &str, labels: &str| {
+        let text = format!(
+            "[[profile]]\nname = \"a\"\nsource = \"scale-set\"\nscale_set = \"Small\"\n{set}\n\
+             [[profile]]\nname = \"b\"\nlabels = {labels}\n"
+        );
+        let checked = check(&given(&text).sources, &machine(), Purpose::Serve);
+        assert!(checked.config.is_some());
+        checked.report.problems.iter().map(|found| found.message.clone()).collect::<Vec<_>>()
+    };
+    let name = "the scale set's name `small` of profile `a` is also a label of `b`: GitHub may give its jobs to either";
+    let others = "every label of profile `a`, but its scale set's name, is also one of `b`: GitHub may give its jobs to \
+                  either";
+    let all = "every label of profile `b` is also one of `a`: GitHub may give its jobs to either";
+    let x = "labels = [\"x\"]";
+    assert_eq!(said(x, r#"["SMALL", "gpu"]"#), [name]);
+    assert_eq!(said(x, r#"["small"]"#), [name], "once, not from either side");
+    assert_eq!(said(x, r#"["x", "gpu"]"#), [others]);
+    assert_eq!(said(r#"labels = ["x", "y"]"#, r#"["y"]"#), [all]);
+    assert_eq!(said("", r#"["gpu"]"#), Vec::<String>::new());
+    assert_eq!(said(x, r#"["y"]"#), Vec::<String>::new());
+}
+
+#[test]
 fn a_default_that_does_not_fit_this_machine_is_a_warning_but_a_written_one_an_error() {
     let small = Machine { cpus: 1, memory: MiB(2048), free_disk: |_| Some(MiB(8 * 1024)) };
     let defaults = given("");
@@ -159,12 +188,14 @@ fn a_profile_offers_sizes_within_limits_and_its_prefix_is_nobody_elses() {
     assert_eq!(sizes.max.memory, config.host.capacity.memory);
     assert_eq!(big.images["ubuntu24"], Path::new("/i/u.ext4"));
     let other = "[[profile]]\nname = \"b\"\nlabels = [\"big-2cpu\"]\n";
+    let set = "[[profile]]\nname = \"b\"\nsource = \"scale-set\"\nscale_set = \"big-2cpu\"\nlabels = [\"x\"]\n";
     for (sizes, other, said) in [
         ("vcpus = 33", "", "`profile.sizes.vcpus` is not"),
         ("memory = \"900 GiB\"", "", "is more than this host hands out"),
         ("prefix = \"Big one\"", "", "1 to 24 of a-z and 0-9"),
         ("images = [\"u24\"]", "", "`ubuntu24=/PATH"),
         ("cpus = 4", "", "unknown key `cpus`"),
+        ("", set, "the label `big-2cpu` of profile `b` also asks for a size of profile `big`"),
         ("", other, "the label `big-2cpu` of profile `b` also asks for a size of profile `big`"),
     ] {
         let report = bad(&given(&(file(sizes) + other)).sources);

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 /// GitHub sends about 50 in one message.
 const MOST_JOBS: usize = 1000;
-/// How much of an unreadable part is shown, in characters before they are escaped.
-const EXCERPT: usize = 160;
+/// How much is kept of what cannot be read, in bytes, escaped: enough to see what GitHub has changed.
+const EXCERPT: usize = 4096;
 /// The one type of messages.
 const JOBS: &str = "RunnerScaleSetJobMessages";
 
@@ -39,7 +39,7 @@ pub struct Message {
     pub jobs: Vec<JobMessage>,
     /// How many parts could not be read.
     pub unread: usize,
-    /// The beginning of the first of those, escaped.
+    /// Those, as far as they were looked at: the beginning, escaped.
     pub excerpt: Option<String>,
 }
 
@@ -123,24 +123,27 @@ pub(super) fn read(body: &[u8]) -> Polled {
 fn message(id: MessageId, statistics: Option<Statistics>, parts: &[Value]) -> Message {
     let read = |part| JobMessage::read(part).ok_or(part);
     let (few, many) = parts.split_at(parts.len().min(MOST_JOBS));
-    let mut message =
-        Message { id, statistics, jobs: Vec::new(), unread: many.len(), excerpt: None };
+    let (mut jobs, mut strange) = (Vec::new(), Vec::new());
     for part in few.iter().map(read) {
         match part {
-            Ok(job) => message.jobs.push(job),
-            Err(part) => {
-                message.unread += 1;
-                message.excerpt.get_or_insert_with(|| excerpt(&part.to_string()));
-            }
+            Ok(job) => jobs.push(job),
+            Err(part) => strange.push(part.to_string()),
         }
     }
-    message
+    let excerpt = (!strange.is_empty()).then(|| excerpt(&strange.join(", ")));
+    Message { id, statistics, jobs, unread: strange.len() + many.len(), excerpt }
 }
 
 fn excerpt(text: &str) -> String {
-    let beginning: String = text.chars().take(EXCERPT).collect();
-    let more = if text.chars().nth(EXCERPT).is_some() { "…" } else { "" };
-    text::escaped(&beginning) + more
+    let mut kept = String::new();
+    for c in text.chars() {
+        let shown = text::escaped(c.encode_utf8(&mut [0; 4]));
+        if kept.len() + shown.len() > EXCERPT {
+            return kept + "…";
+        }
+        kept += &shown;
+    }
+    kept
 }
 
 #[cfg(test)]
@@ -221,7 +224,9 @@ mod tests {
             panic!("it is read")
         };
         assert_eq!((message.jobs.len(), message.unread), (1, 3));
-        assert_eq!(message.excerpt.as_deref(), Some(r#"{"messageType":"JobDreamt\u{202e}"}"#));
+        let kept = message.excerpt.unwrap_or_default();
+        assert!(kept.starts_with(r#"{"messageType":"JobDreamt\u{202e}"}, 5, {"#), "{kept}");
+        assert!(kept.contains(r#""jobDisplayName":"build\u001b[31m""#), "{kept}");
     }
 
     #[test]
@@ -246,7 +251,11 @@ mod tests {
         let Polled::Unreadable(cut) = read("é".repeat(1000).as_bytes()) else {
             panic!("it is no JSON")
         };
-        assert_eq!(cut.excerpt.chars().count(), EXCERPT + 1);
+        assert_eq!(cut.excerpt, "é".repeat(1000), "a few KiB are kept whole");
+        for long in ["é".repeat(9000), "\u{202e}".repeat(9000)] {
+            let Polled::Unreadable(cut) = read(long.as_bytes()) else { panic!("it is no JSON") };
+            assert!(cut.excerpt.len() <= EXCERPT + 3 && cut.excerpt.ends_with('…'));
+        }
     }
 
     #[test]

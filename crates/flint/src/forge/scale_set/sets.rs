@@ -27,11 +27,11 @@ pub struct SetId(pub u64);
 pub struct ScaleSet {
     /// GitHub's number.
     pub id: SetId,
-    /// Its name: `runs-on: NAME` asks for it everywhere.
+    /// Its name.
     pub name: String,
     /// The number of its runner group.
     pub group: u64,
-    /// What else `runs-on` may ask for.
+    /// What `runs-on` may ask for: its name only where that is among them.
     pub labels: BTreeSet<String>,
 }
 
@@ -42,8 +42,17 @@ pub struct Wanted {
     pub name: String,
     /// Its runner group.
     pub group: RunnerGroup,
-    /// What `runs-on` may ask for. Servers before Enterprise Server 3.18 silently keep the set's name alone.
+    /// What `runs-on` may ask for beside the name. Servers before Enterprise Server 3.18 silently keep the name alone.
     pub labels: BTreeSet<String>,
+}
+
+impl Wanted {
+    /// Its labels at GitHub, which compares nothing else and no case: its name first, as Actions Runner Controller has it.
+    fn all_labels(&self) -> Vec<&str> {
+        let is_other = |label: &&str| label.to_lowercase() != self.name.to_lowercase();
+        let others = self.labels.iter().map(String::as_str).filter(is_other);
+        std::iter::once(self.name.as_str()).chain(others).collect()
+    }
 }
 
 #[derive(Deserialize)]
@@ -128,7 +137,7 @@ impl ScaleSets {
     /// # Errors
     /// [`Error::SetGone`], and whatever GitHub refuses.
     pub async fn relabel(&self, set: &ScaleSet, wanted: &Wanted) -> Result<ScaleSet, Error> {
-        if lower(&set.labels) == lower(&wanted.labels) {
+        if lower(&set.labels) == lower(wanted.all_labels()) {
             return Ok(set.clone());
         }
         let id = set.id.to_string();
@@ -201,12 +210,8 @@ impl ScaleSet {
     #[must_use]
     pub fn lacks(&self, wanted: &Wanted) -> Vec<String> {
         let have = lower(&self.labels);
-        wanted
-            .labels
-            .iter()
-            .filter(|label| !have.contains(&label.to_lowercase()))
-            .cloned()
-            .collect()
+        let wanted = wanted.all_labels().into_iter();
+        wanted.filter(|label| !have.contains(&label.to_lowercase())).map(str::to_owned).collect()
     }
 }
 
@@ -236,14 +241,14 @@ impl fmt::Display for ScaleSet {
 
 /// What a set of ours is, beside its name and group. Its runners take one job and are never updated: their image is.
 fn shape(wanted: &Wanted) -> Value {
-    let label = |name: &String| json!({ "name": name, "type": "System" });
+    let label = |name: &str| json!({ "name": name, "type": "System" });
     json!({
-        "labels": wanted.labels.iter().map(label).collect::<Vec<_>>(),
+        "labels": wanted.all_labels().into_iter().map(label).collect::<Vec<_>>(),
         "RunnerSetting": { "ephemeral": true, "disableUpdate": true },
     })
 }
 
 /// GitHub compares labels without regard to case.
-fn lower(labels: &BTreeSet<String>) -> BTreeSet<String> {
-    labels.iter().map(|label| label.to_lowercase()).collect()
+fn lower(labels: impl IntoIterator<Item = impl AsRef<str>>) -> BTreeSet<String> {
+    labels.into_iter().map(|label| label.as_ref().to_lowercase()).collect()
 }

@@ -3,7 +3,7 @@
 use super::super::clock::millis;
 use super::super::jit;
 use super::super::payload::rfc3339;
-use super::super::rest::{self, Names, as_installation, bearer, scope};
+use super::super::rest::{self, Names, bearer};
 use super::super::server::{Shared, random_id};
 use super::super::state::Millis;
 use super::{Refused, SERVICE, unauthorized};
@@ -23,15 +23,14 @@ pub(super) async fn registration(
     Path(names): Path<Names>,
     headers: HeaderMap,
 ) -> rest::Answer {
-    let made = as_installation(&shared, &headers).and_then(|()| {
-        let scope = scope(&shared, &names)?;
+    let made = rest::caller(&shared, &headers, &names).map(|scope| {
         let expires = shared.clock.now() + millis(REGISTRATION);
         let token = format!("A{}", random_id().replace('-', "").to_uppercase());
         shared.change(|state, _| {
             state.secrets.push(token.clone());
             state.sets.registrations.insert(token.clone(), (scope, expires));
         });
-        Ok((StatusCode::CREATED, json!({ "token": token, "expires_at": rfc3339(expires) })))
+        (StatusCode::CREATED, json!({ "token": token, "expires_at": rfc3339(expires) }))
     });
     rest::answer(made)
 }

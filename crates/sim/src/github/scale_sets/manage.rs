@@ -26,7 +26,7 @@ pub(super) async fn group(
         let wanted = asked.get("groupName").map(String::as_str).unwrap_or_default();
         // A repository has no groups but GitHub's own one.
         let fits = |id: u64, name: &str| {
-            name.eq_ignore_ascii_case(wanted) && (id == 1 || !scope.contains('/'))
+            name.eq_ignore_ascii_case(wanted) && (id == 1 || rest::repository(&scope).is_none())
         };
         let found: Vec<Value> = shared.look(|state| {
             let groups = state.org.groups.values().filter(|group| fits(group.id, &group.name));

@@ -31,13 +31,12 @@ const QUEUE: &str = "/actions-queue";
 
 /// What is part of the REST API.
 pub(super) fn rest_routes() -> Router<Arc<Shared>> {
-    Router::new()
-        .route("/orgs/{owner}/actions/runners/registration-token", post(access::registration))
-        .route(
-            "/repos/{owner}/{repo}/actions/runners/registration-token",
-            post(access::registration),
-        )
-        .route("/actions/runner-registration", post(access::connect))
+    let mut routes = Router::new();
+    for scope in ["/orgs/{owner}", "/repos/{owner}/{repo}", "/enterprises/{enterprise}"] {
+        let path = format!("{scope}/actions/runners/registration-token");
+        routes = routes.route(&path, post(access::registration));
+    }
+    routes.route("/actions/runner-registration", post(access::connect))
 }
 
 /// What is not.

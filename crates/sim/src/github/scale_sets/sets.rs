@@ -163,10 +163,9 @@ impl Set {
         }
     }
 
-    /// Its name alone asks for it, or any of its labels.
+    /// Some of its labels ask for it. Its name does not, unless it is one of them.
     fn is_asked_by(&self, labels: &[String]) -> bool {
-        let named = labels.len() == 1 && labels[0].eq_ignore_ascii_case(&self.name);
-        named || (!labels.is_empty() && covers(&self.labels, labels))
+        !labels.is_empty() && covers(&self.labels, labels)
     }
 
     fn assign(&mut self, job: Job, now: Millis) {
