@@ -6,7 +6,7 @@ use crate::id::{InstallationId, ProfileId, ScopeId};
 use crate::planted::{Fault, is};
 use crate::runner_version::{RunnerVersion, Verdict};
 use crate::units::Timestamp;
-use crate::vm::Vm;
+use crate::vm::{Phase, Registration, Vm};
 use crate::world::World;
 
 impl World {
@@ -55,6 +55,13 @@ impl World {
     /// The turn of one more registration in a scope; it is taken by that.
     pub(crate) fn next_registration(&mut self, now: Timestamp, scope: &ScopeId) -> Timestamp {
         self.installation_mut(scope).map_or(now, |installation| installation.next_registration(now))
+    }
+
+    /// The turn that a microVM's registration has. A try that failed waits for more than that.
+    pub(crate) fn turn(&self, vm: &Vm) -> Option<Timestamp> {
+        let asks = matches!(vm.phase, Phase::Launching | Phase::Registering)
+            && matches!(vm.registration, Registration::Asked { .. });
+        (asks && vm.failures == 0).then_some(vm.retry_at)
     }
 
     /// Whose calls a question takes. A job that a scale set told of is asked about where the set is.

@@ -131,7 +131,7 @@ fn once(draft: &mut Draft) -> Served {
     serve_unnamed(draft, &mut served, &world, &blocked);
     needs_no_room(draft, &mut served);
     share_out(draft, &mut served);
-    served.waits.finish();
+    served.waits.finish(draft.now);
     served
 }
 
