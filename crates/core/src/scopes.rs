@@ -6,7 +6,7 @@ use crate::id::{InstallationId, ProfileId, ScopeId};
 use crate::planted::{Fault, is};
 use crate::runner_version::{RunnerVersion, Verdict};
 use crate::units::Timestamp;
-use crate::vm::Vm;
+use crate::vm::{Phase, Registration, Vm};
 use crate::world::World;
 
 impl World {
@@ -52,9 +52,24 @@ impl World {
         vm.scope.as_ref().map_or(Timestamp::default(), |scope| self.limited_until(scope))
     }
 
-    /// The turn of one more registration in a scope; it is taken by that.
-    pub(crate) fn next_registration(&mut self, now: Timestamp, scope: &ScopeId) -> Timestamp {
+    /// The turn of one more registration of a profile in a scope; it is taken by that. Those of a scale set need none:
+    /// another service than the REST API makes them, and no limit of that is known.
+    pub(crate) fn next_registration(
+        &mut self,
+        now: Timestamp,
+        (profile, scope): (&ProfileId, &ScopeId),
+    ) -> Timestamp {
+        if self.is_scale_set(profile) {
+            return now;
+        }
         self.installation_mut(scope).map_or(now, |installation| installation.next_registration(now))
+    }
+
+    /// The turn that a microVM's registration has, if it needs one. A try that failed waits for more than that.
+    pub(crate) fn turn(&self, vm: &Vm) -> Option<Timestamp> {
+        let asks = matches!(vm.phase, Phase::Launching | Phase::Registering)
+            && matches!(vm.registration, Registration::Asked { .. });
+        (asks && vm.failures == 0 && !self.is_scale_set(&vm.profile)).then_some(vm.retry_at)
     }
 
     /// Whose calls a question takes. A job that a scale set told of is asked about where the set is.

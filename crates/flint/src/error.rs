@@ -1,8 +1,12 @@
 //! How the program ends and what it says then: exit codes, and the printer that walks a chain of errors.
 
+use crate::text::cut;
 use std::error::Error;
 use std::fmt::Write;
 use std::process::ExitCode;
+
+/// The most characters of an error and its causes in a fact, and of the advice behind them.
+const WHY: (usize, usize) = (1_024, 512);
 
 /// How the program ends. The numbers are a promise to scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +89,17 @@ pub fn chain(error: &dyn Error) -> String {
     text
 }
 
+/// The same, and behind it what a person can do. Facts are kept: this is of bounded length.
+#[must_use]
+pub fn advised(error: &dyn Error, help: Option<&str>) -> String {
+    let (most, advice) = WHY;
+    let why = cut(&chain(error), most);
+    match help {
+        Some(help) => format!("{why}; {}", cut(help, advice)),
+        None => why,
+    }
+}
+
 fn headed(color: bool, head: &str, style: &str, text: &str) -> String {
     let text = crate::text::escaped(text);
     if color { format!("{style}{head}:\u{1b}[0m {text}") } else { format!("{head}: {text}") }
@@ -111,5 +126,20 @@ mod tests {
           because: no space left on device
           help: `flint images prune` would free 31 GiB
         ");
+    }
+
+    #[test]
+    fn a_facts_reason_ends_with_the_advice_and_is_bounded() {
+        let source = std::io::Error::other("no space left on device");
+        let error = Outer { name: "r-9f2c.ext4", source };
+        let why = advised(&error, Some("make room"));
+        assert_eq!(
+            why,
+            "cannot clone rootfs `r-9f2c.ext4` for vm-42: no space left on device; make room"
+        );
+        let error = Outer { name: "r", source: std::io::Error::other("é".repeat(5_000)) };
+        let why = advised(&error, Some(&"make room ".repeat(500)));
+        assert!(why.contains("…; make room") && why.ends_with('…'), "{why}");
+        assert_eq!(why.chars().count(), 1_024 + 2 + 512);
     }
 }

@@ -8,12 +8,17 @@ pub(crate) const FIELD: usize = 256;
 /// Replaced, not left out: a label must not become another label by what it loses.
 pub(crate) fn line(text: &str) -> String {
     let visible = |c| if misleads(c) { '\u{fffd}' } else { c };
-    let mut clean: String = text.chars().take(FIELD).map(visible).collect();
-    if text.chars().nth(FIELD).is_some() {
-        clean.pop();
-        clean.push('…');
+    cut(text, FIELD).chars().map(visible).collect()
+}
+
+/// `text`, at most so many characters of it; the last one says so.
+pub(crate) fn cut(text: &str, most: usize) -> String {
+    let mut kept: String = text.chars().take(most).collect();
+    if text.chars().nth(most).is_some() {
+        kept.pop();
+        kept.push('…');
     }
-    clean
+    kept
 }
 
 /// Whether a character could drive a terminal, or make a text read as another one: control characters, marks and

@@ -3,14 +3,16 @@
 use flint::daemon::clock::Clock;
 use flint::daemon::door::{Door, Knock, View};
 use flint::daemon::listener::Listener;
+use flint::daemon::rows;
 use flint::forge::caller::Caller;
 use flint::forge::scale_set::{ProfileSet, ScaleSets, Wanted};
 use flint::forge::{Credentials, Options, RunnerGroup, Scope, WebhookAuth};
 use flint_core::event::{Event, ForgeEvent};
 use flint_core::fold::fold;
 use flint_core::host::Host;
-use flint_core::id::{HostId, InstallationId, ProfileId, RunnerName, ScopeId, VmId};
+use flint_core::id::{HostId, InstallationId, JobKey, ProfileId, RunnerName, ScopeId, VmId};
 use flint_core::job::JobState;
+use flint_core::plan::{Waits, why};
 use flint_core::policy::Admits;
 use flint_core::profile::{Profile, Timeouts};
 use flint_core::scale_set::{SetEvent, Source};
@@ -324,7 +326,12 @@ async fn a_session_that_somebody_else_holds_is_awaited_and_said() {
     room.listen();
     room.until(|world| world.scale_sets.get(&profile_id()).is_some_and(|s| s.trouble.is_some()))
         .await;
-    assert!(room.trouble().is_some_and(|why| why.contains("somebody else holds the session")));
+    let why = room.trouble().unwrap_or_default();
+    assert!(why.contains("somebody else holds the session"), "{why}");
+    assert!(
+        why.contains("; if another Flint or Actions Runner Controller serves `flint`"),
+        "{why}"
+    );
     theirs.sets().close(&session).await.expect("it is theirs");
     room.until(|world| world.scale_sets[&profile_id()].trouble.is_none()).await;
     assert_eq!(room.fake.sets()[0].owner.as_deref(), Some("flint-test"));
@@ -592,6 +599,7 @@ async fn a_persons_token_that_ends_in_the_middle_of_a_poll_is_said() {
     room.until(|world| world.scale_sets[&profile_id()].trouble.is_some()).await;
     let why = room.trouble().unwrap_or_default();
     assert!(why.contains("personal access token") && why.contains("refused"), "{why}");
+    assert!(why.contains("expired"), "what a person can do: {why}");
 
     // Only a person can make another one, and a restart reads it: GitHub is asked now and then, not in a circle.
     let calls = || room.fake.counters().calls("registration-token");
@@ -600,4 +608,23 @@ async fn a_persons_token_that_ends_in_the_middle_of_a_poll_is_said() {
     let tries = u32::try_from(calls() - asked).expect("there are few");
     let waited = room.clock.now().since(since);
     assert!(waited >= Duration::from_secs(5 * 60) * (tries - 1), "{tries} in {waited:?}");
+}
+
+#[tokio::test]
+async fn a_permission_that_is_missing_is_named_with_its_page_by_why_and_by_status() {
+    let mut room = Room::new().await;
+    room.fake.fault("registration-token", 1, FaultKind::status(403, "not by integration"));
+    room.listen();
+    let told = room
+        .until(|world| world.scale_sets.get(&profile_id()).is_some_and(|s| s.trouble.is_some()))
+        .await;
+    assert!(matches!(&told[..], [SetEvent::Lost { .. }]), "{told:?}");
+    let status = rows::profiles(&room.world, room.clock.now());
+    let status = status[0].scale_set.as_ref().and_then(|set| set.trouble.clone());
+    let nobody = JobKey { id: 7, attempt: 1 };
+    for shown in [status.unwrap_or_default(), why(&room.world, &Waits::default(), nobody)] {
+        assert!(shown.contains("GitHub answered 403: not by integration; give the App"), "{shown}");
+        assert!(shown.contains("Organization → Self-hosted runners: write"), "{shown}");
+        assert!(shown.contains("/organizations/flint-demo/settings/installations"), "{shown}");
+    }
 }

@@ -260,23 +260,23 @@ pub(super) fn limited(world: &mut World, scope: &ScopeId, until: Timestamp) {
     }
 }
 
-/// Whoever waits for a registration lines up anew behind it: otherwise all whose turn passes meanwhile would go out at
-/// once.
+/// Whoever waits for a turn lines up anew behind it: otherwise all whose turn passes meanwhile would go out at once.
 fn installation_limited(world: &mut World, id: &InstallationId, until: Timestamp) {
-    let Some(installation) = world.installations.get_mut(id) else { return };
-    if until <= installation.limited_until {
+    if world.installations.get(id).is_none_or(|known| until <= known.limited_until) {
         return;
     }
-    installation.limit(until);
     let scopes = &world.scopes;
     let reached = |scope: &ScopeId| scopes.get(scope).is_some_and(|s| s.installation == *id);
     let waits = |vm: &Vm| {
         matches!(vm.phase, Phase::Launching | Phase::Registering)
             && matches!(vm.registration, Registration::Asked { .. })
             && vm.scope.as_ref().is_some_and(reached)
+            && !world.is_scale_set(&vm.profile)
     };
     let line = world.vms.iter().filter(|(_, vm)| waits(vm)).map(|(id, vm)| (vm.retry_at, *id));
     let line: BTreeSet<(Timestamp, VmId)> = line.collect();
+    let Some(installation) = world.installations.get_mut(id) else { return };
+    installation.limit(until);
     for (_, vm) in line {
         let turn = installation.next_registration(until);
         if let Some(vm) = world.vms.get_mut(&vm) {

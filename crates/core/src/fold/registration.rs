@@ -117,7 +117,8 @@ fn given_up(world: &mut World, now: Timestamp, id: VmId, why: String) {
 
 /// Each try takes its turn among all registrations.
 fn wait_in_line(world: &mut World, now: Timestamp, id: VmId, scope: &ScopeId) {
-    let turn = world.next_registration(now, scope);
+    let Some(profile) = world.vms.get(&id).map(|vm| vm.profile.clone()) else { return };
+    let turn = world.next_registration(now, (&profile, scope));
     if let Some(vm) = world.vms.get_mut(&id) {
         vm.retry_at = vm.retry_at.max(turn);
     }

@@ -121,7 +121,7 @@ impl Draft {
         self.world.next_vm = self.world.next_vm.saturating_add(1);
         let now = self.now;
         // The agent answers later than GitHub, so a turn that is some seconds away costs nothing.
-        let retry_at = scope.map_or(now, |scope| self.world.next_registration(now, scope));
+        let retry_at = scope.map_or(now, |scope| self.world.next_registration(now, (id, scope)));
         let registration = match scope {
             Some(_) => Registration::Asked { attempt: 1 },
             None => Registration::None,

@@ -131,7 +131,7 @@ fn once(draft: &mut Draft) -> Served {
     serve_unnamed(draft, &mut served, &world, &blocked);
     needs_no_room(draft, &mut served);
     share_out(draft, &mut served);
-    served.waits.finish();
+    served.waits.finish(draft.now);
     served
 }
 
@@ -342,7 +342,8 @@ fn register(draft: &mut Draft, id: VmId, scope: &ScopeId) {
     let now = draft.now;
     let first = draft.world.scopes.keys().next().filter(|_| is(Fault::PoolOfFirstScope)).cloned();
     let scope = first.as_ref().unwrap_or(scope);
-    let turn = draft.world.next_registration(now, scope);
+    let Some(profile) = draft.world.vms.get(&id).map(|vm| vm.profile.clone()) else { return };
+    let turn = draft.world.next_registration(now, (&profile, scope));
     let Some(vm) = draft.world.vms.get_mut(&id) else { return };
     (vm.registration, vm.scope) = (Registration::Asked { attempt: 1 }, Some(scope.clone()));
     if vm.phase.stage() == Stage::Warm {

@@ -60,9 +60,9 @@ fn deadline(world: &World, timeouts: &Timeouts, vm: &Vm) -> Option<(Timestamp, R
             let from = vm.since.max(vm.times.registered.unwrap_or_default());
             (from, timeouts.register, Reason::RegisterTimeout)
         }
-        // Nobody is to blame while GitHub takes no calls.
+        // Nobody is to blame while GitHub takes no calls, or others' turns come first.
         (Phase::Registering, Registration::None | Registration::Asked { .. }) => {
-            let from = vm.since.max(world.calls_from(vm));
+            let from = vm.since.max(world.calls_from(vm)).max(world.turn(vm).unwrap_or_default());
             (from, timeouts.register, Reason::RegisterFailed)
         }
         (Phase::Listening, _) => (vm.since, timeouts.idle, Reason::IdleTimeout),

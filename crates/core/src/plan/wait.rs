@@ -81,6 +81,13 @@ pub enum Because {
         /// When it takes some again.
         until: Timestamp,
     },
+    /// A microVM is on its way, and GitHub takes so many registrations a minute.
+    Paced {
+        /// One of those on the way.
+        vm: VmId,
+        /// The turn of its registration.
+        until: Timestamp,
+    },
     /// A runner with the job's labels waits, and GitHub has the job queued and does not give it to the runner.
     NotGiven {
         /// The runner's microVM.
@@ -208,6 +215,11 @@ impl fmt::Display for Because {
             Because::RateLimited { until } => {
                 write!(f, "GitHub's rate limit is reached, it takes calls again at {until}")
             }
+            Because::Paced { vm, until } => write!(
+                f,
+                "{vm} is on its way to it, or to a job like it; registrations are paced, since GitHub takes about 80 \
+                 a minute, and its turn is at {until}"
+            ),
             Because::NotGiven { vm, admitted } => not_given(f, *vm, *admitted),
             Because::HostFull { short_of } => write!(f, "no host has enough free {short_of}"),
             Because::TooBig { shape } => write!(f, "its shape is bigger than any host: {shape}"),

@@ -2,10 +2,11 @@
 
 use super::wait::{Because, Wait};
 use crate::ask::Found;
-use crate::id::{JobKey, ProfileId, VmId};
+use crate::id::{InstallationId, JobKey, ProfileId, VmId};
 use crate::job::{Job, JobState};
 use crate::policy::Verdict;
-use crate::vm::{Phase, Registration};
+use crate::units::Timestamp;
+use crate::vm::{Phase, Registration, Vm};
 use crate::world::World;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,6 +20,8 @@ pub struct Waits {
     /// Sorted by job.
     coming: Vec<(JobKey, VmId)>,
     causes: BTreeMap<(Option<ProfileId>, String), Because>,
+    /// When that was planned.
+    now: Timestamp,
 }
 
 impl Waits {
@@ -38,8 +41,16 @@ impl Waits {
         self.causes.entry(group).or_insert(because);
     }
 
-    pub(super) fn finish(&mut self) {
+    pub(super) fn finish(&mut self, now: Timestamp) {
         self.coming.sort_unstable();
+        self.now = now;
+    }
+
+    /// The registrations that wait for their turn, each by whose calls GitHub counts together.
+    pub fn paced<'a>(&'a self, world: &'a World) -> impl Iterator<Item = &'a InstallationId> {
+        let waits = |vm: &&Vm| world.turn(vm).is_some_and(|turn| self.now < turn);
+        let scopes = world.vms.values().filter(waits).filter_map(|vm| vm.scope.as_ref());
+        scopes.filter_map(|scope| world.scopes.get(scope)).map(|scope| &scope.installation)
     }
 
     /// The one cause of a queued job's wait.
@@ -48,7 +59,7 @@ impl Waits {
         let job = world.jobs.get(&key).filter(|job| job.state == JobState::Queued)?;
         if let Ok(at) = self.coming.binary_search_by_key(&key, |(job, _)| *job) {
             let (_, vm) = *self.coming.get(at)?;
-            return Some(from_github(world, job, vm).unwrap_or(Because::Coming { vm }));
+            return Some(from_github(world, job, vm, self.now).unwrap_or(Because::Coming { vm }));
         }
         if job.profile.is_none() {
             return Some(Because::NoProfile);
@@ -73,15 +84,17 @@ impl Waits {
     }
 }
 
-/// What keeps a job although a microVM comes for it: GitHub takes no calls, or does not give the job to a runner that
-/// waits for it.
-fn from_github(world: &World, job: &Job, id: VmId) -> Option<Because> {
+/// What keeps a job although a microVM comes for it: GitHub takes no calls, or no more of them at once, or does not give
+/// the job to a runner that waits for it.
+fn from_github(world: &World, job: &Job, id: VmId, now: Timestamp) -> Option<Because> {
     let vm = world.vms.get(&id)?;
     match (&vm.phase, &vm.registration) {
-        (Phase::Launching | Phase::Registering, Registration::Asked { .. })
-            if world.calls_from(vm) > vm.since =>
-        {
-            Some(Because::RateLimited { until: world.calls_from(vm) })
+        (Phase::Launching | Phase::Registering, Registration::Asked { .. }) => {
+            let (calls, turn) = (world.calls_from(vm), world.turn(vm));
+            match turn.filter(|turn| now < *turn) {
+                _ if now < calls => Some(Because::RateLimited { until: calls }),
+                turn => turn.map(|until| Because::Paced { vm: id, until }),
+            }
         }
         (Phase::Listening, _) => {
             let asked = job.asked.filter(|asked| vm.since.after(GIVEN_WITHIN) <= asked.at)?;

@@ -2,7 +2,7 @@
 
 use super::door::Door;
 use super::orders::Outcome;
-use crate::error::chain;
+use crate::error::advised;
 use crate::forge::{Answer, Forge, Told};
 use crate::host::Host;
 use crate::images::Images;
@@ -24,7 +24,7 @@ pub(super) async fn host<V: Vmm, N: Net, I: Images>(
     Outcome::told(Event::Host(match here.inventory(&owned, asked).await {
         Ok(inventory) => inventory,
         Err(error) => {
-            let why = chain(&error);
+            let why = advised(&error, error.help().as_deref());
             tracing::warn!(error = why, "cannot scan the host");
             HostEvent::ScanFailed { host: id, why }
         }
@@ -46,7 +46,10 @@ pub(super) async fn forge<F: Forge>(
     };
     let Answer { told, quota } = match github.ask(question.clone(), asked).await {
         Ok(answer) => answer,
-        Err(error) => return Outcome::told(failed(error.ask_failure(), chain(&error))),
+        Err(error) => {
+            let why = advised(&error, error.help().as_deref());
+            return Outcome::told(failed(error.ask_failure(), why));
+        }
     };
     let mut events = Vec::new();
     let left = |(installation, quota)| ForgeEvent::QuotaLeft { installation, quota };

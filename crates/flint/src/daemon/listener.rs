@@ -6,7 +6,7 @@
 use super::clock::Clock;
 use super::door::{Door, Window};
 use super::message::{counted, facts, of_set, offered};
-use crate::error::chain;
+use crate::error::{advised, chain};
 use crate::forge::scale_set::{
     Error, Job, Message, MessageId, Next, Polled, ProfileSet, Session, SetId, Unreadable,
 };
@@ -98,7 +98,7 @@ impl<C: Clock> Listener<C> {
             if !matches!(next, Next::Again | Next::Wait { .. }) {
                 *course = None;
             }
-            let why = chain(&error);
+            let why = advised(&error, error.help().as_deref());
             if told.as_ref() != Some(&why) {
                 tracing::warn!(profile = %self.profile, slug = error.slug(), error = why, "the scale set is not heard");
                 self.door.tell(of_set(&self.profile, SetEvent::Lost { why: why.clone() })).await;

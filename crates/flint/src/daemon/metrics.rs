@@ -46,6 +46,7 @@ pub fn render(view: &View, counts: &Counts) -> Result<String, fmt::Error> {
     breakers(&mut registry, view);
     host(&mut registry, view);
     github(&mut registry, view);
+    paced(&mut registry, view);
     scale_sets(&mut registry, view);
     runners(&mut registry, view);
     let deliveries = gauges(&mut registry, "webhook_deliveries", "Webhook requests by outcome");
@@ -159,6 +160,17 @@ fn github(registry: &mut Registry, view: &View) {
     set(&failing, &[("question", "jobs"), ("scope", "")], jobs.unwrap_or(0));
 }
 
+fn paced(registry: &mut Registry, view: &View) {
+    let paced =
+        gauges(registry, "registrations_paced", "Registrations that wait for their turn at GitHub");
+    for id in view.world.installations.keys() {
+        set(&paced, &[("installation", id.as_str())], 0);
+    }
+    for id in view.waits.paced(&view.world) {
+        add(&paced, &[("installation", id.as_str())]);
+    }
+}
+
 fn scale_sets(registry: &mut Registry, view: &View) {
     let heard = gauges(registry, "scale_set_heard", "1 while somebody hears of its jobs");
     let assigned = gauges(registry, "scale_set_jobs", "Its jobs, as GitHub counted last");
@@ -242,6 +254,7 @@ pub fn because_word(because: &Because) -> &'static str {
         Because::NoScope => "no_scope",
         Because::ForgeRefuses { .. } => "github_refuses",
         Because::RateLimited { .. } => "rate_limited",
+        Because::Paced { .. } => "paced",
         Because::NotGiven { .. } => "not_given",
         Because::HostFull { .. } => "host_full",
         Because::TooBig { .. } => "too_big",

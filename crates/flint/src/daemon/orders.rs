@@ -2,7 +2,7 @@
 
 use super::door::Door;
 use super::hand_over::Secret;
-use crate::error::chain;
+use crate::error::advised;
 use crate::forge::{Forge, Registered, Removal, Request};
 use crate::host::{Host, LaunchOrder};
 use crate::images::Images;
@@ -68,7 +68,7 @@ pub(super) async fn launch<V: Vmm, N: Net, I: Images>(
     match host.launch(order).await {
         Ok(()) => Outcome::default(),
         Err(error) => {
-            let why = chain(&error);
+            let why = advised(&error, error.help().as_deref());
             Outcome::told(Event::Host(HostEvent::LaunchFailed { vm, why }))
         }
     }
@@ -84,7 +84,10 @@ pub(super) async fn destroy<V: Vmm, N: Net, I: Images>(
     steps::after(Step::Destroy);
     Outcome::told(Event::Host(match destroyed {
         Ok(()) => HostEvent::Destroyed { vm },
-        Err(error) => HostEvent::DestroyFailed { vm, why: chain(&error) },
+        Err(error) => {
+            let why = advised(&error, error.help().as_deref());
+            HostEvent::DestroyFailed { vm, why }
+        }
     }))
 }
 
@@ -128,7 +131,7 @@ pub(super) async fn register<F: Forge>(
             Outcome { events: vec![event], hand_over: Some(Secret { vm, attempt, work }) }
         }
         Err(error) => {
-            let (failure, why) = (error.failure(), chain(&error));
+            let (failure, why) = (error.failure(), advised(&error, error.help().as_deref()));
             let event = ForgeEvent::RegisterFailed { vm, scope, attempt, failure, why };
             Outcome::told(Event::Forge(event))
         }
@@ -147,6 +150,9 @@ pub(super) async fn deregister<F: Forge>(
     Outcome::told(Event::Forge(match removed {
         Ok(Removal::Gone) => ForgeEvent::Deregistered { vm },
         Ok(Removal::Busy) => ForgeEvent::DeregisterRefused { vm },
-        Err(error) => ForgeEvent::DeregisterFailed { vm, why: chain(&error) },
+        Err(error) => {
+            let why = advised(&error, error.help().as_deref());
+            ForgeEvent::DeregisterFailed { vm, why }
+        }
     }))
 }

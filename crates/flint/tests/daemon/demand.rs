@@ -1,6 +1,7 @@
 //! More jobs than room.
 
-use super::harness::{Bench, profile};
+use super::harness::{Bench, Daemon, profile};
+use flint::daemon::metrics::{self, Counts};
 use flint_core::profile::Profile;
 use flint_core::units::{MiB, Resources};
 
@@ -21,6 +22,35 @@ async fn five_jobs_on_a_host_with_two_slots_run_two_at_a_time() {
     daemon.until("all ran", |_, outside| outside.finished().len() == 6).await;
     daemon.until_quiet().await;
     assert_eq!((bench.outside.most_at_once(), bench.outside.launches()), (2, 6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn registrations_that_wait_for_their_turn_are_counted_and_said() {
+    let bench = Bench::new(&["small"]).with("small", |profile| profile.max = 14);
+    let mut daemon = bench.start().await;
+    for id in 1..=13 {
+        bench.outside.queue(id, &["small"]);
+    }
+    let last = bench.outside.queue(14, &["small"]);
+    daemon.until("the last comes", |view, _| view.world.vms.len() == 14).await;
+    let why = daemon.why(last);
+    assert!(why.starts_with("paced: ") && why.contains("its turn is at"), "{why}");
+    let pages = |daemon: &Daemon| {
+        let view = daemon.window.borrow().clone();
+        metrics::render(&view, &Counts::default()).expect("a string takes every text")
+    };
+    let page = pages(&daemon);
+    for line in [
+        "flint_waits{because=\"paced\"} ",
+        "flint_registrations_paced{installation=\"acme\"} 0",
+        "flint_registrations_paced{installation=\"flint-demo\"} ",
+    ] {
+        assert!(page.contains(line), "{line} is not in {page}");
+    }
+    daemon.until("all ran", |_, outside| outside.finished().len() == 14).await;
+    daemon.until_quiet().await;
+    let none = "flint_registrations_paced{installation=\"flint-demo\"} 0";
+    assert!(pages(&daemon).contains(none) && !page.contains(none), "{page}");
 }
 
 #[tokio::test(start_paused = true)]

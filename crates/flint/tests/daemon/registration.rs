@@ -1,6 +1,7 @@
 //! GitHub refuses, answers late, or its answer is lost.
 
 use super::harness::{Bench, phase_of, profile};
+use flint::daemon::door::View;
 use flint_core::event::{Event, ForgeEvent, OperatorEvent};
 use flint_core::vm::Registration;
 use std::time::Duration;
@@ -80,6 +81,31 @@ async fn a_refusal_opens_the_breaker_and_why_says_so_until_an_operator_closes_it
         daemon.until("it ran", |_, outside| outside.finished().len() == 1).await;
         daemon.until_quiet().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_permission_that_is_missing_is_named_by_why_and_by_status_with_the_fix() {
+    const FIX: &str = "; give the App the permission Organization → Self-hosted runners: write";
+    let bench = Bench::new(&["small"]);
+    bench.outside.faults(|faults| {
+        faults.register.push_back(403);
+        faults.ask.extend([403; 8]);
+    });
+    let mut daemon = bench.start().await;
+    let job = bench.outside.queue(1, &["small"]);
+    let github = |view: &View| flint::daemon::rows::github(&view.world);
+    daemon.until("it is refused", |view, _| !github(view).refuses.is_empty()).await;
+    daemon.until("the refused one is gone", |view, _| view.world.vms.is_empty()).await;
+    let why = daemon.why(job);
+    assert!(
+        why.contains("GitHub answered 403: as the test wants it") && why.contains(FIX),
+        "{why}"
+    );
+    let status = github(&daemon.window.borrow());
+    assert!(status.refuses[0].why.contains(FIX), "{status:?}");
+    daemon.until("nor is it answered", |view, _| !github(view).unanswered.is_empty()).await;
+    let status = github(&daemon.window.borrow());
+    assert!(status.unanswered[0].why.contains(FIX), "{status:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -30,8 +30,7 @@ impl FakeForge {
     }
 
     /// What the real one says of this status.
-    fn answered(status: u16, name: &RunnerName) -> Error {
-        let call = format!("register `{name}`");
+    fn answered(status: u16, call: String) -> Error {
         let said = "as the test wants it".to_owned();
         match status {
             401 => Error::Unauthorized { call, said, skew: None },
@@ -82,12 +81,13 @@ impl Forge for FakeForge {
             drop(state);
             panic!("the fake forge was told to panic");
         }
+        let call = format!("register `{}`", request.name);
         state.ledger.take(Call::Make).map_err(|()| limited())?;
         if let Some(status) = state.faults.register.pop_front() {
-            return Err(FakeForge::answered(status, &request.name));
+            return Err(FakeForge::answered(status, call));
         }
         if state.runners.contains_key(&request.name) {
-            return Err(FakeForge::answered(409, &request.name));
+            return Err(FakeForge::answered(409, call));
         }
         let Request { labels, scope, .. } = request;
         state.runners.insert(request.name.clone(), Runner { labels, scope, job: None });
@@ -95,7 +95,7 @@ impl Forge for FakeForge {
         let runner = RunnerId(state.next_runner);
         if state.faults.register_answer_lost > 0 {
             state.faults.register_answer_lost -= 1;
-            return Err(FakeForge::answered(504, &request.name));
+            return Err(FakeForge::answered(504, call));
         }
         // The fake guest finds its runner by this text.
         let jit_config = Secret::new(format!("{SECRET}{}", request.name));
@@ -131,6 +131,9 @@ impl Forge for FakeForge {
     async fn ask(&self, question: Question, asked: Timestamp) -> Result<Answer, Error> {
         let mut state = self.outside.lock();
         spend(&mut state, &question)?;
+        if let Some(status) = state.faults.ask.pop_front() {
+            return Err(FakeForge::answered(status, format!("ask for {question:?}")));
+        }
         let mut told = Vec::new();
         let last = match question {
             Question::Runners { scope } => {

@@ -42,6 +42,8 @@ pub type Told = (String, Event);
 pub struct Faults {
     /// The next registrations are answered with these HTTP statuses.
     pub register: VecDeque<u16>,
+    /// So are the next questions.
+    pub ask: VecDeque<u16>,
     /// The next registrations are really made, but their answer is lost.
     pub register_answer_lost: u32,
     /// The next registrations never end: their task panics.
@@ -144,6 +146,7 @@ impl Default for Faults {
     fn default() -> Self {
         Faults {
             register: VecDeque::new(),
+            ask: VecDeque::new(),
             register_answer_lost: 0,
             register_panics: 0,
             register_takes: Duration::ZERO,

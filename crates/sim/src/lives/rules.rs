@@ -8,13 +8,14 @@ use flint_core::ask::AskFailure;
 use flint_core::event::{Event, ForgeEvent, GuestEvent, HostEvent, RegisterFailure};
 use flint_core::id::{HostId, InstallationId, JobKey, RunnerName, VmId};
 use flint_core::plan::Action;
+use flint_core::scale_set::Source;
 use flint_core::units::Timestamp;
 use flint_core::vm::{Phase, Reason, Registration, Vm};
 use flint_core::world::World;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-/// So many registrations a minute are below what GitHub takes.
+/// So many registrations a minute are below what GitHub's REST API takes. A scale set's are not made by that.
 const REGISTRATIONS_A_MINUTE: usize = 70;
 
 /// A host that was not heard from for this long gets nothing new.
@@ -245,8 +246,9 @@ impl Life {
                     self.find(format!("the launch of {vm} is resumed after a restart"));
                 }
             }
-            Action::Register { vm, attempt, name, .. } => {
-                self.judge_registration((*vm, *attempt), name, whose);
+            Action::Register { vm, profile, attempt, name, .. } => {
+                let paced = self.profile(profile).source == Source::Webhook;
+                self.judge_registration((*vm, *attempt), name, (whose, paced));
             }
             Action::Deregister { .. }
             | Action::Destroy { .. }
@@ -259,7 +261,7 @@ impl Life {
         &mut self,
         tried: (VmId, u32),
         name: &RunnerName,
-        whose: Option<InstallationId>,
+        (whose, paced): (Option<InstallationId>, bool),
     ) {
         if self.memory.burnt.contains(&tried) {
             self.find(format!("{name} is asked for again, and may exist"));
@@ -267,6 +269,9 @@ impl Life {
         let Some(whose) = whose else {
             return self.find(format!("{name} is to be registered nowhere"));
         };
+        if !paced {
+            return;
+        }
         let (now, past) = (self.now, self.memory.registrations.entry(whose).or_default());
         past.push_back(now);
         while past.front().is_some_and(|at| at + MINUTE - SECOND < now) {
