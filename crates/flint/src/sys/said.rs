@@ -1,4 +1,4 @@
-//! What the front writes on its standard error, as bounded lines of the daemon's own log.
+//! What a process without rights writes on its standard error, as bounded lines of our own log.
 
 use crate::text;
 use std::io;
@@ -8,11 +8,13 @@ use tokio::net::unix::pipe::Receiver;
 /// The longest line; what comes beyond is cut off.
 const LINE: usize = 1024;
 
-/// Lines until the next [`Said::again`]; more are counted, not logged. An honest front says a line or two in its life.
+/// Lines until the next [`Said::again`]; more are counted, not logged. An honest process says a line or two in its life.
 const LINES: u32 = 64;
 
 /// The pipe's end.
-pub(super) struct Said {
+#[derive(Debug)]
+pub struct Said {
+    who: &'static str,
     pipe: Option<Receiver>,
     line: Vec<u8>,
     left: u32,
@@ -20,15 +22,18 @@ pub(super) struct Said {
 }
 
 impl Said {
-    /// Both ends; the other one is for the front.
-    pub(super) fn pipe() -> io::Result<(Said, OwnedFd)> {
+    /// Both ends; the other one is for the process, which the log calls `who`.
+    ///
+    /// # Errors
+    /// When there is none to be had.
+    pub fn pipe(who: &'static str) -> io::Result<(Said, OwnedFd)> {
         let (pipe, errors) = io::pipe()?;
         let pipe = Some(Receiver::from_owned_fd(pipe.into())?);
-        Ok((Said { pipe, line: Vec::new(), left: LINES, unsaid: 0 }, errors.into()))
+        Ok((Said { who, pipe, line: Vec::new(), left: LINES, unsaid: 0 }, errors.into()))
     }
 
     /// Logs what comes until the pipe is closed; then it never returns.
-    pub(super) async fn listen(&mut self) {
+    pub async fn listen(&mut self) {
         let mut buffer = [0; 4096];
         while let Some(pipe) = &self.pipe {
             // An error here is only possible when the runtime is ending.
@@ -45,9 +50,9 @@ impl Said {
     }
 
     /// Lets it say something again.
-    pub(super) fn again(&mut self) {
+    pub fn again(&mut self) {
         if self.unsaid > 0 {
-            tracing::warn!(lines = self.unsaid, "the front said more than is logged");
+            tracing::warn!(lines = self.unsaid, "{} said more than is logged", self.who);
         }
         (self.left, self.unsaid) = (LINES, 0);
     }
@@ -63,15 +68,42 @@ impl Said {
     }
 
     fn end_line(&mut self) {
+        if let Some(said) = self.next_line() {
+            tracing::warn!(%said, "{}", self.who);
+        }
+    }
+
+    /// What has come since the last one, made harmless; nothing, if it is empty or one too many.
+    fn next_line(&mut self) -> Option<String> {
         let line = std::mem::take(&mut self.line);
-        if line.is_empty() {
-            return;
+        match (line.is_empty(), self.left) {
+            (true, _) => None,
+            (false, 0) => {
+                self.unsaid += 1;
+                None
+            }
+            (false, _) => {
+                self.left -= 1;
+                Some(text::line(&String::from_utf8_lossy(&line)))
+            }
         }
-        if self.left == 0 {
-            self.unsaid += 1;
-            return;
-        }
-        self.left -= 1;
-        tracing::warn!(said = %text::line(&String::from_utf8_lossy(&line)), "the front");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_process_writes_can_neither_fill_the_log_nor_drive_a_terminal() {
+        let (mut said, _errors) = Said::pipe("somebody").unwrap();
+        said.take(b"\x1b[2J\xff red");
+        assert_eq!(said.next_line().as_deref(), Some("\u{fffd}[2J\u{fffd} red"));
+        said.take(&[b'x'; 3 * LINE]);
+        assert!(said.line.len() == LINE && said.next_line().unwrap().chars().count() <= LINE);
+        (0..1_000).for_each(|_| said.take(b"again and again\n\n"));
+        assert_eq!((said.left, said.unsaid), (0, 1_000 + 2 - u64::from(LINES)));
+        said.again();
+        assert_eq!((said.left, said.unsaid), (LINES, 0));
     }
 }
