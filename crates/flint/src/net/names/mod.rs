@@ -11,6 +11,7 @@ pub mod keeper;
 pub(super) mod kept;
 mod link;
 mod open;
+mod opening;
 mod process;
 pub mod question;
 mod table;

@@ -2,11 +2,14 @@
 
 use super::keeper::Options;
 use super::link::{self, Link};
+use super::opening::Batch;
 use super::words::{Down, Up};
 use super::{Error, Served};
+use crate::net;
 use crate::sys::again::{self, Given};
 use crate::sys::process::Process;
 use crate::sys::said::Said;
+use flint_core::id::Slot;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
@@ -19,15 +22,23 @@ const GREETING: Duration = Duration::from_secs(20);
 pub(super) struct Running {
     pub(super) process: Process,
     pub(super) link: Link,
-    /// Answers that are being opened.
-    pub(super) opening: JoinSet<Down>,
+    /// What is being opened, a batch for each slot.
+    pub(super) opening: JoinSet<Opened>,
     pub(super) unanswered: u32,
     said: Said,
 }
 
+/// A batch that has ended.
+pub(super) struct Opened {
+    pub(super) slot: Slot,
+    pub(super) life: u64,
+    pub(super) batch: Batch,
+    pub(super) failed: Option<net::Error>,
+}
+
 pub(super) enum Heard {
     Word(io::Result<Option<Up>>),
-    Opened(Down),
+    Opened(Opened),
 }
 
 /// The next word of the process, or an end of ours; never, while there is none.
