@@ -271,13 +271,13 @@ fn the_check_finds_what_stands_in_the_way() {
          ip route add 10.213.128.0/24 via 198.51.100.1",
     );
     let (table, chain) = ("ip filter".to_owned(), "FORWARD".to_owned());
-    let pool = world.options.pool;
+    let (pool, slots) = (world.options.pool, format!("{}-+", world.options.prefix));
     let route = Cidr::v4([10, 213, 128, 0], 24);
     assert_eq!(
         world.wait(world.net.check()).unwrap(),
         [
             Finding::PoolInUse { pool, route, interface: "eth0".to_owned() },
-            Finding::ForeignForwardDrop { table, chain },
+            Finding::ForeignForwardDrop { table, chain, slots },
         ]
     );
 }
