@@ -7,5 +7,6 @@ mod guest;
 mod ipv6;
 mod isolation;
 mod lifecycle;
+mod program;
 mod reach;
 mod world;
