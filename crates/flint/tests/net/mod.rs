@@ -1,6 +1,7 @@
 //! The stories, by theme, and their stage.
 
 mod classic;
+mod confinement;
 mod egress;
 mod frames;
 mod guest;
