@@ -105,7 +105,8 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
     ("text", &[]),
     // The steps at which a test may kill the daemon: names, and one call that is nothing without its feature.
     ("steps", &["sys::kill_point"]),
-    ("sys", &[]),
+    // What another process writes becomes lines of our log only when nothing in it can mislead.
+    ("sys", &["text"]),
 ];
 
 /// A file that may do more than its room, and why.

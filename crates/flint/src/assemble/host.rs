@@ -1,6 +1,6 @@
 //! The host as it really is, put together from the configuration: VMM, network and disks.
 
-use super::{Error, options};
+use super::{Error, network, options};
 use crate::config::{Config, ProfileOptions};
 use crate::host::{Host, Layout, Told};
 use crate::images::{self, Images, LocalImages, Source};
@@ -45,6 +45,7 @@ pub(super) struct Assembled {
 /// [`Error`], naming the thing, the cause and the fix.
 pub(super) async fn assemble(config: &Config) -> Result<Assembled, Error> {
     let alone = alone(&config.host.netns_prefix)?;
+    network::ready(config).await?;
     let layout = Layout::new(&config.host.state_dir);
     for path in [layout.jails(), layout.logs(), layout.scratch()] {
         directory(&path)?;

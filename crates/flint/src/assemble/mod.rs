@@ -10,6 +10,7 @@ mod faces;
 mod front;
 mod github;
 mod host;
+mod network;
 mod options;
 mod runner;
 mod scale_sets;
@@ -19,6 +20,7 @@ pub use bridge::{BridgeState, bridge, lower_bridge, raise_bridge};
 pub use by_hand::{ByHand, run};
 pub use error::Error;
 pub use github::{github, of_entry, strictest};
+pub use network::look_at_network;
 pub use runner::{RunnerError, RunnerState, RunnerUpdate, update_runner};
 pub use serve::serve;
 

@@ -4,12 +4,12 @@
 //! it is asked for like any other delivery that was lost.
 
 use super::desk::{Clerk, Desk, Heard, Seen};
-use super::said::Said;
 use super::tls_files::{Stamp, TlsFiles};
 use super::words::{Down, Hook, Up};
 use super::{Error, Link, link};
 use crate::sys::again::{self, Given};
 use crate::sys::process::Process;
+use crate::sys::said::Said;
 use crate::text;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -276,7 +276,7 @@ impl Running {
     async fn start(options: &Options, listener: TcpListener) -> Result<Running, Error> {
         let start = |source| Error::Start { source };
         let (ours, theirs) = link::pair().map_err(start)?;
-        let (said, errors) = Said::pipe().map_err(start)?;
+        let (said, errors) = Said::pipe("the front").map_err(start)?;
         let given = Given { input: theirs, output: listener.into(), errors };
         let args = ["front".to_owned(), "--uid".to_owned(), options.uid.to_string()];
         let process =

@@ -14,7 +14,6 @@ pub mod keeper;
 pub mod link;
 mod pages;
 mod places;
-mod said;
 pub mod server;
 mod talk;
 pub mod tls;

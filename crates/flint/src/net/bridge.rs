@@ -119,7 +119,7 @@ pub(super) fn mark(prefix: &str) -> String {
 }
 
 /// The bridge, if it is there and nobody else's.
-async fn find(
+pub(super) async fn find(
     options: &Options,
     bridge: &Bridge,
     outside: &Links,
@@ -150,6 +150,9 @@ async fn raise(
     outside: &Links,
     roads: &Roads,
 ) -> Result<(), error::Error> {
+    if let Some(network) = bridge.network6(options.ipv6) {
+        build::refuse_taken(outside, network, &bridge.name).await?;
+    }
     let link = match find(options, bridge, outside).await? {
         Some(link) => link,
         None => {

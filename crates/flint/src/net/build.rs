@@ -50,7 +50,7 @@ pub(super) fn attach(wanted: Wanted<'_>) -> Result<(), Error> {
     worker::drive(async {
         let outside = Links::here()?;
         let roads = Roads::find(options, &outside).await?;
-        refuse_stolen(&outside, place).await?;
+        refuse_stolen(options, &outside, place).await?;
         let deny = roads.denied(options);
         let reach = Reach { dns, allow: &options.allow, deny: &deny, ipv6: options.ipv6 };
         let (prefix, pool) = (options.prefix.as_str(), options.pool);
@@ -157,14 +157,24 @@ async fn road(options: &Options, outside: &Links) -> Result<Link, Error> {
     if rules::is_plain(&road.name) { Ok(road) } else { Err(Error::Uplink { name: road.name }) }
 }
 
-/// Another daemon with the same pool would take this slot's answers.
-async fn refuse_stolen(outside: &Links, place: &Place) -> Result<(), Error> {
-    let range = place.range();
-    let routes = outside.routes(Family::V4).await?;
+/// Another daemon with the same pool, or the same prefix, would take this slot's answers.
+async fn refuse_stolen(options: &Options, outside: &Links, place: &Place) -> Result<(), Error> {
+    let ours = options.bridge.as_ref().map_or(&place.veth, |bridge| &bridge.name);
+    refuse_taken(outside, place.range(), ours).await?;
+    match place.range6() {
+        Some(range) => refuse_taken(outside, range, ours).await,
+        None => Ok(()),
+    }
+}
+
+/// A range that somebody's interface but `ours` has a way to.
+pub(super) async fn refuse_taken(outside: &Links, range: Cidr, ours: &str) -> Result<(), Error> {
+    let family = if range.is_ipv6() { Family::V6 } else { Family::V4 };
+    let routes = outside.routes(family).await?;
     for route in routes.iter().filter(|route| route.steals(range)) {
         let link = outside.of_index(route.interface).await?;
         match link.map(|link| link.name) {
-            Some(interface) if interface != place.veth => {
+            Some(interface) if interface != ours => {
                 return Err(Error::PoolTaken { range, interface, route: route.to });
             }
             _ => {}

@@ -128,6 +128,12 @@ impl Place {
         Cidr::v4(self.outer.octets(), VETH_NETWORK)
     }
 
+    /// The same of its IPv6 addresses, if it has them; of a bridge, whose slots are on one link, all of the link's.
+    #[must_use]
+    pub fn range6(&self) -> Option<Cidr> {
+        self.six.map(|(outer, _)| Cidr::v6(outer, self.lengths.1))
+    }
+
     /// The MAC address of the uplink's end. The one behind the outer addresses is [`mac_of`] them: a bridge's own.
     #[must_use]
     pub fn outer_mac(&self) -> [u8; 6] {

@@ -141,15 +141,96 @@ impl Error {
             Error::SlotBeyondPool { .. } => {
                 Some("each slot takes two addresses: choose a larger pool or fewer slots")
             }
-            Error::PoolTaken { .. } => Some("choose a pool that nothing else on this host uses"),
+            Error::PoolTaken { .. } => Some(
+                "choose addresses that nothing else on this host uses, in `host.address_pool`, and in `host.ipv6` if that is \
+                 a prefix: another Flint needs its own of both",
+            ),
             Error::NoDefaultRoute => Some(
                 "name the uplink interface in the configuration, or give the host a default route",
             ),
             Error::Uplink { .. } => Some("`ip link` lists the interfaces that are there"),
             Error::Bridge { source, .. } => Some(source.help()),
+            Error::Names { source } => Some(source.help()),
             Error::NftMissing { .. } => Some("install nftables: `apt install nftables`"),
             Error::Tap { .. } => Some("`modprobe tun` makes /dev/net/tun, if it is missing"),
+            other => other.help_of_kernel(),
+        }
+    }
+
+    /// The same of what only the kernel or `nft` has against it.
+    fn help_of_kernel(&self) -> Option<&'static str> {
+        match self {
+            Error::Namespace { verb: "enter", .. } => Some(
+                "`host.uplink_netns` names it: `ip netns list` shows those that are there, `ip netns add` makes one",
+            ),
+            Error::Namespace { .. } => Some(
+                "Flint runs as root with CAP_SYS_ADMIN, and /run/netns is a directory that it may write; `flint doctor` \
+                 looks at the rest",
+            ),
+            Error::Link { .. } => Some(
+                "Flint runs as root with CAP_NET_ADMIN, on a kernel with veth and, for `host.bridge`, bridge: `modprobe veth \
+                 bridge`, and `dmesg` may say more",
+            ),
+            Error::Setting { .. } => Some(
+                "the kernel's settings must be writable: in a container, run it privileged; `sysctl` shows and sets the same one",
+            ),
+            Error::Rules { .. } => Some(
+                "nftables 0.9.3 or newer, on a kernel with nf_tables, its NAT and connection tracking: `modprobe nf_tables \
+                 nft_chain_nat nft_ct nft_fib_inet nft_connlimit`",
+            ),
+            Error::Nft { .. } => Some(
+                "`nft list ruleset` as root shows what ails it: most often no memory, or no right to start a process",
+            ),
+            Error::Thread { .. } => Some(
+                "Flint runs as root with CAP_SYS_ADMIN; if that is so, the host has no threads or no memory left: `flint \
+                 doctor` reads both",
+            ),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source() -> io::Error {
+        io::Error::from(io::ErrorKind::PermissionDenied)
+    }
+
+    #[test]
+    fn each_error_names_its_fix() {
+        let pool = Cidr::v4([10, 213, 0, 0], 16);
+        let (netns, path, whose) = (PathBuf::new(), PathBuf::new(), String::new());
+        let interface = whose.clone();
+        let said = whose.clone();
+        let errors = [
+            Error::Prefix { prefix: whose.clone() },
+            Error::SlotBeyondPool { slot: Slot(0), pool },
+            Error::PoolTaken { range: pool, interface: whose.clone(), route: pool },
+            Error::NoDefaultRoute,
+            Error::Uplink { name: whose.clone() },
+            Error::Bridge { name: whose.clone(), source: bridge::Error::Gone },
+            Error::Namespace { verb: "enter", path: path.clone(), source: source() },
+            Error::Namespace { verb: "make", path: path.clone(), source: source() },
+            Error::Tap { tap: "vmtap0", netns: netns.clone(), source: source() },
+            Error::Link { change: "bring up", interface, source: source() },
+            Error::Setting { setting: whose.clone(), source: source() },
+            Error::NftMissing { source: source() },
+            Error::Nft { whose: whose.clone(), source: source() },
+            Error::Rules { whose, said },
+            Error::Thread { source: source() },
+            names::Error::Kept { verb: "read", path, source: source() }.into(),
+            names::Error::Slot { netns, source: source() }.into(),
+            names::Error::Absent { slot: Slot(0) }.into(),
+            names::Error::Process { source: source() }.into(),
+            names::Error::Unconfined { lost: String::new() }.into(),
+            names::Error::Alone.into(),
+        ];
+        for error in errors {
+            assert!(error.help().is_some_and(|help| help.len() > 20), "{error:?}");
+        }
+        let unconfined = Error::from(names::Error::Unconfined { lost: String::new() });
+        assert!(unconfined.help().is_some_and(|help| help.contains("`confine = false`")));
     }
 }

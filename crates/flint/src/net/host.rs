@@ -136,6 +136,18 @@ impl HostNet {
         .await
     }
 
+    /// What no waiting heals, and would make each microVM's start fail: somebody else's bridge.
+    ///
+    /// # Errors
+    /// [`Error::Bridge`], and whatever keeps from looking.
+    pub async fn usable(&self) -> Result<(), Error> {
+        self.at_bridge(|options, bridge| {
+            worker::drive(async { bridge::find(options, bridge, &Links::here()?).await })
+        })
+        .await
+        .map(drop)
+    }
+
     /// What of this host stands in guests' way, for `flint doctor`.
     ///
     /// # Errors

@@ -95,11 +95,16 @@ impl Links {
             .map(Link::from))
     }
 
-    /// The names of all interfaces.
-    pub(super) async fn names(&self) -> Result<Vec<String>, Error> {
+    /// All interfaces.
+    pub(super) async fn all(&self) -> Result<Vec<Link>, Error> {
         let all: Result<Vec<_>, _> = self.handle.link().get().execute().try_collect().await;
         let all = all.map_err(io_of).map_err(refused("list", "all interfaces"))?;
-        Ok(all.into_iter().map(|message| Link::from(message).name).collect())
+        Ok(all.into_iter().map(Link::from).collect())
+    }
+
+    /// The names of all interfaces.
+    pub(super) async fn names(&self) -> Result<Vec<String>, Error> {
+        Ok(self.all().await?.into_iter().map(|link| link.name).collect())
     }
 
     /// The routes of the main table.
@@ -220,9 +225,7 @@ impl Links {
 
     /// The names of a bridge's ports.
     pub(super) async fn ports(&self, bridge: u32) -> Result<Vec<String>, Error> {
-        let all: Result<Vec<_>, _> = self.handle.link().get().execute().try_collect().await;
-        let all = all.map_err(io_of).map_err(refused("list", "all interfaces"))?;
-        let links = all.into_iter().map(Link::from);
+        let links = self.all().await?.into_iter();
         Ok(links.filter(|l| l.controller == Some(bridge)).map(|link| link.name).collect())
     }
 
@@ -371,7 +374,8 @@ fn route_of(message: &RouteMessage, family: Family) -> Option<Route> {
 impl Route {
     /// Whether this route takes packets away from `range`: it is as narrow, and leads elsewhere.
     pub(super) fn steals(&self, range: Cidr) -> bool {
-        self.to.length() >= VETH_NETWORK && self.to.overlaps(range)
+        let narrow = if range.is_ipv6() { range.length() } else { VETH_NETWORK };
+        self.to.length() >= narrow && self.to.overlaps(range)
     }
 }
 

@@ -195,9 +195,15 @@ fn out(egress: &Egress) -> String {
         }
         To::Listed { .. } => {
             rules += &both("@flint_listed accept");
-            // Nothing that is denied gets in there.
-            rules += &both("@flint_named accept");
+            // A name is whoever answers for it: what is denied stays so, but for what this host's owner allows.
+            for digit in FAMILIES.map(|(digit, _)| digit) {
+                let ip = if digit == '4' { "ip" } else { "ip6" };
+                rules += &format!(
+                    "\t\t{ip} daddr @flint_named{digit} {ip} daddr @flint_allow{digit} accept\n"
+                );
+            }
             rules += &both("@flint_deny jump flint_refuse");
+            rules += &both("@flint_named accept");
             rules += if egress.audit { NOTE } else { "\t\tjump flint_refuse\n" };
         }
     }

@@ -20,6 +20,7 @@ pub mod packets;
 pub mod process;
 pub mod readings;
 pub mod root;
+pub mod said;
 pub mod scope;
 pub mod seccomp;
 pub mod socket;

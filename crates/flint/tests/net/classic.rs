@@ -1,8 +1,8 @@
 //! Classic mode: slots on a bridge, guests with public IPv6 addresses.
 
 use super::guest::Guest;
-use super::world::{BESIDE6, SERVER, SERVER6, UPLINK, World, chain};
-use flint::net::{Attached, Bridge, Cidr, Error, Finding, Ipv6, Net, bridge};
+use super::world::{BESIDE6, SERVER, SERVER6, UPLINK, World, chain, neighbour_of};
+use flint::net::{Attached, Bridge, Cidr, Error, Finding, HostNet, Ipv6, Net, Options, bridge};
 use flint_core::id::Slot;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
@@ -159,6 +159,25 @@ fn slots_that_come_at_once_find_one_bridge_and_leave_nothing_there() {
     world.detach(1);
     world.detach(2);
     assert_eq!(world.uplink.run("ip neigh show nud permanent"), "");
+}
+
+#[test]
+fn a_second_bridge_with_the_same_ipv6_network_is_not_made() {
+    let world = world();
+    world.attach(1);
+    let address = Ipv4Addr::new(10, 1, 0, 1);
+    let bridge = Some(Bridge { name: "br-second".into(), address, ..classic() });
+    let other = Options { bridge, ..neighbour_of(&world, world.options.pool) };
+    let second = HostNet::new(other.clone()).unwrap();
+    let refused = world.wait(second.raise_bridge()).unwrap_err();
+    assert!(
+        matches!(&refused, Error::PoolTaken { interface, .. } if interface == "br-flint"),
+        "{}",
+        chain(&refused)
+    );
+    assert_eq!(world.uplink.run("ip -o link | grep br-second || true"), "");
+    let third = HostNet::new(Options { ipv6: Ipv6::Off, ..other }).unwrap();
+    assert!(world.wait(third.raise_bridge()).unwrap(), "the control");
 }
 
 #[test]

@@ -2,15 +2,15 @@
 
 use super::frames::{Heard, SYN};
 use super::guest::Guest;
-use super::world::{PRIVATE, SERVER, World};
-use flint::net::derive::{GATEWAY, GUEST};
+use super::world::{BESIDE6, PREFIX6, PRIVATE, SERVER, SERVER6, UPLINK6, World};
+use flint::net::derive::{GATEWAY, GUEST, GUEST6};
 use flint::net::egress::{TRAFFIC, To, Traffic};
-use flint::net::{Egress, Net};
+use flint::net::{Cidr, Egress, Ipv6, Net};
 use flint::sys::netns;
 use flint_core::id::Slot;
-use simple_dns::rdata::{A, RData};
-use simple_dns::{CLASS, Packet, PacketFlag, Question, RCODE, ResourceRecord};
-use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use simple_dns::rdata::{A, AAAA, RData};
+use simple_dns::{CLASS, Packet, PacketFlag, Question, RCODE, ResourceRecord, TYPE};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, UdpSocket};
 use std::path::Path;
 use std::thread::{self, JoinHandle};
 
@@ -46,8 +46,11 @@ fn answer(question: &[u8]) -> Vec<u8> {
     let asked = Packet::parse(question).unwrap();
     let name = asked.questions[0].qname.to_string().to_ascii_lowercase();
     let address = match name.as_str() {
-        "static.acme.example" | "elsewhere.example" => Some(OTHER),
-        "rebound.acme.example" => Some(PRIVATE[0]),
+        "static.acme.example" | "elsewhere.example" => Some(IpAddr::V4(OTHER)),
+        "rebound.acme.example" => Some(IpAddr::V4(PRIVATE[0])),
+        "six.acme.example" => Some(IpAddr::V6(SERVER6)),
+        "beside.acme.example" => Some(IpAddr::V6(BESIDE6)),
+        "host.acme.example" => Some(IpAddr::V6(UPLINK6)),
         _ => None,
     };
     let mut reply = Packet::new_reply(asked.id());
@@ -55,7 +58,10 @@ fn answer(question: &[u8]) -> Vec<u8> {
     reply.questions = asked.questions.clone();
     match address {
         Some(address) => {
-            let rdata = RData::A(A { address: address.to_bits() });
+            let rdata = match address {
+                IpAddr::V4(address) => RData::A(A { address: address.to_bits() }),
+                IpAddr::V6(address) => RData::AAAA(AAAA { address: address.to_bits() }),
+            };
             let name = asked.questions[0].qname.clone();
             reply.answers.push(ResourceRecord::new(name, CLASS::IN, 60, rdata));
         }
@@ -66,11 +72,27 @@ fn answer(question: &[u8]) -> Vec<u8> {
 
 /// Asks the slot's resolver for a name; its addresses, or the refusal.
 fn ask(guest: &Guest, name: &str) -> Result<Vec<Ipv4Addr>, RCODE> {
+    let v4 = |record| match record {
+        RData::A(A { address }) => Some(Ipv4Addr::from_bits(address)),
+        _ => None,
+    };
+    ask_for(guest, name, TYPE::A).map(|found| found.into_iter().filter_map(v4).collect())
+}
+
+/// The same for its IPv6 addresses.
+fn ask6(guest: &Guest, name: &str) -> Result<Vec<Ipv6Addr>, RCODE> {
+    let v6 = |record| match record {
+        RData::AAAA(AAAA { address }) => Some(Ipv6Addr::from_bits(address)),
+        _ => None,
+    };
+    ask_for(guest, name, TYPE::AAAA).map(|found| found.into_iter().filter_map(v6).collect())
+}
+
+fn ask_for(guest: &Guest, name: &str, kind: TYPE) -> Result<Vec<RData<'static>>, RCODE> {
     let mut packet = Packet::new_query(77);
     let name = simple_dns::Name::new_unchecked(name);
-    let kind = simple_dns::QTYPE::TYPE(simple_dns::TYPE::A);
     let class = simple_dns::QCLASS::CLASS(CLASS::IN);
-    packet.questions.push(Question::new(name, kind, class, false));
+    packet.questions.push(Question::new(name, simple_dns::QTYPE::TYPE(kind), class, false));
     let bytes = packet.build_bytes_vec().unwrap();
     guest.say_bytes(SocketAddrV4::new(GATEWAY, 53), &bytes);
     let reply = guest.hear(|heard| match heard {
@@ -79,12 +101,10 @@ fn ask(guest: &Guest, name: &str) -> Result<Vec<Ipv4Addr>, RCODE> {
     });
     let reply = Packet::parse(&reply).unwrap();
     assert_eq!(reply.id(), 77);
-    let addresses = reply.answers.iter().filter_map(|record| match record.rdata {
-        RData::A(A { address }) => Some(Ipv4Addr::from_bits(address)),
-        _ => None,
-    });
     match reply.rcode() {
-        RCODE::NoError => Ok(addresses.collect()),
+        RCODE::NoError => {
+            Ok(reply.answers.iter().map(|record| record.rdata.clone().into_owned()).collect())
+        }
         refused => Err(refused),
     }
 }
@@ -154,6 +174,45 @@ fn a_listed_names_addresses_are_open_when_the_guest_has_its_answer_and_others_st
     );
     let set = world.run_in_slot(0, "nft list set inet flint flint_named4");
     assert!(set.contains("203.0.113.9 timeout 1m30s expires"), "{set}");
+}
+
+/// A machine beside the host has a global address, which no static list has.
+#[test]
+fn a_listed_name_that_points_beside_the_host_or_to_it_opens_nothing_there() {
+    for ipv6 in [Ipv6::Nat, Ipv6::Prefix(PREFIX6.parse().unwrap())] {
+        let dir = tempfile::tempdir().unwrap();
+        let names = list(&[], &["*.acme.example"]);
+        let world = World::listed(names, dir.path(), |options| options.ipv6 = ipv6);
+        let resolver = resolver(&world, 3);
+        let guest = world.guest(0);
+        let server = world.internet.udp6(SERVER6);
+        assert_eq!(ask6(&guest, "six.acme.example"), Ok(vec![SERVER6]));
+        guest.say6(GUEST6, SERVER6, "the control");
+        assert_eq!(server.recv(&mut [0; 64]).unwrap(), 11);
+        for (name, denied) in [("beside.acme.example", BESIDE6), ("host.acme.example", UPLINK6)] {
+            assert_eq!(ask6(&guest, name), Ok(vec![denied]));
+            guest.say6(GUEST6, denied, "rebound");
+            assert_eq!(guest.hear_refusal6(), denied);
+        }
+        resolver.join().unwrap();
+    }
+}
+
+#[test]
+fn a_listed_names_denied_address_is_open_where_the_hosts_owner_allows_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World::listed(list(&[], &["*.acme.example"]), dir.path(), |options| {
+        options.ipv6 = Ipv6::Nat;
+        options.allow = vec![Cidr::around(BESIDE6.into(), 128)];
+    });
+    let resolver = resolver(&world, 1);
+    let (guest, beside) = (world.guest(0), world.internet.udp6(BESIDE6));
+    guest.say6(GUEST6, BESIDE6, "before it is asked for");
+    assert_eq!(guest.hear_refusal6(), BESIDE6);
+    assert_eq!(ask6(&guest, "beside.acme.example"), Ok(vec![BESIDE6]));
+    guest.say6(GUEST6, BESIDE6, "allowed");
+    assert_eq!(beside.recv(&mut [0; 64]).unwrap(), 7);
+    resolver.join().unwrap();
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use super::frames;
 use super::world::{BESIDE6, PREFIX6, PRIVATE6, SERVER6, UPLINK6, World};
-use flint::net::Ipv6;
 use flint::net::derive::{GATEWAY6, GUEST6, mac_of};
+use flint::net::{Finding, Ipv6};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 fn translated() -> World {
@@ -145,6 +145,27 @@ fn what_a_guest_advertises_changes_nothing() {
     guest.say6(GUEST6, SERVER6, "later");
     assert_eq!(next(&server).1, "later");
     assert_eq!(state(&world), before);
+}
+
+#[test]
+fn a_prefix_that_is_a_links_or_the_hosts_own_is_found() {
+    let world = World::with(|options| options.ipv6 = Ipv6::Prefix("2a00:51::/64".parse().unwrap()));
+    let found = world.wait(world.net.check()).unwrap();
+    let [Finding::PrefixOnLink { route, interface, .. }] = found.as_slice() else {
+        panic!("{found:?}")
+    };
+    assert_eq!((route.to_string().as_str(), interface.as_str()), ("2a00:51::/64", "eth0"));
+    let world = World::with(|options| options.ipv6 = Ipv6::Prefix(PREFIX6.parse().unwrap()));
+    // The first two are left to routers; the slot's own are its own.
+    world.uplink.run("ip addr add 2a00:9::1/128 dev lo");
+    world.attach(0);
+    assert_eq!(world.wait(world.net.check()).unwrap(), [], "the control");
+    world.uplink.run("ip addr add 2a00:9::5/128 dev lo");
+    let found = world.wait(world.net.check()).unwrap();
+    let [Finding::PrefixOfHost { address, interface, .. }] = found.as_slice() else {
+        panic!("{found:?}")
+    };
+    assert_eq!((address.to_string().as_str(), interface.as_str()), ("2a00:9::5", "lo"));
 }
 
 #[test]

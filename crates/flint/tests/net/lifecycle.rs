@@ -1,8 +1,8 @@
 //! Making, removing, healing, and leaving others alone.
 
 use super::guest::Guest;
-use super::world::{SERVER, World, neighbour_of};
-use flint::net::{Cidr, Egress, Error, Finding, HostNet, Net, Options};
+use super::world::{PREFIX6, SERVER, World, neighbour_of};
+use flint::net::{Cidr, Egress, Error, Finding, HostNet, Ipv6, Net, Options};
 use flint::sys::netns;
 use flint_core::id::Slot;
 use std::fs;
@@ -183,6 +183,23 @@ fn two_prefixes_with_one_pool_are_refused() {
 }
 
 #[test]
+fn two_prefixes_with_one_prefix_of_ipv6_are_refused() {
+    let six = |text: &str| Ipv6::Prefix(text.parse().unwrap());
+    let world = World::with(|options| options.ipv6 = six(PREFIX6));
+    world.attach(0);
+    let other = neighbour_of(&world, Cidr::v4([10, 214, 0, 0], 16));
+    let second = HostNet::new(other.clone()).unwrap();
+    let refused = world.wait(second.attach(Slot(0), 1, &EVERYWHERE)).unwrap_err();
+    assert!(matches!(&refused, Error::PoolTaken { .. }), "{refused}");
+    assert!(refused.to_string().contains("2a00:9::2/127"), "{refused}");
+    assert!(refused.help().unwrap().contains("`host.ipv6`"));
+    assert_eq!(world.wait(second.attached()).unwrap(), slots(&[]));
+    let third = HostNet::new(Options { ipv6: six("2a00:9:0:1::/64"), ..other }).unwrap();
+    world.wait(third.attach(Slot(0), 1, &EVERYWHERE)).expect("the control");
+    world.wait(third.detach(Slot(0))).unwrap();
+}
+
+#[test]
 fn the_shared_table_stays_while_a_slot_is_attached() {
     let world = World::new();
     world.attach(0);
@@ -254,13 +271,13 @@ fn the_check_finds_what_stands_in_the_way() {
          ip route add 10.213.128.0/24 via 198.51.100.1",
     );
     let (table, chain) = ("ip filter".to_owned(), "FORWARD".to_owned());
-    let pool = world.options.pool;
+    let (pool, slots) = (world.options.pool, format!("{}-+", world.options.prefix));
     let route = Cidr::v4([10, 213, 128, 0], 24);
     assert_eq!(
         world.wait(world.net.check()).unwrap(),
         [
             Finding::PoolInUse { pool, route, interface: "eth0".to_owned() },
-            Finding::ForeignForwardDrop { table, chain },
+            Finding::ForeignForwardDrop { table, chain, slots },
         ]
     );
 }

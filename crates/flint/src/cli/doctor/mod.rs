@@ -5,6 +5,7 @@ mod files;
 pub(super) mod github;
 mod kernel;
 mod machine;
+mod network;
 mod runner;
 
 use super::output::{self, Output, table};
@@ -130,6 +131,7 @@ fn here(sources: &Sources, machine: &Machine) -> Vec<Line> {
     if let Some(config) = config {
         lines.extend(files::look(&config, &readings));
         lines.push(machine::port(config.server.listen));
+        lines.extend(network::look(&config));
     }
     lines
 }

@@ -48,3 +48,31 @@ pub enum Error {
     #[error("cannot run alone: only the daemon starts this process")]
     Alone,
 }
+
+impl Error {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn help(&self) -> &'static str {
+        match self {
+            Error::Kept { .. } => {
+                "is the disk of `host.run_dir` full or read-only? A file there that cannot be read may be removed: its \
+                 slot's guest then has no names any more"
+            }
+            Error::Slot { .. } => {
+                "end what else listens on port 53 in that namespace, or enters it: `ip netns pids NAME` tells who does"
+            }
+            Error::Absent { .. } => {
+                "it is being started anew, and the log of `flint serve` says why it ended; `egress = \"internet\"` needs \
+                 none"
+            }
+            Error::Process { .. } => {
+                "its last words are in the log of `flint serve`; without any, is there memory for a process?"
+            }
+            Error::Unconfined { .. } => {
+                "Flint runs as root with CAP_SYS_ADMIN, SETUID, SETGID and SETPCAP, on Linux 5.9 or newer with seccomp; \
+                 `confine = false` in `[server]` goes without what this machine lacks"
+            }
+            Error::Alone => "`flint serve` starts it by itself",
+        }
+    }
+}

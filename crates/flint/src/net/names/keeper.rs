@@ -3,9 +3,9 @@
 //! A process that is gone costs no job: it is started anew with the same slots, and a guest that heard nothing asks
 //! again.
 
-use super::super::rules::NAMED;
 use super::super::{Cidr, Error as Failed};
-use super::process::{Heard, Running, hear, ping};
+use super::opening::{Next, Opening};
+use super::process::{Heard, Opened, Running, hear, ping};
 use super::words::{ADDRESSES_MAX, Down, Up};
 use super::{Error, Served, open};
 use crate::error;
@@ -23,13 +23,6 @@ const PING: Duration = Duration::from_secs(5);
 /// The first wait before it is started anew; it doubles up to the second while the process fails before any answer.
 const BACK_OFF: Duration = Duration::from_millis(100);
 const BACK_OFF_MAX: Duration = Duration::from_secs(30);
-
-/// Addresses stay open a little longer than the answer lives, for a connection that was decided on before: and not
-/// for less than it takes to make one.
-const GRACE: Duration = Duration::from_secs(30);
-
-/// Answers that are being opened at once.
-const OPENING_MAX: usize = 64;
 
 /// Distinct names that are remembered as refused, for each slot.
 const REFUSED_MAX: usize = 256;
@@ -74,7 +67,8 @@ impl Names {
     pub fn new(options: Options) -> Names {
         let (orders, taking) = mpsc::channel(ORDERS);
         let (tell, pid) = watch::channel(0);
-        let keeper = Keeper { options, slots: BTreeMap::new(), failures: 0, pid: tell };
+        let slots = BTreeMap::new();
+        let keeper = Keeper { options, slots, lives: 0, failures: 0, pid: tell };
         tokio::spawn(keeper.run(taking));
         Names { orders, pid }
     }
@@ -126,14 +120,19 @@ impl Names {
 /// A slot, and what has become of it.
 struct Known {
     served: Served,
-    /// Until when addresses are open.
-    open: BTreeMap<IpAddr, Instant>,
+    /// Which of all that were ever served: what was begun for an earlier one of this slot is nothing of this one's.
+    life: u64,
+    opening: Opening,
+    /// Whether the last batch failed: a guest can ask often, and is not to fill the log.
+    failing: bool,
     refused: BTreeMap<String, u64>,
 }
 
 struct Keeper {
     options: Options,
     slots: BTreeMap<Slot, Known>,
+    /// Lives that were given out.
+    lives: u64,
     failures: u32,
     pid: watch::Sender<i32>,
 }
@@ -164,8 +163,7 @@ impl Keeper {
     async fn obey(&mut self, order: Order, running: &mut Option<Running>) -> Result<(), String> {
         match order {
             Order::Resume(served, tell) => {
-                self.slots
-                    .extend(served.into_iter().map(|served| (served.slot, Known::new(served))));
+                served.into_iter().for_each(|served| self.know(served));
                 let started = self.again().await;
                 // Nobody may be waiting any more.
                 tell.send(()).ok();
@@ -205,22 +203,29 @@ impl Keeper {
             // A link that is broken breaks in the next moment for its reader, too: then all slots are served anew.
             running.serve(&served, sockets).await.ok();
         }
-        self.slots.insert(served.slot, Known::new(served));
+        self.know(served);
         Ok(())
+    }
+
+    fn know(&mut self, served: Served) {
+        self.lives += 1;
+        self.slots.insert(served.slot, Known::new(served, self.lives));
     }
 
     fn run_on(&mut self, started: Running, running: &mut Option<Running>) {
         self.pid.send_replace(started.process.pid());
+        // What the old one was waiting for, nobody waits for any more.
+        for known in self.slots.values_mut() {
+            self.lives += 1;
+            (known.life, known.opening) = (self.lives, Opening::default());
+        }
         *running = Some(started);
     }
 
     async fn heard(&mut self, heard: Heard, running: &mut Option<Running>) -> Result<(), String> {
         let Some(running) = running else { return Ok(()) };
         let word = match heard {
-            Heard::Opened(word) => {
-                let said = running.link.say(&word, &[]).await;
-                return said.map_err(|error| error.to_string());
-            }
+            Heard::Opened(opened) => return self.opened(opened, running).await,
             Heard::Word(word) => word.map_err(|error| error.to_string())?.ok_or("it has ended")?,
         };
         match word {
@@ -236,13 +241,34 @@ impl Keeper {
                     return Err("an answer's addresses are out of bounds".to_owned());
                 }
                 let Some(known) = self.slots.get_mut(&slot) else { return Ok(()) };
-                let wanted = known.wanted(&addresses, &self.options, Instant::now());
-                if running.opening.len() < OPENING_MAX {
-                    running.opening.spawn(opened(known.served.clone(), number, wanted));
-                }
+                let reached = reached(addresses, &self.options);
+                let next = known.opening.found(number, reached, Instant::now());
+                return carry_out(next, known, running).await;
             }
         }
         Ok(())
+    }
+
+    /// A batch has ended; its answers go out if it is open.
+    async fn opened(&mut self, opened: Opened, running: &mut Running) -> Result<(), String> {
+        let Opened { slot, life, batch, failed } = opened;
+        let known = self.slots.get_mut(&slot).filter(|known| known.life == life);
+        let Some(known) = known else { return Ok(()) };
+        match &failed {
+            Some(error) if !known.failing => {
+                let error = error::chain(error);
+                tracing::warn!(%slot, %error, "listed names' addresses stay closed, and are not told");
+            }
+            _ => {}
+        }
+        known.failing = failed.is_some();
+        let next = known.opening.ended(&batch, failed.is_none(), Instant::now());
+        if failed.is_none() {
+            for number in batch.answers {
+                tell_opened(slot, number, running).await?;
+            }
+        }
+        carry_out(next, known, running).await
     }
 
     async fn start_anew(&mut self, running: &mut Option<Running>) {
@@ -281,8 +307,9 @@ impl Keeper {
 }
 
 impl Known {
-    fn new(served: Served) -> Known {
-        Known { served, open: BTreeMap::new(), refused: BTreeMap::new() }
+    fn new(served: Served, life: u64) -> Known {
+        let (opening, refused) = (Opening::default(), BTreeMap::new());
+        Known { served, life, opening, failing: false, refused }
     }
 
     fn note(&mut self, name: String) -> Result<(), String> {
@@ -296,41 +323,37 @@ impl Known {
         }
         Ok(())
     }
+}
 
-    /// What of an answer is to be opened, and for how long: nothing that is denied, and nothing that is open for as
-    /// long already. A listed name that points into a private network opens nothing there.
-    fn wanted(
-        &mut self,
-        addresses: &[(IpAddr, u32)],
-        options: &Options,
-        now: Instant,
-    ) -> Vec<(IpAddr, u64)> {
-        let lies_in = |ranges: &[Cidr], address| ranges.iter().any(|range| range.contains(address));
-        let reached = addresses.iter().filter(|(address, _)| {
-            lies_in(&options.allow, *address) || !lies_in(&options.deny, *address)
-        });
-        if self.open.len() > NAMED {
-            self.open.retain(|_, until| *until > now);
+/// What of an answer may be opened. A listed name that points into a private network opens nothing there.
+fn reached(mut addresses: Vec<(IpAddr, u32)>, options: &Options) -> Vec<(IpAddr, u32)> {
+    let lies_in = |ranges: &[Cidr], address| ranges.iter().any(|range| range.contains(address));
+    addresses.retain(|(address, _)| {
+        lies_in(&options.allow, *address) || !lies_in(&options.deny, *address)
+    });
+    addresses
+}
+
+async fn carry_out(next: Next, known: &Known, running: &mut Running) -> Result<(), String> {
+    match next {
+        Next::Nothing => Ok(()),
+        Next::Answer(number) => tell_opened(known.served.slot, number, running).await,
+        Next::Open(batch) => {
+            let (Served { slot, netns, .. }, life) = (known.served.clone(), known.life);
+            running.opening.spawn(async move {
+                let addresses = batch.addresses.clone();
+                let failed = match addresses.is_empty() {
+                    true => None,
+                    false => open::addresses(netns, addresses).await.err(),
+                };
+                Opened { slot, life, batch, failed }
+            });
+            Ok(())
         }
-        let mut wanted = BTreeMap::new();
-        for (address, ttl) in reached {
-            let time = Duration::from_secs(u64::from(*ttl)) + GRACE;
-            if self.open.get(address).is_none_or(|until| *until < now + time) {
-                self.open.insert(*address, now + time);
-                wanted.insert(*address, time.as_secs());
-            }
-        }
-        wanted.into_iter().collect()
     }
 }
 
-/// Opens the addresses; the guest gets its answer in any case, and a refusal if it was in vain.
-async fn opened(served: Served, number: u64, wanted: Vec<(IpAddr, u64)>) -> Down {
-    let slot = served.slot;
-    if !wanted.is_empty()
-        && let Err(error) = open::addresses(served.netns, wanted).await
-    {
-        tracing::warn!(%slot, error = %error, "a listed name's addresses stay closed");
-    }
-    Down::Opened { slot, number }
+async fn tell_opened(slot: Slot, number: u64, running: &Running) -> Result<(), String> {
+    let said = running.link.say(&Down::Opened { slot, number }, &[]).await;
+    said.map_err(|error| error.to_string())
 }

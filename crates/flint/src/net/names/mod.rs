@@ -1,9 +1,9 @@
 //! The resolver for guests that may reach only certain names.
 //!
-//! What guests ask and what the internet answers is read by a process without rights ([`half`]); both its sockets to a
-//! guest and those to the outside are of that guest's own namespace, so it can reach nothing that the guest's rules
-//! would not let through. It tells which addresses a listed name has, and gives the guest its answer when the root half
-//! ([`keeper`]) has opened them. [`question`] is what it understands of DNS.
+//! What guests ask and what the internet answers is read by one process without rights ([`half`]), for all guests of the
+//! host. Each guest has its own sockets there, of that guest's own namespace: nothing is reached through them that its rules
+//! would not let through. The process tells which addresses a listed name has, and gives the guest its answer when the root
+//! half ([`keeper`]) has opened them. [`question`] is what it understands of DNS.
 
 pub mod error;
 pub mod half;
@@ -11,6 +11,7 @@ pub mod keeper;
 pub(super) mod kept;
 mod link;
 mod open;
+mod opening;
 mod process;
 pub mod question;
 mod table;
