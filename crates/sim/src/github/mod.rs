@@ -303,7 +303,7 @@ impl FakeGithub {
     /// A personal access token of somebody who owns everything here. It ends like the others by [`Self::revoke_tokens`].
     #[must_use]
     pub fn personal_token(&self) -> String {
-        let token = format!("ghp_{}", server::random_id().replace('-', ""));
+        let token = format!("{}{}", rest::PERSONAL, server::random_id().replace('-', ""));
         self.shared.change(|state, now| {
             state.secrets.push(token.clone());
             state.tokens.insert(token.clone(), now + 365 * 86_400_000);
