@@ -291,6 +291,15 @@ impl FakeGithub {
         self.shared.look(|state| state.apps.all.values().map(apps::App::view).collect())
     }
 
+    /// Registers runners in the organization that nobody starts, without a call.
+    pub fn add_runners(&self, names: impl IntoIterator<Item = String>) {
+        for name in names {
+            let (scope, set) = (self.shared.config.organization.clone(), None);
+            let new = rest::New { name: &name, labels: Vec::new(), group: 1, scope, set };
+            rest::register(&self.shared, new, "_work");
+        }
+    }
+
     /// Changes what every App that was made asks for, and what its owner agreed to: a permission's level, or none.
     pub fn permit(&self, permission: &str, level: Option<&str>) {
         self.shared.change(|state, _| {
