@@ -586,6 +586,18 @@ async fn a_persons_token_does_what_an_app_does_but_for_what_only_the_app_may() {
     assert_eq!(error.ask_failure(), AskFailure::Refused, "{error}");
     assert_eq!(fake.counters().calls("access-tokens"), 0);
 
+    // It lacks a right: the help is for a token, and not for an App.
+    for (credentials, right) in
+        [(options.credentials.clone(), "`admin:org`"), (app(), "give the App the permissions")]
+    {
+        let forge = Options { credentials, ..options.clone() };
+        let forge = GitHub::new(&forge, "k3x9q2").expect("the options are good");
+        fake.fault("generate-jitconfig", 1, FaultKind::status(403, "Resource not accessible"));
+        let error = forge.register(request(3, 1)).await.err().expect("it is refused");
+        let help = error.help().unwrap_or_default();
+        assert!(matches!(error, Error::Forbidden { .. }) && help.contains(right), "{help}");
+    }
+
     // It expires.
     fake.revoke_tokens();
     let error = forge.register(request(2, 1)).await.err().expect("it has expired");

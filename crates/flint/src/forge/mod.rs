@@ -10,6 +10,7 @@ pub mod download;
 pub mod error;
 mod etags;
 mod github;
+pub mod lack;
 mod limits;
 pub mod pages;
 pub(crate) mod payload;

@@ -172,7 +172,19 @@ impl Rest {
                 }
                 Ok(Reply { call: name, body, next, skew: skew(&headers, now) })
             }
-            (None, _) => Err(refusal(name, status, said, skew(&headers, now))),
+            (None, _) => Err(self.refusal(name, status, said, skew(&headers, now))),
+        }
+    }
+
+    fn refusal(&self, call: String, status: u16, said: String, skew: Option<i64>) -> Error {
+        match status {
+            401 => Error::Unauthorized { call, said, skew },
+            403 => Error::Forbidden { call, said, lacks: None },
+            404 => Error::NotFound { call, said, pathless: pathless(&self.base) },
+            409 => Error::Conflict { call, said },
+            422 => Error::Invalid { call, said },
+            500..=599 => Error::Server { call, status, said },
+            _ => Error::Unexpected { call, status, said },
         }
     }
 
@@ -296,16 +308,13 @@ fn base_url(text: &str) -> Result<Url, Error> {
     Ok(url)
 }
 
-fn refusal(call: String, status: u16, said: String, skew: Option<i64>) -> Error {
-    match status {
-        401 => Error::Unauthorized { call, said, skew },
-        403 => Error::Forbidden { call, said },
-        404 => Error::NotFound { call, said },
-        409 => Error::Conflict { call, said },
-        422 => Error::Invalid { call, said },
-        500..=599 => Error::Server { call, status, said },
-        _ => Error::Unexpected { call, status, said },
-    }
+/// The server, if it may be an Enterprise Server whose path was forgotten: GitHub's other APIs have none.
+fn pathless(base: &Url) -> Option<String> {
+    let host = base.host_str()?;
+    let known = host == "api.github.com" || host.ends_with(".ghe.com");
+    let bare = base.scheme() == "https" && base.path() == "/" && !known;
+    let port = base.port().map(|port| format!(":{port}")).unwrap_or_default();
+    bare.then(|| format!("{host}{port}"))
 }
 
 fn limited(call: String, until: Timestamp, now: Timestamp, registrations: bool) -> Error {
@@ -396,6 +405,25 @@ mod tests {
             let error = Rest::new(text, None).err().expect("it is refused");
             assert!(matches!(error, Error::BadUrl { .. }), "{text}");
             assert!(error.help().is_some_and(|help| help.contains("https://api.github.com")));
+        }
+    }
+
+    #[test]
+    fn an_enterprise_servers_forgotten_path_is_told_where_nothing_is_found() {
+        for (base, host) in [
+            ("https://ghes.example", Some("ghes.example")),
+            ("https://ghes.example:8443/", Some("ghes.example:8443")),
+            ("https://ghes.example/api/v3/", None),
+            ("https://api.github.com", None),
+            ("https://api.octo.ghe.com", None),
+            ("http://127.0.0.1:4000", None),
+        ] {
+            let rest = Rest::new(base, None).expect("the base is good");
+            let error = rest.refusal("GET /x".to_owned(), 404, "Not Found".to_owned(), None);
+            let help = error.help().unwrap_or_default();
+            let wanted = host.map(|host| format!("`https://{host}/api/v3`"));
+            assert_eq!(help.contains("/api/v3"), wanted.is_some(), "{base}: {help}");
+            assert!(help.contains(&wanted.unwrap_or_default()), "{base}: {help}");
         }
     }
 

@@ -79,6 +79,7 @@ impl Tokens {
         self.app.as_ref().ok_or_else(|| Error::Forbidden {
             call: "ask as an App".to_owned(),
             said: "a personal access token is no App's, and only the App may".to_owned(),
+            lacks: None,
         })
     }
 

@@ -35,8 +35,8 @@ impl FakeForge {
         let said = "as the test wants it".to_owned();
         match status {
             401 => Error::Unauthorized { call, said, skew: None },
-            403 => Error::Forbidden { call, said },
-            404 => Error::NotFound { call, said },
+            403 => Error::Forbidden { call, said, lacks: None },
+            404 => Error::NotFound { call, said, pathless: None },
             409 => Error::Conflict { call, said },
             422 => Error::Invalid { call, said },
             429 => Error::RateLimited { call, until: Timestamp(0), wait_s: 0, pot: None },
