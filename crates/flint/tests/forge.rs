@@ -1,8 +1,8 @@
 //! The forge room against bad deliveries and against a GitHub that answers everything it may.
 
 use flint::forge::{
-    Credentials, Error, Forge as _, GitHub, Options, Removal, Request, RunnerGroup, Scope, Told,
-    WebhookAuth, app_auth,
+    Credentials, Error, Forge as _, GitHub, Options, Removal, Request, RunnerGroup, Runners, Scope,
+    Told, WebhookAuth, app_auth,
 };
 use flint::front::tls::Tls;
 use flint::front::webhook::{self, BODY_CAP, Committed, Counters, Delivery, Door, Unavailable};
@@ -521,6 +521,25 @@ async fn a_clock_that_is_ten_minutes_off_is_named_as_the_cause() {
     assert!(error.to_string().contains(&named), "{error}");
     assert!(error.help().is_some_and(|help| help.contains("turn NTP on")));
     assert_eq!(error.failure(), RegisterFailure::Forbidden);
+}
+
+/// REST calls by a person's token succeed by any clock; runners in guests that take it over do not.
+#[tokio::test]
+async fn a_clock_that_is_off_is_noticed_where_every_call_succeeds() {
+    for (minutes, wrong) in [(1, false), (10, true)] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+        let mut config = Config::new(pem().to_owned());
+        config.clock = Clock::manual();
+        let fake = FakeGithub::start(listener, config).await.expect("it starts");
+        fake.advance(Duration::from_secs(minutes * 60));
+        let credentials = Credentials::Token(Secret::new(fake.personal_token()));
+        let options = Options { credentials, ..options(fake.url(), WebhookAuth::Insecure) };
+        let runners = Runners::new(&[vec![options]], "k3x9q2").expect("the options are good");
+        let skew = runners.skew();
+        assert_eq!(skew(), None, "nobody was asked");
+        runners.register(request(1, 1)).await.expect("the token is good");
+        assert_eq!(skew().is_some_and(|skew| (590..=600).contains(&skew)), wrong, "{:?}", skew());
+    }
 }
 
 #[test]

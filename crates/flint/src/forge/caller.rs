@@ -38,6 +38,12 @@ impl Caller {
         Ok(Caller { installation: installation(scope), rest, tokens })
     }
 
+    /// GitHub's clock minus ours, seconds, if that is so much that it does harm.
+    #[must_use]
+    pub fn skew(&self) -> Option<i64> {
+        self.rest.skew()
+    }
+
     /// Whether an App calls, and not a person.
     pub(super) fn is_app(&self) -> bool {
         self.tokens.is_app()

@@ -6,6 +6,7 @@
 pub mod app_auth;
 mod body;
 pub mod caller;
+pub mod clock;
 pub mod download;
 pub mod error;
 mod etags;

@@ -3,7 +3,7 @@
 use super::etags::{Etags, Kept};
 use super::limits::{Gate, REGISTRATIONS, Seen};
 use super::proxy::Proxy;
-use super::{Error, body, transport};
+use super::{Error, body, clock, transport};
 use crate::text;
 use flint_core::ask::{Budget, Quota};
 use flint_core::units::Timestamp;
@@ -35,6 +35,7 @@ pub(super) struct Rest {
     app_gate: Mutex<Gate>,
     installation_gate: Mutex<Gate>,
     etags: Mutex<Etags>,
+    skew: clock::Skew,
 }
 
 /// Who calls, and by that: whose budget is used.
@@ -98,8 +99,9 @@ impl Rest {
             .map_err(|source| Error::Client { source: source.into() })?;
         let gate = |budget| Mutex::new(Gate::of(budget));
         let (app_gate, installation_gate) = (gate(Budget::App), gate(Budget::Installation));
-        let (ca_certificates, etags) = (ca_certificates.map(str::to_owned), Mutex::default());
-        Ok(Rest { http, base, ca_certificates, app_gate, installation_gate, etags })
+        let ca_certificates = ca_certificates.map(str::to_owned);
+        let (etags, skew) = Default::default();
+        Ok(Rest { http, base, ca_certificates, app_gate, installation_gate, etags, skew })
     }
 
     /// What every call is below.
@@ -110,6 +112,11 @@ impl Rest {
     /// Whom the runners of this GitHub must trust, too: PEM.
     pub(super) fn ca_certificates(&self) -> Option<String> {
         self.ca_certificates.clone()
+    }
+
+    /// GitHub's clock minus ours, seconds, if that is so much that it does harm.
+    pub(super) fn skew(&self) -> Option<i64> {
+        self.skew.wide()
     }
 
     /// What is left of a budget, as far as GitHub said so lately.
@@ -155,12 +162,13 @@ impl Rest {
         let body = body::read(response, &name).await?;
         let said = if status < 300 { String::new() } else { message(&body) };
         let now = now();
+        let skew = skew(&headers, now);
+        skew.into_iter().for_each(|skew| self.skew.learn(skew));
         let seen = Seen { status, headers: &headers, said: &said };
         let refused_until = lock(gate).learn(&seen, now);
         match (refused_until, kept) {
             (Some(until), _) => Err(limited(name, until, now, seen.has_no_registration_left())),
             (None, Some(kept)) if status == NOT_MODIFIED => {
-                let skew = skew(&headers, now);
                 Ok(Reply { call: name, body: kept.body, next: kept.next, skew })
             }
             (None, _) if (200..300).contains(&status) => {
@@ -170,9 +178,9 @@ impl Rest {
                         Kept { etag: etag.clone(), body: Arc::clone(&body), next: next.clone() };
                     lock(&self.etags).put(key, kept);
                 }
-                Ok(Reply { call: name, body, next, skew: skew(&headers, now) })
+                Ok(Reply { call: name, body, next, skew })
             }
-            (None, _) => Err(self.refusal(name, status, said, skew(&headers, now))),
+            (None, _) => Err(self.refusal(name, status, said, skew)),
         }
     }
 
