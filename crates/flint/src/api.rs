@@ -222,6 +222,9 @@ pub struct GithubRow {
     pub refuses: Vec<RefusesRow>,
     /// Questions that it does not answer, each with the last reason.
     pub unanswered: Vec<UnansweredRow>,
+    /// Its clock minus this host's, in seconds, if that is so much that it does harm.
+    #[serde(default)]
+    pub skew: Option<i64>,
 }
 
 /// An installation whose calls GitHub does not take.

@@ -1,8 +1,8 @@
 //! The forge room against bad deliveries and against a GitHub that answers everything it may.
 
 use flint::forge::{
-    Credentials, Error, Forge as _, GitHub, Options, Removal, Request, RunnerGroup, Scope, Told,
-    WebhookAuth, app_auth,
+    Credentials, Error, Forge as _, GitHub, Options, Removal, Request, RunnerGroup, Runners, Scope,
+    Told, WebhookAuth, app_auth,
 };
 use flint::front::tls::Tls;
 use flint::front::webhook::{self, BODY_CAP, Committed, Counters, Delivery, Door, Unavailable};
@@ -417,6 +417,31 @@ async fn each_answer_of_githubs_says_what_it_means_and_what_helps() {
 }
 
 #[tokio::test]
+async fn an_empty_pot_of_registrations_holds_back_registrations_alone() {
+    let (fake, forge) = github().await;
+    let hour = Config::new(String::new()).clock.now() / 1000 + 3_000;
+    let headers = [
+        ("x-ratelimit-resource", "actions_runner_registration".to_owned()),
+        ("x-ratelimit-remaining", "0".to_owned()),
+        ("x-ratelimit-reset", hour.to_string()),
+    ];
+    let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let (message, error_kind) = ("API rate limit exceeded".to_owned(), String::new());
+    let kind = FaultKind::Status { status: 403, message, headers, error_kind };
+    fake.fault("generate-jitconfig", 1, kind);
+    for _ in 0..2 {
+        let error = forge.register(request(1, 1)).await.err().expect("it is refused");
+        let Error::RateLimited { wait_s: 2_900..=3_001, .. } = error else { panic!("{error}") };
+        assert!(error.to_string().contains("`actions_runner_registration`"), "{error}");
+        assert_eq!(error.failure(), RegisterFailure::Forbidden, "other calls need not wait");
+    }
+    assert_eq!(fake.counters().calls("generate-jitconfig"), 1);
+    assert!(runners(&forge).await.expect("that is another pot").is_empty());
+    let gone = forge.deregister(VmId(1), scope(), vec![request(1, 1).name]).await;
+    assert_eq!(gone.expect("it answers"), Removal::Gone);
+}
+
+#[tokio::test]
 async fn a_rate_limit_shuts_the_gate_for_every_call() {
     let (fake, forge) = github().await;
     let headers = [("retry-after".to_owned(), "30".to_owned())].into();
@@ -498,6 +523,25 @@ async fn a_clock_that_is_ten_minutes_off_is_named_as_the_cause() {
     assert_eq!(error.failure(), RegisterFailure::Forbidden);
 }
 
+/// REST calls by a person's token succeed by any clock; runners in guests that take it over do not.
+#[tokio::test]
+async fn a_clock_that_is_off_is_noticed_where_every_call_succeeds() {
+    for (minutes, wrong) in [(1, false), (10, true)] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+        let mut config = Config::new(pem().to_owned());
+        config.clock = Clock::manual();
+        let fake = FakeGithub::start(listener, config).await.expect("it starts");
+        fake.advance(Duration::from_secs(minutes * 60));
+        let credentials = Credentials::Token(Secret::new(fake.personal_token()));
+        let options = Options { credentials, ..options(fake.url(), WebhookAuth::Insecure) };
+        let runners = Runners::new(&[vec![options]], "k3x9q2").expect("the options are good");
+        let skew = runners.skew();
+        assert_eq!(skew(), None, "nobody was asked");
+        runners.register(request(1, 1)).await.expect("the token is good");
+        assert_eq!(skew().is_some_and(|skew| (590..=600).contains(&skew)), wrong, "{:?}", skew());
+    }
+}
+
 #[test]
 fn the_older_form_of_a_key_is_as_good() {
     let made =
@@ -560,6 +604,18 @@ async fn a_persons_token_does_what_an_app_does_but_for_what_only_the_app_may() {
     let error = forge.ask(question, Timestamp(7)).await.expect_err("it is no App");
     assert_eq!(error.ask_failure(), AskFailure::Refused, "{error}");
     assert_eq!(fake.counters().calls("access-tokens"), 0);
+
+    // It lacks a right: the help is for a token, and not for an App.
+    for (credentials, right) in
+        [(options.credentials.clone(), "`admin:org`"), (app(), "give the App the permissions")]
+    {
+        let forge = Options { credentials, ..options.clone() };
+        let forge = GitHub::new(&forge, "k3x9q2").expect("the options are good");
+        fake.fault("generate-jitconfig", 1, FaultKind::status(403, "Resource not accessible"));
+        let error = forge.register(request(3, 1)).await.err().expect("it is refused");
+        let help = error.help().unwrap_or_default();
+        assert!(matches!(error, Error::Forbidden { .. }) && help.contains(right), "{help}");
+    }
 
     // It expires.
     fake.revoke_tokens();

@@ -46,7 +46,8 @@ pub async fn serve(config: Config) -> Result<(), Error> {
     let window = ends.window.clone();
     let desk = front::desk(&door, &window, &host);
     let (started, vmm) = (clock.now(), vmm.into());
-    let api = Api { door: door.clone(), window: window.clone(), logs, vmm, started };
+    let skew = Arc::new(forge.skew());
+    let api = Api { door: door.clone(), window: window.clone(), logs, vmm, started, skew };
 
     door.tell(options::started(&config, (forge.scopes(), forge.readers()), started)).await;
     adopt(&host, &world);

@@ -169,7 +169,13 @@ fn github(github: &GithubRow, now: Timestamp) -> String {
         let next = short(again.since(now));
         format!("GitHub does not answer ({question}), {failures} times, again in {next}: {why}")
     });
-    let lines = limited.chain(refuses).chain(low).chain(unanswered);
+    let clock = github.skew.map(|skew| {
+        format!(
+            "this host's clock differs from GitHub's by {skew} s, and guests take it over: set it, and let chrony or \
+             systemd-timesyncd keep it"
+        )
+    });
+    let lines = clock.into_iter().chain(limited).chain(refuses).chain(low).chain(unanswered);
     lines.map(|line| format!("\n{}", escaped(&line))).collect()
 }
 

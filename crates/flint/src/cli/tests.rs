@@ -299,10 +299,12 @@ fn the_status_says_what_github_keeps_from_us() {
             why: "no \u{1b}[31manswer".to_owned(),
             again: soon,
         }],
+        skew: Some(600),
     };
     let shown = tables::status(&Status { breakers: Vec::new(), github, ..status() }, NOW);
     let shown = shown.lines().skip(6).collect::<Vec<_>>().join("\n");
     insta::assert_snapshot!(shown, @r"
+    this host's clock differs from GitHub's by 600 s, and guests take it over: set it, and let chrony or systemd-timesyncd keep it
     GitHub takes no calls of octo for 1m 30s: its rate limit is reached
     GitHub refuses every runner in octo/hello: GitHub answered 403: no
     GitHub's quota (installation of octo): 400 of 5000 calls are left, full again in 1m 30s

@@ -171,11 +171,26 @@ pub(crate) fn url(text: &str) -> Result<url::Url, String> {
     if parsed.query().is_some() || parsed.fragment().is_some() || !parsed.username().is_empty() {
         return Err(format!("{}, without user, `?` and `#`", wanted()));
     }
+    if let Some(api) = pages_instead(parsed.host_str().unwrap_or_default()) {
+        return Err(format!("GitHub's REST address but that of its pages: {api}"));
+    }
     if !parsed.path().ends_with('/') {
         let path = format!("{}/", parsed.path());
         parsed.set_path(&path);
     }
     Ok(parsed)
+}
+
+/// The REST address that was meant, where a host has GitHub's pages and no API.
+fn pages_instead(host: &str) -> Option<String> {
+    let resident = host.strip_suffix(".ghe.com").filter(|sub| !sub.starts_with("api."));
+    match (host, resident) {
+        ("github.com" | "www.github.com", _) => {
+            Some("leave it out, or write `https://api.github.com`".to_owned())
+        }
+        (_, Some(sub)) => Some(format!("`https://api.{sub}.ghe.com`")),
+        (_, None) => None,
+    }
 }
 
 /// The known word nearest to a wrong one, if it is near enough to be what was meant.

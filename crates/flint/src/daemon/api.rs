@@ -2,7 +2,7 @@
 
 use super::door::{Door, View, Window};
 use super::rows;
-use crate::api::{Jobs, Refusal, Status, Vms, WhyAnswer};
+use crate::api::{GithubRow, Jobs, Refusal, Status, Vms, WhyAnswer};
 use crate::store::Query;
 use axum::extract::{Path, Query as Params, State};
 use axum::http::StatusCode;
@@ -41,6 +41,8 @@ pub struct Api {
     pub vmm: Arc<str>,
     /// When it started.
     pub started: Timestamp,
+    /// GitHub's clock minus ours, in seconds, if that is so much that it does harm.
+    pub skew: Arc<dyn Fn() -> Option<i64> + Send + Sync>,
 }
 
 /// The routes of [`crate::api`].
@@ -82,7 +84,7 @@ fn status_of(api: &Api, view: &View) -> Status {
         slots_used: count(world.vms.len()),
         profiles: rows::profiles(world, super::clock::Clock::now(&super::clock::SystemClock)),
         breakers: rows::breakers(world),
-        github: rows::github(world),
+        github: GithubRow { skew: (api.skew)(), ..rows::github(world) },
     }
 }
 

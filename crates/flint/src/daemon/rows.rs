@@ -258,6 +258,7 @@ pub fn github(world: &World) -> GithubRow {
         limited: limited.collect(),
         refuses: refuses.collect(),
         unanswered: unanswered.collect(),
+        skew: None,
     }
 }
 

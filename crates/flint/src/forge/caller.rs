@@ -1,5 +1,7 @@
 //! Who calls the REST API: one for each installation, shared by all who call on its budget.
 
+use super::lack::Lack;
+use super::pages::web;
 use super::rest::{Bearer, Call, Freshness, Reply, Rest};
 use super::token::Tokens;
 use super::{Error, Options, Scope};
@@ -36,6 +38,17 @@ impl Caller {
         Ok(Caller { installation: installation(scope), rest, tokens })
     }
 
+    /// GitHub's clock minus ours, seconds, if that is so much that it does harm.
+    #[must_use]
+    pub fn skew(&self) -> Option<i64> {
+        self.rest.skew()
+    }
+
+    /// Whether an App calls, and not a person.
+    pub(super) fn is_app(&self) -> bool {
+        self.tokens.is_app()
+    }
+
     /// Sends with the installation's token; a 401 gets one try with a new token, for it was not carried out.
     pub(super) async fn send(&self, ask: Ask<'_>) -> Result<Reply, Error> {
         let token = self.tokens.get(&self.rest).await?;
@@ -49,9 +62,17 @@ impl Caller {
 
     async fn send_as(&self, ask: &Ask<'_>, token: &Secret) -> Result<Reply, Error> {
         let Ask { method, path, query, body, freshness } = ask;
+        let lacks = || {
+            let lack = Lack::of(self.is_app(), path)?;
+            Some((lack, lack.page(&web(self.rest.base()), path).into()))
+        };
         let (method, body, freshness) = (method.clone(), body.clone(), *freshness);
         let bearer = Bearer::Installation(token);
-        self.rest.send(Call { method, path, query, body, bearer, freshness }).await
+        let sent = self.rest.send(Call { method, path, query, body, bearer, freshness }).await;
+        sent.map_err(|error| match error {
+            Error::Forbidden { call, said, .. } => Error::Forbidden { call, said, lacks: lacks() },
+            other => other,
+        })
     }
 
     /// Reads something that often stays the same from one question to the next.

@@ -1,5 +1,6 @@
 //! What can go wrong at GitHub, what it means for a registration, and what a person can do about it.
 
+use super::lack::Lack;
 use super::proxy::{Proxy, through};
 use super::transport::Unready;
 use super::{scale_set, transport};
@@ -51,6 +52,8 @@ pub enum Error {
         call: String,
         /// GitHub's words.
         said: String,
+        /// What we lack, and the page where it is given, if it was asked about a place.
+        lacks: Option<(Lack, String)>,
     },
     /// 404 where something was expected.
     #[error("cannot {call}: GitHub answered 404: {said}")]
@@ -59,6 +62,8 @@ pub enum Error {
         call: String,
         /// GitHub's words.
         said: String,
+        /// The server, if its address has not the path at which an Enterprise Server has its API.
+        pathless: Option<String>,
     },
     /// 409: the runner's name exists.
     #[error("cannot {call}: GitHub answered 409: {said}")]
@@ -76,8 +81,8 @@ pub enum Error {
         /// GitHub's words.
         said: String,
     },
-    /// 429, or 403 with the marks of a limit. Nothing is sent before `until`.
-    #[error("cannot {call}: GitHub's rate limit is reached, next try in {wait_s} s")]
+    /// 429, or 403 with the marks of a limit. Nothing is sent before `until`; of a pot, nothing that it counts.
+    #[error("cannot {call}: GitHub's rate limit{} is reached, next try in {wait_s} s", of_pot(*.pot))]
     RateLimited {
         /// What was asked.
         call: String,
@@ -85,6 +90,8 @@ pub enum Error {
         until: Timestamp,
         /// Seconds from the refusal to `until`.
         wait_s: u64,
+        /// What is empty; `None`: the budget of all calls.
+        pot: Option<&'static str>,
     },
     /// 5xx.
     #[error("cannot {call}: GitHub answered {status}: {said}")]
@@ -149,6 +156,8 @@ impl Error {
             Error::Server { .. } | Error::Garbage { .. } | Error::NoAnswer { .. } => {
                 RegisterFailure::Transient
             }
+            // Everything else goes on: only registrations in this scope are held back, and tried now and then.
+            Error::RateLimited { pot: Some(_), .. } => RegisterFailure::Forbidden,
             Error::RateLimited { until, .. } => RegisterFailure::Limited { until: *until },
             Error::Unauthorized { .. } | Error::Forbidden { .. } | Error::NotFound { .. } => {
                 RegisterFailure::Forbidden
@@ -213,11 +222,16 @@ impl Error {
                  personal access token, that it has not expired"
                     .to_owned()
             }
-            Error::Forbidden { .. } => "give the App the permission Organization → Self-hosted runners: write (for a \
-                 repository: Administration: write) and Repository → Actions: read, accept them in the installation, and \
-                 look for IP allow lists"
-                .to_owned(),
-            Error::NotFound { .. } => "check the organization's or repository's name, and that the App is installed there"
+            Error::Forbidden { lacks: Some((lack, page)), .. } => lack.fix(page),
+            Error::Forbidden { lacks: None, .. } => {
+                "look whether the App's installation is suspended, and for IP allow lists".to_owned()
+            }
+            Error::NotFound { pathless: Some(host), .. } => format!(
+                "if `{host}` is a GitHub Enterprise Server, its REST address is `https://{host}/api/v3`: give that as \
+                 `url` in `[github]`, or by --github-url; else check the organization's or repository's name"
+            ),
+            Error::NotFound { .. } => "check the organization's or repository's name, and that the App is installed there; \
+                 of a personal access token, that it may see it"
                 .to_owned(),
             Error::Invalid { .. } => {
                 "check the runner group's id and the profile's labels (1 to 100, each at most 256 characters)".to_owned()
@@ -242,6 +256,10 @@ impl Error {
         };
         Some(help)
     }
+}
+
+fn of_pot(pot: Option<&str>) -> String {
+    pot.map(|pot| format!(" of `{pot}`")).unwrap_or_default()
 }
 
 /// Whether a clock is so wrong that GitHub may refuse what it dates.

@@ -6,10 +6,12 @@
 pub mod app_auth;
 mod body;
 pub mod caller;
+pub mod clock;
 pub mod download;
 pub mod error;
 mod etags;
 mod github;
+pub mod lack;
 mod limits;
 pub mod pages;
 pub(crate) mod payload;

@@ -1,9 +1,9 @@
 //! Sends one REST call to GitHub and says plainly what came of it. It retries nothing.
 
 use super::etags::{Etags, Kept};
-use super::limits::{Gate, Seen};
+use super::limits::{Gate, REGISTRATIONS, Seen};
 use super::proxy::Proxy;
-use super::{Error, body, transport};
+use super::{Error, body, clock, transport};
 use crate::text;
 use flint_core::ask::{Budget, Quota};
 use flint_core::units::Timestamp;
@@ -35,6 +35,7 @@ pub(super) struct Rest {
     app_gate: Mutex<Gate>,
     installation_gate: Mutex<Gate>,
     etags: Mutex<Etags>,
+    skew: clock::Skew,
 }
 
 /// Who calls, and by that: whose budget is used.
@@ -66,7 +67,10 @@ pub(super) struct Call<'a> {
 pub(super) enum Freshness {
     /// From GitHub.
     Sent,
-    /// From the last answer, if GitHub says that it is still the same (304), which costs nothing of the budget.
+    /// From GitHub, and it has time: such calls take turns.
+    InTurn,
+    /// From the last answer, if GitHub says that it is still the same (304), which costs nothing of the budget. These
+    /// take turns, too.
     Kept,
 }
 
@@ -95,8 +99,9 @@ impl Rest {
             .map_err(|source| Error::Client { source: source.into() })?;
         let gate = |budget| Mutex::new(Gate::of(budget));
         let (app_gate, installation_gate) = (gate(Budget::App), gate(Budget::Installation));
-        let (ca_certificates, etags) = (ca_certificates.map(str::to_owned), Mutex::default());
-        Ok(Rest { http, base, ca_certificates, app_gate, installation_gate, etags })
+        let ca_certificates = ca_certificates.map(str::to_owned);
+        let (etags, skew) = Default::default();
+        Ok(Rest { http, base, ca_certificates, app_gate, installation_gate, etags, skew })
     }
 
     /// What every call is below.
@@ -107,6 +112,11 @@ impl Rest {
     /// Whom the runners of this GitHub must trust, too: PEM.
     pub(super) fn ca_certificates(&self) -> Option<String> {
         self.ca_certificates.clone()
+    }
+
+    /// GitHub's clock minus ours, seconds, if that is so much that it does harm.
+    pub(super) fn skew(&self) -> Option<i64> {
+        self.skew.wide()
     }
 
     /// What is left of a budget, as far as GitHub said so lately.
@@ -128,7 +138,7 @@ impl Rest {
             Bearer::Nobody => (&self.app_gate, None, None),
         };
         let url = self.url(&call, code);
-        admit(gate, call.can_wait(), &name).await?;
+        admit(gate, &call, &name).await?;
         // Held over the call: the cache may drop it meanwhile.
         let key = (call.freshness == Freshness::Kept).then(|| url.to_string());
         let kept = key.as_deref().and_then(|key| lock(&self.etags).get(key));
@@ -152,12 +162,13 @@ impl Rest {
         let body = body::read(response, &name).await?;
         let said = if status < 300 { String::new() } else { message(&body) };
         let now = now();
+        let skew = skew(&headers, now);
+        skew.into_iter().for_each(|skew| self.skew.learn(skew));
         let seen = Seen { status, headers: &headers, said: &said };
         let refused_until = lock(gate).learn(&seen, now);
         match (refused_until, kept) {
-            (Some(until), _) => Err(limited(name, until, now)),
+            (Some(until), _) => Err(limited(name, until, now, seen.has_no_registration_left())),
             (None, Some(kept)) if status == NOT_MODIFIED => {
-                let skew = skew(&headers, now);
                 Ok(Reply { call: name, body: kept.body, next: kept.next, skew })
             }
             (None, _) if (200..300).contains(&status) => {
@@ -167,9 +178,21 @@ impl Rest {
                         Kept { etag: etag.clone(), body: Arc::clone(&body), next: next.clone() };
                     lock(&self.etags).put(key, kept);
                 }
-                Ok(Reply { call: name, body, next, skew: skew(&headers, now) })
+                Ok(Reply { call: name, body, next, skew })
             }
-            (None, _) => Err(refusal(name, status, said, skew(&headers, now))),
+            (None, _) => Err(self.refusal(name, status, said, skew)),
+        }
+    }
+
+    fn refusal(&self, call: String, status: u16, said: String, skew: Option<i64>) -> Error {
+        match status {
+            401 => Error::Unauthorized { call, said, skew },
+            403 => Error::Forbidden { call, said, lacks: None },
+            404 => Error::NotFound { call, said, pathless: pathless(&self.base) },
+            409 => Error::Conflict { call, said },
+            422 => Error::Invalid { call, said },
+            500..=599 => Error::Server { call, status, said },
+            _ => Error::Unexpected { call, status, said },
         }
     }
 
@@ -196,8 +219,19 @@ impl Call<'_> {
     fn can_wait(&self) -> bool {
         match self.bearer {
             Bearer::App(_) | Bearer::Code(_) | Bearer::Nobody => false,
-            Bearer::Installation(_) => self.freshness == Freshness::Kept,
+            Bearer::Installation(_) => self.freshness != Freshness::Sent,
         }
+    }
+
+    /// What it costs of GitHub's limit of a minute.
+    fn points(&self) -> u32 {
+        if self.method == Method::GET { 1 } else { 5 }
+    }
+
+    /// Whether it gets a runner registered, or a token for that.
+    fn registers(&self) -> bool {
+        self.method == Method::POST
+            && self.path.windows(2).any(|part| part == ["actions", "runners"])
     }
 }
 
@@ -238,15 +272,19 @@ pub(super) fn now() -> Timestamp {
 }
 
 /// Waits for the call's turn, if it can wait. Nothing passes while the gate is shut.
-async fn admit(gate: &Mutex<Gate>, can_wait: bool, name: &str) -> Result<(), Error> {
+async fn admit(gate: &Mutex<Gate>, call: &Call<'_>, name: &str) -> Result<(), Error> {
     let now = now();
-    let turn = if can_wait { lock(gate).turn(now) } else { now };
+    let turn = if call.can_wait() { lock(gate).turn(now, call.points()) } else { now };
     if turn > now {
         tokio::time::sleep(turn.since(now)).await;
     }
     let now = self::now();
-    let shut = lock(gate).shut(now);
-    shut.map_or(Ok(()), |until| Err(limited(name.to_owned(), until, now)))
+    let gate = lock(gate);
+    let registrations = gate.registrations_shut(now).filter(|_| call.registers());
+    match gate.shut(now).or(registrations) {
+        Some(until) => Err(limited(name.to_owned(), until, now, gate.shut(now).is_none())),
+        None => Ok(()),
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -278,20 +316,18 @@ fn base_url(text: &str) -> Result<Url, Error> {
     Ok(url)
 }
 
-fn refusal(call: String, status: u16, said: String, skew: Option<i64>) -> Error {
-    match status {
-        401 => Error::Unauthorized { call, said, skew },
-        403 => Error::Forbidden { call, said },
-        404 => Error::NotFound { call, said },
-        409 => Error::Conflict { call, said },
-        422 => Error::Invalid { call, said },
-        500..=599 => Error::Server { call, status, said },
-        _ => Error::Unexpected { call, status, said },
-    }
+/// The server, if it may be an Enterprise Server whose path was forgotten: GitHub's other APIs have none.
+fn pathless(base: &Url) -> Option<String> {
+    let host = base.host_str()?;
+    let known = host == "api.github.com" || host.ends_with(".ghe.com");
+    let bare = base.scheme() == "https" && base.path() == "/" && !known;
+    let port = base.port().map(|port| format!(":{port}")).unwrap_or_default();
+    bare.then(|| format!("{host}{port}"))
 }
 
-fn limited(call: String, until: Timestamp, now: Timestamp) -> Error {
-    Error::RateLimited { call, until, wait_s: until.since(now).as_secs() }
+fn limited(call: String, until: Timestamp, now: Timestamp, registrations: bool) -> Error {
+    let pot = registrations.then_some(REGISTRATIONS);
+    Error::RateLimited { call, until, wait_s: until.since(now).as_secs(), pot }
 }
 
 /// GitHub's `message`, and the first of its `errors`, on one line.
@@ -364,6 +400,7 @@ mod tests {
             Call { method, path: &[], query: &[], body: None, bearer, freshness }.can_wait()
         };
         assert!(can_wait(Method::GET, Freshness::Kept, false), "a repository's runs");
+        assert!(can_wait(Method::DELETE, Freshness::InTurn, false), "a stray's removal");
         assert!(!can_wait(Method::GET, Freshness::Sent, false), "our runners");
         assert!(!can_wait(Method::POST, Freshness::Sent, false), "a registration");
         assert!(!can_wait(Method::DELETE, Freshness::Sent, false), "a removal");
@@ -376,6 +413,25 @@ mod tests {
             let error = Rest::new(text, None).err().expect("it is refused");
             assert!(matches!(error, Error::BadUrl { .. }), "{text}");
             assert!(error.help().is_some_and(|help| help.contains("https://api.github.com")));
+        }
+    }
+
+    #[test]
+    fn an_enterprise_servers_forgotten_path_is_told_where_nothing_is_found() {
+        for (base, host) in [
+            ("https://ghes.example", Some("ghes.example")),
+            ("https://ghes.example:8443/", Some("ghes.example:8443")),
+            ("https://ghes.example/api/v3/", None),
+            ("https://api.github.com", None),
+            ("https://api.octo.ghe.com", None),
+            ("http://127.0.0.1:4000", None),
+        ] {
+            let rest = Rest::new(base, None).expect("the base is good");
+            let error = rest.refusal("GET /x".to_owned(), 404, "Not Found".to_owned(), None);
+            let help = error.help().unwrap_or_default();
+            let wanted = host.map(|host| format!("`https://{host}/api/v3`"));
+            assert_eq!(help.contains("/api/v3"), wanted.is_some(), "{base}: {help}");
+            assert!(help.contains(&wanted.unwrap_or_default()), "{base}: {help}");
         }
     }
 

@@ -67,6 +67,13 @@ impl Runners {
         self.scopes.get(scope).map(|served| Arc::clone(served.github.caller()))
     }
 
+    /// Tells GitHub's clock minus ours, seconds, where it is so much that it does harm.
+    pub fn skew(&self) -> impl Fn() -> Option<i64> + Send + Sync + 'static {
+        let callers = self.scopes.values().map(|served| Arc::clone(served.github.caller()));
+        let callers: Vec<Arc<Caller>> = callers.collect();
+        move || callers.iter().filter_map(|caller| caller.skew()).max_by_key(|skew| skew.abs())
+    }
+
     fn add(&mut self, entry: &[Options], instance: &str) -> Result<(), Error> {
         let mut callers: BTreeMap<InstallationId, Arc<Caller>> = BTreeMap::new();
         for options in entry {

@@ -71,10 +71,15 @@ impl Tokens {
         })
     }
 
+    pub(super) fn is_app(&self) -> bool {
+        self.app.is_some()
+    }
+
     fn app(&self) -> Result<&App, Error> {
         self.app.as_ref().ok_or_else(|| Error::Forbidden {
             call: "ask as an App".to_owned(),
             said: "a personal access token is no App's, and only the App may".to_owned(),
+            lacks: None,
         })
     }
 

@@ -26,6 +26,7 @@ fn api(bench: &Bench, daemon: &mut Daemon) -> Client {
         logs: daemon.host.clone(),
         vmm: "fake".into(),
         started: daemon.clock.now(),
+        skew: std::sync::Arc::new(|| None),
     };
     daemon.tasks.spawn(async move {
         axum::serve(socket, router(api)).await.expect("a listener never ends");

@@ -34,11 +34,11 @@ impl FakeForge {
         let said = "as the test wants it".to_owned();
         match status {
             401 => Error::Unauthorized { call, said, skew: None },
-            403 => Error::Forbidden { call, said },
-            404 => Error::NotFound { call, said },
+            403 => Error::Forbidden { call, said, lacks: None },
+            404 => Error::NotFound { call, said, pathless: None },
             409 => Error::Conflict { call, said },
             422 => Error::Invalid { call, said },
-            429 => Error::RateLimited { call, until: Timestamp(0), wait_s: 0 },
+            429 => Error::RateLimited { call, until: Timestamp(0), wait_s: 0, pot: None },
             500.. => Error::Server { call, status, said },
             _ => Error::Unexpected { call, status, said },
         }
@@ -47,7 +47,7 @@ impl FakeForge {
 
 /// GitHub has had enough.
 fn limited() -> Error {
-    Error::RateLimited { call: "call".to_owned(), until: Timestamp(0), wait_s: 60 }
+    Error::RateLimited { call: "call".to_owned(), until: Timestamp(0), wait_s: 60, pot: None }
 }
 
 /// What a question costs: a list, and one more for each thing that is looked at singly.

@@ -17,6 +17,8 @@ use std::sync::Arc;
 type App = State<Arc<Shared>>;
 /// What the names of enterprises begin with, among those of scopes.
 const ENTERPRISES: &str = "enterprises/";
+/// What a personal access token begins with.
+pub(super) const PERSONAL: &str = "ghp_";
 /// What the path of a call names.
 pub(super) type Names = BTreeMap<String, String>;
 /// What a call is answered with.
@@ -199,8 +201,7 @@ pub(super) fn caller(
     names: &Names,
 ) -> Result<String, Answer> {
     as_installation(shared, headers)?;
-    let a_persons = bearer(headers).is_some_and(|token| token.starts_with(super::PERSONAL));
-    if names.contains_key("enterprise") && !a_persons {
+    if names.contains_key("enterprise") && !is_personal(headers) {
         return Err(refusal(403, "Resource not accessible by integration"));
     }
     scope(shared, names)
@@ -262,6 +263,11 @@ pub(super) fn common(headers: &HeaderMap) -> Result<(), Answer> {
 
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     headers.get("authorization")?.to_str().ok()?.strip_prefix("Bearer ")
+}
+
+/// Whether a person calls, and no App.
+pub(super) fn is_personal(headers: &HeaderMap) -> bool {
+    bearer(headers).is_some_and(|token| token.starts_with(PERSONAL))
 }
 
 pub(super) fn refusal(status: u16, message: &str) -> Answer {

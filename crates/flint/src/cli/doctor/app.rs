@@ -268,7 +268,11 @@ mod tests {
 
     #[test]
     fn an_app_that_is_not_installed_says_where_to_install_it() {
-        let error = || Error::NotFound { call: "GET /x".to_owned(), said: "Not Found".to_owned() };
+        let error = || Error::NotFound {
+            call: "GET /x".to_owned(),
+            said: "Not Found".to_owned(),
+            pathless: None,
+        };
         let seen = Seen { installed: Err(error()), hook: Err(error()), runners: None, ..good() };
         insta::assert_snapshot!(show(&lines(&acme(), &seen), false), @r"
               ITEM                              READING

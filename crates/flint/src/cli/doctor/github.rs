@@ -6,7 +6,7 @@ use crate::assemble;
 use crate::cli::block_on;
 use crate::config::{GithubOptions, Scope};
 use crate::error::chain;
-use crate::forge::{Credentials, Error, GitHub, Options, Proxy, Unready};
+use crate::forge::{Credentials, Error, GitHub, Options, Proxy, Unready, clock};
 
 /// All lines about GitHub: a group for each scope, which names it if there are several.
 pub(in crate::cli) fn look(entries: &[GithubOptions], ask: bool) -> Vec<Line> {
@@ -37,12 +37,15 @@ fn one(github: &GithubOptions, scope: &Scope, ask: bool) -> Vec<Line> {
     let mut lines: Vec<Line> = Proxy::of(&github.url).map(proxy).into_iter().collect();
     if let Credentials::Token(_) = options.credentials {
         lines.extend(token(&client, &options, ask));
-        return lines;
+    } else {
+        lines.push(Line::ok("private key", "an RSA key".to_owned()));
+        if ask {
+            lines.extend(asked(&client, &options));
+        }
     }
-    lines.push(Line::ok("private key", "an RSA key".to_owned()));
-    if ask {
-        lines.extend(asked(&client, &options));
-    }
+    // After the answers, which tell it.
+    let skew = client.caller().skew();
+    lines.extend(skew.map(|skew| Line::bad("clock", clock::words(skew), clock::FIX)));
     lines
 }
 

@@ -136,3 +136,24 @@ fn an_authority_that_cannot_be_used_is_named_at_its_line() {
         assert!(told.contains(help), "{told}");
     }
 }
+
+#[test]
+fn the_address_of_githubs_pages_is_not_that_of_its_api() {
+    for (wrong, meant) in [
+        ("https://github.com", "leave it out, or write `https://api.github.com`"),
+        ("https://www.github.com/acme", "`https://api.github.com`"),
+        ("https://octo.ghe.com", "`https://api.octo.ghe.com`"),
+    ] {
+        let mut given = given("");
+        given.sources.flags.set("github.url", wrong);
+        let refused = bad(&given.sources);
+        let begins = "error: `github.url` is not GitHub's REST address but that of its pages: ";
+        assert!(refused.starts_with(begins) && refused.contains(meant), "{refused}");
+    }
+    for right in ["https://api.octo.ghe.com", "https://ghes.example", "http://127.0.0.1:4000"] {
+        let mut given = given("");
+        given.sources.flags.set("github.url", right);
+        let url = good(&given.sources).github.remove(0).url;
+        assert_eq!(url.as_str(), format!("{right}/"));
+    }
+}

@@ -61,6 +61,10 @@ impl GitHub {
             }
         }
         let call = format!("find the runner group `{}`", crate::text::line(name));
-        Err(Error::NotFound { call, said: "no group there has that name".to_owned() })
+        Err(Error::NotFound {
+            call,
+            said: "no group there has that name".to_owned(),
+            pathless: None,
+        })
     }
 }

@@ -3,19 +3,21 @@
 //! Source: actions/scaleset (its configuration's URL).
 
 use crate::forge::Scope;
+use crate::forge::lack::Lack;
 use crate::forge::pages::{below, web};
 use url::Url;
 
 /// A scope at one GitHub.
 pub(super) struct Home {
     scope: Scope,
+    by_app: bool,
     /// GitHub's pages, without a path.
     web: Url,
 }
 
 impl Home {
-    pub(super) fn new(api: &Url, scope: Scope) -> Self {
-        Home { scope, web: web(api) }
+    pub(super) fn new(api: &Url, by_app: bool, scope: Scope) -> Self {
+        Home { scope, by_app, web: web(api) }
     }
 
     /// The page that a registration is for.
@@ -27,17 +29,9 @@ impl Home {
         }
     }
 
-    /// The page on which the App's permissions are accepted.
+    /// The page on which whoever calls is given what it lacks.
     pub(super) fn settings(&self) -> Url {
-        match &self.scope {
-            Scope::Enterprise(slug) => self.below(&["enterprises", slug, "settings"]),
-            Scope::Organization(login) => {
-                self.below(&["organizations", login, "settings", "installations"])
-            }
-            Scope::Repository { owner, name } => {
-                self.below(&[owner, name, "settings", "installations"])
-            }
-        }
+        self.permission().page(&self.web, &self.scope.home())
     }
 
     /// The page of a workflow run.
@@ -46,15 +40,9 @@ impl Home {
         self.below(&[owner, name, "actions", "runs", &run.to_string()])
     }
 
-    /// What the App must be allowed to have scale sets here.
-    pub(super) fn permission(&self) -> &'static str {
-        match &self.scope {
-            Scope::Enterprise(_) => {
-                "Enterprise → Self-hosted runners: write (an App may not have it yet: use an organization)"
-            }
-            Scope::Organization(_) => "Organization → Self-hosted runners: write",
-            Scope::Repository { .. } => "Repository → Administration: write",
-        }
+    /// What whoever calls lacks when GitHub refuses scale sets here.
+    pub(super) fn permission(&self) -> Lack {
+        Lack::at(self.by_app, &self.scope)
     }
 
     fn below(&self, path: &[&str]) -> Url {
@@ -83,7 +71,7 @@ mod tests {
     use super::*;
 
     fn home(api: &str, scope: Scope) -> Home {
-        Home::new(&Url::parse(api).unwrap(), scope)
+        Home::new(&Url::parse(api).unwrap(), !matches!(scope, Scope::Enterprise(_)), scope)
     }
 
     fn organization() -> Scope {
@@ -110,14 +98,17 @@ mod tests {
         let api = "https://api.github.com";
         let enterprise = home(api, Scope::Enterprise("octo-corp".to_owned()));
         assert_eq!(enterprise.page().as_str(), "https://github.com/enterprises/octo-corp");
-        assert!(enterprise.permission().contains("use an organization"));
+        assert_eq!(enterprise.settings().as_str(), "https://github.com/settings/tokens");
+        let fix = enterprise.permission().fix("PAGE");
+        assert!(fix.contains("classic token with `manage_runners:enterprise` at PAGE"), "{fix}");
         let ours = home(api, organization());
         let settings = "https://github.com/organizations/flint-demo/settings/installations";
         assert_eq!(ours.settings().as_str(), settings);
         let scope = Scope::Repository { owner: "ana".to_owned(), name: "x/../y".to_owned() };
         let repository = home(api, scope);
         assert_eq!(repository.page().as_str(), "https://github.com/ana/x%2F..%2Fy");
-        assert_eq!(repository.permission(), "Repository → Administration: write");
+        let fix = repository.permission().fix("PAGE");
+        assert!(fix.contains("Repository → Administration: write"), "{fix}");
     }
 
     #[test]

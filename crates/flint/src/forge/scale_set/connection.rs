@@ -67,7 +67,7 @@ struct Registered {
 impl Connections {
     /// Prepares everything and sends nothing.
     pub(super) fn new(caller: Arc<Caller>, scope: Scope) -> Self {
-        let home = Home::new(caller.rest.base(), scope.clone());
+        let home = Home::new(caller.rest.base(), caller.is_app(), scope.clone());
         Connections { caller, scope, home, held: Mutex::default() }
     }
 
@@ -178,13 +178,13 @@ impl Connections {
     /// What the REST API refused, in this room's words.
     fn told(&self, error: forge::Error) -> Error {
         match error {
-            forge::Error::Forbidden { call, said } => Error::Forbidden {
+            forge::Error::Forbidden { call, said, .. } => Error::Forbidden {
                 call,
                 said,
                 permission: self.home.permission(),
                 page: self.home.settings().into(),
             },
-            forge::Error::RateLimited { call, until, wait_s } => {
+            forge::Error::RateLimited { call, until, wait_s, .. } => {
                 Error::Limited { call, until, wait_s }
             }
             source => Error::Rest { source },

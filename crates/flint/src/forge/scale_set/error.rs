@@ -1,6 +1,7 @@
 //! What can go wrong with scale sets, and what the caller does about it.
 
 use crate::forge;
+use crate::forge::lack::Lack;
 use crate::forge::proxy::{Proxy, through};
 use crate::forge::transport;
 use flint_core::event::RegisterFailure;
@@ -42,8 +43,8 @@ pub enum Error {
         call: String,
         /// GitHub's words.
         said: String,
-        /// What the App lacks, as GitHub's page calls it.
-        permission: &'static str,
+        /// What whoever calls lacks.
+        permission: Lack,
         /// The page on which it is set.
         page: String,
     },
@@ -239,9 +240,7 @@ impl Error {
     pub fn help(&self) -> Option<String> {
         let help = match self {
             Error::Rest { source } => return source.help(),
-            Error::Forbidden { permission, page, .. } => format!(
-                "give the App the permission {permission}, accept it at {page}, and look for IP allow lists"
-            ),
+            Error::Forbidden { permission, page, .. } => permission.fix(page),
             Error::Conflict { set, .. } => format!(
                 "if another Flint or Actions Runner Controller serves `{set}`, give one of them another name; what an \
                  ended one left behind lapses by itself after some minutes"
