@@ -40,6 +40,10 @@ const RUNNERS_EVERY: Duration = MINUTE.saturating_mul(5);
 /// Repositories in which something happened.
 const REPOSITORIES_EVERY: Duration = MINUTE.saturating_mul(15);
 
+/// So many scopes of one installation are asked for both lists as often as that: each takes 16 calls an hour, of 5,000
+/// that GitHub takes of one person. More are asked less often.
+const SCOPES_MANY: usize = 50;
+
 /// Releases of GitHub's runner: it has one a month.
 const RELEASES_EVERY: Duration = MINUTE.saturating_mul(24 * 60);
 
@@ -221,23 +225,19 @@ impl Installation {
         }
     }
 
-    /// How long it is from an answer to the next question like it, while so many repositories are followed.
-    pub(crate) fn every(
-        &self,
-        now: Timestamp,
-        question: &Question,
-        repositories: usize,
-    ) -> Duration {
-        let many = u32::try_from(repositories / JOBS_MANY).unwrap_or(u32::MAX);
-        let every = match question {
-            Question::Deliveries { .. } => DELIVERIES_EVERY,
-            Question::Runners { .. } => RUNNERS_EVERY,
-            Question::Repositories { .. } => REPOSITORIES_EVERY,
-            Question::RunnerReleases { .. } => RELEASES_EVERY,
+    /// How long it is from an answer to the next question like it, while so many of its kind share the calls.
+    pub(crate) fn every(&self, now: Timestamp, question: &Question, alike: usize) -> Duration {
+        let (every, many) = match question {
+            Question::Deliveries { .. } => (DELIVERIES_EVERY, usize::MAX),
+            Question::Runners { .. } => (RUNNERS_EVERY, SCOPES_MANY),
+            Question::Repositories { .. } => (REPOSITORIES_EVERY, SCOPES_MANY),
+            Question::RunnerReleases { .. } => (RELEASES_EVERY, usize::MAX),
             Question::Jobs { .. } | Question::Job { .. } | Question::Run { .. } => {
-                JOBS_EVERY.saturating_mul(many.saturating_add(1))
+                (JOBS_EVERY, JOBS_MANY)
             }
         };
+        let less = u32::try_from(alike / many).unwrap_or(u32::MAX).saturating_add(1);
+        let every = every.saturating_mul(less);
         every.saturating_mul(self.pace(now, budget_of(question)))
     }
 }
@@ -339,6 +339,22 @@ mod tests {
         assert_eq!(left(4_000), (5, Timestamp(0)));
         assert_eq!(left(2_400), (15, Timestamp(0)));
         assert_eq!(left(499), (15, resets));
+    }
+
+    #[test]
+    fn the_lists_of_many_scopes_leave_most_calls_to_others() {
+        let forge = Installation::default();
+        let scope = ScopeId::organization("o");
+        for scopes in [1, 49, 50, 256, 1_000] {
+            let an_hour = |question| {
+                let every = forge.every(NOW, &question, usize::try_from(scopes).unwrap());
+                scopes * 3_600 / every.as_secs()
+            };
+            let runners = an_hour(Question::Runners { scope: scope.clone() });
+            let repositories = an_hour(Question::Repositories { scope: scope.clone() });
+            assert!(runners + repositories <= 16 * 50, "{scopes}: {runners} + {repositories}");
+            assert!(scopes > 49 || runners + repositories == 16 * scopes, "{scopes}");
+        }
     }
 
     #[test]

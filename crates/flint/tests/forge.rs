@@ -417,6 +417,31 @@ async fn each_answer_of_githubs_says_what_it_means_and_what_helps() {
 }
 
 #[tokio::test]
+async fn an_empty_pot_of_registrations_holds_back_registrations_alone() {
+    let (fake, forge) = github().await;
+    let hour = Config::new(String::new()).clock.now() / 1000 + 3_000;
+    let headers = [
+        ("x-ratelimit-resource", "actions_runner_registration".to_owned()),
+        ("x-ratelimit-remaining", "0".to_owned()),
+        ("x-ratelimit-reset", hour.to_string()),
+    ];
+    let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let (message, error_kind) = ("API rate limit exceeded".to_owned(), String::new());
+    let kind = FaultKind::Status { status: 403, message, headers, error_kind };
+    fake.fault("generate-jitconfig", 1, kind);
+    for _ in 0..2 {
+        let error = forge.register(request(1, 1)).await.err().expect("it is refused");
+        let Error::RateLimited { wait_s: 2_900..=3_001, .. } = error else { panic!("{error}") };
+        assert!(error.to_string().contains("`actions_runner_registration`"), "{error}");
+        assert_eq!(error.failure(), RegisterFailure::Forbidden, "other calls need not wait");
+    }
+    assert_eq!(fake.counters().calls("generate-jitconfig"), 1);
+    assert!(runners(&forge).await.expect("that is another pot").is_empty());
+    let gone = forge.deregister(VmId(1), scope(), vec![request(1, 1).name]).await;
+    assert_eq!(gone.expect("it answers"), Removal::Gone);
+}
+
+#[tokio::test]
 async fn a_rate_limit_shuts_the_gate_for_every_call() {
     let (fake, forge) = github().await;
     let headers = [("retry-after".to_owned(), "30".to_owned())].into();

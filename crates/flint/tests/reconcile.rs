@@ -1,8 +1,8 @@
 //! What GitHub is asked because webhooks get lost, over loopback against a GitHub with every vice.
 
 use flint::forge::{
-    Answer, Credentials, Error, Forge as _, GitHub, Options, RunnerGroup, Scope, Told, WebhookAuth,
-    app_auth,
+    Answer, Credentials, Error, Forge as _, GitHub, Options, Removal, RunnerGroup, Scope, Told,
+    WebhookAuth, app_auth,
 };
 use flint::front::server;
 use flint::front::tls::Tls;
@@ -10,7 +10,7 @@ use flint::front::webhook::{self, Committed, Counters, Delivery, Door};
 use flint::front::words::Hook;
 use flint_core::ask::{AskFailure, Budget, Found, Question};
 use flint_core::event::ForgeEvent;
-use flint_core::id::{InstallationId, JobKey, ScopeId};
+use flint_core::id::{InstallationId, JobKey, ProfileId, RunnerName, ScopeId, VmId};
 use flint_core::policy::Origin;
 use flint_core::units::Timestamp;
 use flint_sim::github::{
@@ -18,10 +18,11 @@ use flint_sim::github::{
 };
 use flint_wire::Secret;
 use std::collections::BTreeSet;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const JOB: &str = "jobs: { test: { runs-on: [self-hosted, flint], steps: [{ run: 'true' }] } }";
@@ -175,7 +176,7 @@ async fn a_delivery_that_was_redelivered_meanwhile_is_not_told() {
     let (door, mut facts): (Door, mpsc::Receiver<Delivery>) = Door::new(4);
     let Options { webhook: auth, scope, .. } = options("http://unused");
     let proofs = Hook::one(auth, scope);
-    let routes = webhook::router(&proofs, door, std::sync::Arc::new(Counters::default()));
+    let routes = webhook::router(&proofs, door, Arc::new(Counters::default()));
     let limits = (server::Limits::WEBHOOK, Tls::default());
     let serving = tokio::spawn(server::serve(hook, routes, limits, std::future::pending()));
     fake.hook_fault(HookFault::Fail, 2);
@@ -588,4 +589,56 @@ async fn a_name_that_is_no_repository_of_ours_is_refused_without_a_call() {
         assert_eq!(failure(&answer).0, AskFailure::Refused);
     }
     assert_eq!(fake.counters().calls.values().sum::<u64>(), 0);
+}
+
+/// A store that was lost leaves runners behind that nobody owns.
+#[tokio::test]
+async fn a_hundred_strays_among_a_thousand_runners_are_removed_within_githubs_limits() {
+    let (fake, forge) = github().await;
+    let profile = ProfileId::new("default").expect("it is a name");
+    fake.add_runners((0..900).map(|n| format!("other-{n}")));
+    let name = |vm| RunnerName::of(VmId(vm), &profile, "k3x9q2", 1).as_str().to_owned();
+    fake.add_runners((0..100).map(name));
+    let answer = forge.ask(Question::Runners { scope: scope() }, now()).await;
+    let told = answer.expect("GitHub answers").told;
+    let Some(ForgeEvent::Runners { registered, .. }) = told.last().map(|told| &told.event) else {
+        panic!("{told:?}")
+    };
+    assert_eq!(registered.len(), 100);
+
+    // As many at a time as a plan orders.
+    let (forge, mut removing) = (Arc::new(forge), JoinSet::new());
+    for first in 0..4 {
+        let forge = Arc::clone(&forge);
+        removing.spawn(async move {
+            for vm in (first..100).step_by(4) {
+                let gone = forge.deregister(VmId(vm), scope(), Vec::new()).await;
+                assert_eq!(gone.expect("GitHub answers"), Removal::Gone);
+            }
+        });
+    }
+    let half = fake.until(|fake| fake.runners().len() <= 952);
+    tokio::time::timeout(Duration::from_secs(60), half).await.expect("half of them go at once");
+    // The rest takes turns, and leaves half of a minute's points to registrations.
+    let more = fake.until(|fake| fake.runners().len() <= 940);
+    tokio::time::timeout(Duration::from_secs(2), more).await.expect_err("it takes its time");
+    let counters = fake.counters();
+    assert!(counters.most_points <= 350, "{counters:?}");
+    assert_eq!(counters.calls("list-runners"), 22, "two readings, before the first removal");
+    assert!(counters.refused.is_empty(), "{counters:?}");
+}
+
+#[tokio::test]
+async fn a_stray_that_came_after_the_last_list_is_looked_for() {
+    let (fake, forge) = github().await;
+    let question = || Question::Runners { scope: scope() };
+    forge.ask(question(), now()).await.expect("GitHub answers");
+    let profile = ProfileId::new("default").expect("it is a name");
+    let name = RunnerName::of(VmId(7), &profile, "k3x9q2", 2);
+    fake.add_runners([name.as_str().to_owned()]);
+    for _ in 0..2 {
+        let gone = forge.deregister(VmId(7), scope(), Vec::new()).await;
+        assert_eq!(gone.expect("GitHub answers"), Removal::Gone);
+        assert!(fake.runners().is_empty());
+    }
 }

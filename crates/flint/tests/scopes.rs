@@ -12,6 +12,7 @@ use flint_sim::github::{Config, FakeGithub, HookFault, Webhook, generate_pem};
 use flint_wire::Secret;
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 
 const JOB: &str = "jobs: { test: { runs-on: [self-hosted, flint], steps: [{ run: 'true' }] } }";
@@ -29,6 +30,11 @@ async fn github(organization: &str) -> FakeGithub {
     organization.clone_into(&mut config.organization);
     config.webhook = Some(Webhook { url: NOWHERE.to_owned(), secret: "secret".to_owned() });
     FakeGithub::start(listener, config).await.expect("it starts")
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970");
+    Timestamp(u64::try_from(since.as_millis()).expect("it is before the year 500,000,000"))
 }
 
 fn organization(login: &str) -> Scope {
@@ -165,6 +171,30 @@ async fn a_persons_scopes_are_one_budget_and_nobody_reads_deliveries_for_them() 
     let in_acme = ScopeId::organization("acme");
     assert!(runners.register(request(1, &in_acme)).await.is_ok());
     assert_eq!(acme.runners().len(), 1);
+}
+
+/// GitHub answers 403 to a person who asks what an installation was given.
+#[tokio::test]
+async fn a_person_reads_an_organizations_active_repositories_from_its_own_list() {
+    let acme = github("acme").await;
+    (0..149).for_each(|n| acme.add_repository(&format!("r{n}")));
+    let week = Duration::from_secs(7 * 24 * 3_600);
+    // In a person's list those pushed to last come first: a page without any is the last one read.
+    let person = Credentials::Token(Secret::new(acme.personal_token()));
+    for (credentials, calls_until_now) in [(person, 2 + 1), (app(), 3 + 4)] {
+        let entries = [entry(&acme, &credentials, &[organization("acme")])];
+        let runners = Runners::new(&entries, "k3x9q2").expect("the options are good");
+        for (asked, most) in [(now(), 150), (now().after(2 * week), 0)] {
+            let question = Question::Repositories { scope: ScopeId::organization("acme") };
+            let answer = runners.ask(question, asked).await.expect("GitHub answers");
+            let last = answer.told.last().map(|told| &told.event);
+            let Some(ForgeEvent::RepositoriesListed { active, .. }) = last else {
+                panic!("{last:?}")
+            };
+            assert_eq!(active.len(), most);
+        }
+        assert_eq!(acme.counters().calls("list-repositories"), calls_until_now);
+    }
 }
 
 #[tokio::test]

@@ -21,17 +21,18 @@ const RUN_AGAIN: Duration = Duration::from_secs(30);
 /// How long it is from an answer to the next question like it.
 pub(super) fn every(world: &World, now: Timestamp, question: &Question) -> Duration {
     let asked = world.asked_of(question).and_then(|id| world.installations.get(id));
-    let repositories = match question {
+    let alike = match question {
         Question::Jobs { .. } | Question::Job { .. } | Question::Run { .. } => {
             world.repositories.len()
         }
-        Question::Deliveries { .. }
-        | Question::Runners { .. }
-        | Question::RunnerReleases { .. }
-        | Question::Repositories { .. } => 0,
+        Question::Runners { .. } | Question::Repositories { .. } => {
+            let of = world.asked_of(question);
+            world.scopes.values().filter(|scope| Some(&scope.installation) == of).count()
+        }
+        Question::Deliveries { .. } | Question::RunnerReleases { .. } => 0,
     };
     let unknown = Installation::default();
-    asked.unwrap_or(&unknown).every(now, question, repositories)
+    asked.unwrap_or(&unknown).every(now, question, alike)
 }
 
 pub(super) fn repositories_listed(

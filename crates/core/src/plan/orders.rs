@@ -7,6 +7,9 @@ use crate::units::Timestamp;
 use crate::vm::{Phase, Registration, Vm};
 use crate::world::World;
 
+/// So many runners that nobody owns are removed at a time: nobody waits for that, and others wait for GitHub.
+const STRAYS_AT_ONCE: usize = 4;
+
 pub(super) fn due(world: &World, now: Timestamp) -> Vec<Action> {
     let mut actions = Vec::new();
     for (id, vm) in world.vms.iter() {
@@ -38,7 +41,7 @@ pub(super) fn due(world: &World, now: Timestamp) -> Vec<Action> {
     let guests = world.stray_guests.iter();
     actions.extend(guests.map(|(host, vm)| Action::Destroy { vm: *vm, host: *host, slot: None }));
     let runners = world.stray_runners.iter().filter(|(_, scope)| world.limited_until(scope) <= now);
-    actions.extend(runners.map(|(vm, scope)| {
+    actions.extend(runners.take(STRAYS_AT_ONCE).map(|(vm, scope)| {
         let (scope, names) = (scope.clone(), Vec::new());
         Action::Deregister { vm: *vm, scope, names }
     }));

@@ -36,6 +36,11 @@ impl Caller {
         Ok(Caller { installation: installation(scope), rest, tokens })
     }
 
+    /// Whether an App calls, and not a person.
+    pub(super) fn is_app(&self) -> bool {
+        self.tokens.is_app()
+    }
+
     /// Sends with the installation's token; a 401 gets one try with a new token, for it was not carried out.
     pub(super) async fn send(&self, ask: Ask<'_>) -> Result<Reply, Error> {
         let token = self.tokens.get(&self.rest).await?;

@@ -76,8 +76,8 @@ pub enum Error {
         /// GitHub's words.
         said: String,
     },
-    /// 429, or 403 with the marks of a limit. Nothing is sent before `until`.
-    #[error("cannot {call}: GitHub's rate limit is reached, next try in {wait_s} s")]
+    /// 429, or 403 with the marks of a limit. Nothing is sent before `until`; of a pot, nothing that it counts.
+    #[error("cannot {call}: GitHub's rate limit{} is reached, next try in {wait_s} s", of_pot(*.pot))]
     RateLimited {
         /// What was asked.
         call: String,
@@ -85,6 +85,8 @@ pub enum Error {
         until: Timestamp,
         /// Seconds from the refusal to `until`.
         wait_s: u64,
+        /// What is empty; `None`: the budget of all calls.
+        pot: Option<&'static str>,
     },
     /// 5xx.
     #[error("cannot {call}: GitHub answered {status}: {said}")]
@@ -149,6 +151,8 @@ impl Error {
             Error::Server { .. } | Error::Garbage { .. } | Error::NoAnswer { .. } => {
                 RegisterFailure::Transient
             }
+            // Everything else goes on: only registrations in this scope are held back, and tried now and then.
+            Error::RateLimited { pot: Some(_), .. } => RegisterFailure::Forbidden,
             Error::RateLimited { until, .. } => RegisterFailure::Limited { until: *until },
             Error::Unauthorized { .. } | Error::Forbidden { .. } | Error::NotFound { .. } => {
                 RegisterFailure::Forbidden
@@ -242,6 +246,10 @@ impl Error {
         };
         Some(help)
     }
+}
+
+fn of_pot(pot: Option<&str>) -> String {
+    pot.map(|pot| format!(" of `{pot}`")).unwrap_or_default()
 }
 
 /// Whether a clock is so wrong that GitHub may refuse what it dates.

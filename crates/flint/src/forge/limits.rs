@@ -5,7 +5,7 @@
 
 use flint_core::ask::{Budget, Quota};
 use flint_core::units::Timestamp;
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, HeaderValue};
 use std::time::Duration;
 
 /// GitHub's advice when it names no time.
@@ -14,6 +14,9 @@ const FIRST_WAIT: Duration = Duration::from_secs(60);
 const MOST_DOUBLINGS: u32 = 6;
 /// The primary limit's period; a longer wait is a mistake of somebody's clock.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
+/// The pot of calls that register runners: GitHub counts them apart from all others.
+pub(super) const REGISTRATIONS: &str = "actions_runner_registration";
 
 /// A period that ends later than this was not counted by a clock like ours.
 const LONGEST_PERIOD: Duration = Duration::from_secs(3600 + 300);
@@ -36,9 +39,9 @@ struct Pace {
 }
 
 impl Pace {
-    fn next(&mut self, now: Timestamp) -> Timestamp {
+    fn next(&mut self, now: Timestamp, points: u32) -> Timestamp {
         let even = self.even.clamp(now, now.after(LAST_TURN));
-        self.even = even.after(EVERY);
+        self.even = even.after(EVERY.saturating_mul(points));
         now.max(even.before(EVERY.saturating_mul(BURST - 1)))
     }
 }
@@ -49,14 +52,16 @@ pub(super) struct Gate {
     budget: Budget,
     pace: Pace,
     shut_until: Option<Timestamp>,
+    /// Until when nothing may be registered.
+    registrations_shut_until: Option<Timestamp>,
     refusals: u32,
     quota: Option<Quota>,
 }
 
 impl Gate {
     pub(super) fn of(budget: Budget) -> Self {
-        let pace = Pace::default();
-        Gate { budget, pace, shut_until: None, refusals: 0, quota: None }
+        let (pace, shut_until, registrations_shut_until) = Default::default();
+        Gate { budget, pace, shut_until, registrations_shut_until, refusals: 0, quota: None }
     }
 
     /// What GitHub said last of what is left, while that is true.
@@ -64,9 +69,9 @@ impl Gate {
         self.quota.filter(|quota| now < quota.resets)
     }
 
-    /// The time at which one more call that can wait may be sent; it is taken by that.
-    pub(super) fn turn(&mut self, now: Timestamp) -> Timestamp {
-        self.pace.next(now)
+    /// The time at which one more call that can wait may be sent, of so many points; it is taken by that.
+    pub(super) fn turn(&mut self, now: Timestamp, points: u32) -> Timestamp {
+        self.pace.next(now, points)
     }
 
     /// Until when nothing may be sent, if so.
@@ -74,15 +79,26 @@ impl Gate {
         self.shut_until.filter(|until| now < *until)
     }
 
+    /// Until when nothing may be registered, if so.
+    pub(super) fn registrations_shut(&self, now: Timestamp) -> Option<Timestamp> {
+        self.registrations_shut_until.filter(|until| now < *until)
+    }
+
     /// Takes an answer in. Gives the time to wait for when the answer was a refusal for too many calls.
     pub(super) fn learn(&mut self, answer: &Seen<'_>, now: Timestamp) -> Option<Timestamp> {
         self.quota = answer.quota(self.budget, now).or(self.quota);
+        if answer.has_no_registration_left() {
+            let reset = answer.reset().filter(|reset| *reset > now);
+            let until = bounded(reset.unwrap_or(now.after(FIRST_WAIT)), now);
+            self.registrations_shut_until = Some(until);
+            return answer.is_limit().then_some(until);
+        }
         if !answer.is_limit() {
             if answer.status < 400 {
                 self.refusals = 0;
             }
             // The last call of the budget went well: the next one would not.
-            if answer.remaining() == Some(0) {
+            if answer.remaining() == Some(0) && answer.is_of_the_budget() {
                 self.shut_until = answer.reset().map(|reset| bounded(reset, now));
             }
             return None;
@@ -111,6 +127,20 @@ pub(super) struct Seen<'a> {
 }
 
 impl Seen<'_> {
+    /// Whether it says that the pot of registrations is empty, whatever is left of the budget.
+    pub(super) fn has_no_registration_left(&self) -> bool {
+        self.remaining() == Some(0) && self.pot() == Some(REGISTRATIONS.as_bytes())
+    }
+
+    /// Whether its figures are those of the budget: some calls are counted in pots of their own.
+    fn is_of_the_budget(&self) -> bool {
+        self.pot().is_none_or(|pot| pot == b"core")
+    }
+
+    fn pot(&self) -> Option<&[u8]> {
+        self.headers.get("x-ratelimit-resource").map(HeaderValue::as_bytes)
+    }
+
     fn is_limit(&self) -> bool {
         let marked = self.retry_after().is_some()
             || self.remaining() == Some(0)
@@ -134,9 +164,7 @@ impl Seen<'_> {
 
     /// Figures that contradict each other or the clock are none.
     fn quota(&self, budget: Budget, now: Timestamp) -> Option<Quota> {
-        // Some calls are counted in pots of their own, whose figures say nothing of the rest.
-        let pot = self.headers.get("x-ratelimit-resource");
-        if pot.is_some_and(|pot| pot != "core") {
+        if !self.is_of_the_budget() {
             return None;
         }
         let limit = u32::try_from(self.number("x-ratelimit-limit")?).ok()?;
@@ -180,7 +208,7 @@ mod tests {
 
     /// How long each of so many calls waits for its turn, in milliseconds.
     fn turns(gate: &mut Gate, count: usize) -> Vec<u64> {
-        (0..count).map(|_| gate.turn(NOW).0 - NOW.0).collect()
+        (0..count).map(|_| gate.turn(NOW, 1).0 - NOW.0).collect()
     }
 
     #[test]
@@ -198,9 +226,38 @@ mod tests {
         let first = turns(&mut gate, 303);
         assert_eq!((&first[..300], &first[300..]), (&[0; 300][..], &[300, 600, 900][..]));
         let later = NOW.after(Duration::from_secs(3_600));
-        assert_eq!(gate.turn(later), later);
-        let back = gate.turn(NOW);
+        assert_eq!(gate.turn(later, 1), later);
+        let back = gate.turn(NOW, 1);
         assert!(back <= NOW.after(LAST_TURN), "a clock that was set back: {back}");
+    }
+
+    #[test]
+    fn a_removal_takes_as_many_turns_as_it_has_points() {
+        let mut gate = Gate::of(Budget::Installation);
+        let removals: Vec<u64> = (0..200).map(|_| gate.turn(NOW, 5).0 - NOW.0).collect();
+        let of_a_minute = removals.iter().filter(|at| **at < 60_000).count();
+        assert!((95..=100).contains(&of_a_minute), "{of_a_minute}");
+    }
+
+    #[test]
+    fn an_empty_pot_of_registrations_stops_registrations_alone() {
+        let empty = [
+            ("x-ratelimit-remaining", "0"),
+            ("x-ratelimit-reset", "1000099"),
+            ("x-ratelimit-resource", REGISTRATIONS),
+        ];
+        for (status, told) in [(201, None), (403, Some(100)), (429, Some(100))] {
+            let mut gate = Gate::of(Budget::Installation);
+            assert_eq!(learn(&mut gate, status, &empty), told, "{status}");
+            assert_eq!(gate.shut(NOW), None, "{status}");
+            let until = Timestamp(1_000_100_000);
+            assert_eq!(gate.registrations_shut(NOW), Some(until), "{status}");
+            assert_eq!(gate.registrations_shut(until), None, "it is full again");
+        }
+        let mut gate = Gate::of(Budget::Installation);
+        let other = [empty[0], empty[1], ("x-ratelimit-resource", "search")];
+        assert_eq!(learn(&mut gate, 200, &other), None);
+        assert_eq!((gate.shut(NOW), gate.registrations_shut(NOW)), (None, None));
     }
 
     #[test]

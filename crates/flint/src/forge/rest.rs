@@ -1,7 +1,7 @@
 //! Sends one REST call to GitHub and says plainly what came of it. It retries nothing.
 
 use super::etags::{Etags, Kept};
-use super::limits::{Gate, Seen};
+use super::limits::{Gate, REGISTRATIONS, Seen};
 use super::proxy::Proxy;
 use super::{Error, body, transport};
 use crate::text;
@@ -66,7 +66,10 @@ pub(super) struct Call<'a> {
 pub(super) enum Freshness {
     /// From GitHub.
     Sent,
-    /// From the last answer, if GitHub says that it is still the same (304), which costs nothing of the budget.
+    /// From GitHub, and it has time: such calls take turns.
+    InTurn,
+    /// From the last answer, if GitHub says that it is still the same (304), which costs nothing of the budget. These
+    /// take turns, too.
     Kept,
 }
 
@@ -128,7 +131,7 @@ impl Rest {
             Bearer::Nobody => (&self.app_gate, None, None),
         };
         let url = self.url(&call, code);
-        admit(gate, call.can_wait(), &name).await?;
+        admit(gate, &call, &name).await?;
         // Held over the call: the cache may drop it meanwhile.
         let key = (call.freshness == Freshness::Kept).then(|| url.to_string());
         let kept = key.as_deref().and_then(|key| lock(&self.etags).get(key));
@@ -155,7 +158,7 @@ impl Rest {
         let seen = Seen { status, headers: &headers, said: &said };
         let refused_until = lock(gate).learn(&seen, now);
         match (refused_until, kept) {
-            (Some(until), _) => Err(limited(name, until, now)),
+            (Some(until), _) => Err(limited(name, until, now, seen.has_no_registration_left())),
             (None, Some(kept)) if status == NOT_MODIFIED => {
                 let skew = skew(&headers, now);
                 Ok(Reply { call: name, body: kept.body, next: kept.next, skew })
@@ -196,8 +199,19 @@ impl Call<'_> {
     fn can_wait(&self) -> bool {
         match self.bearer {
             Bearer::App(_) | Bearer::Code(_) | Bearer::Nobody => false,
-            Bearer::Installation(_) => self.freshness == Freshness::Kept,
+            Bearer::Installation(_) => self.freshness != Freshness::Sent,
         }
+    }
+
+    /// What it costs of GitHub's limit of a minute.
+    fn points(&self) -> u32 {
+        if self.method == Method::GET { 1 } else { 5 }
+    }
+
+    /// Whether it gets a runner registered, or a token for that.
+    fn registers(&self) -> bool {
+        self.method == Method::POST
+            && self.path.windows(2).any(|part| part == ["actions", "runners"])
     }
 }
 
@@ -238,15 +252,19 @@ pub(super) fn now() -> Timestamp {
 }
 
 /// Waits for the call's turn, if it can wait. Nothing passes while the gate is shut.
-async fn admit(gate: &Mutex<Gate>, can_wait: bool, name: &str) -> Result<(), Error> {
+async fn admit(gate: &Mutex<Gate>, call: &Call<'_>, name: &str) -> Result<(), Error> {
     let now = now();
-    let turn = if can_wait { lock(gate).turn(now) } else { now };
+    let turn = if call.can_wait() { lock(gate).turn(now, call.points()) } else { now };
     if turn > now {
         tokio::time::sleep(turn.since(now)).await;
     }
     let now = self::now();
-    let shut = lock(gate).shut(now);
-    shut.map_or(Ok(()), |until| Err(limited(name.to_owned(), until, now)))
+    let gate = lock(gate);
+    let registrations = gate.registrations_shut(now).filter(|_| call.registers());
+    match gate.shut(now).or(registrations) {
+        Some(until) => Err(limited(name.to_owned(), until, now, gate.shut(now).is_none())),
+        None => Ok(()),
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -290,8 +308,9 @@ fn refusal(call: String, status: u16, said: String, skew: Option<i64>) -> Error 
     }
 }
 
-fn limited(call: String, until: Timestamp, now: Timestamp) -> Error {
-    Error::RateLimited { call, until, wait_s: until.since(now).as_secs() }
+fn limited(call: String, until: Timestamp, now: Timestamp, registrations: bool) -> Error {
+    let pot = registrations.then_some(REGISTRATIONS);
+    Error::RateLimited { call, until, wait_s: until.since(now).as_secs(), pot }
 }
 
 /// GitHub's `message`, and the first of its `errors`, on one line.
@@ -364,6 +383,7 @@ mod tests {
             Call { method, path: &[], query: &[], body: None, bearer, freshness }.can_wait()
         };
         assert!(can_wait(Method::GET, Freshness::Kept, false), "a repository's runs");
+        assert!(can_wait(Method::DELETE, Freshness::InTurn, false), "a stray's removal");
         assert!(!can_wait(Method::GET, Freshness::Sent, false), "our runners");
         assert!(!can_wait(Method::POST, Freshness::Sent, false), "a registration");
         assert!(!can_wait(Method::DELETE, Freshness::Sent, false), "a removal");

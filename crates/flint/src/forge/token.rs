@@ -71,6 +71,10 @@ impl Tokens {
         })
     }
 
+    pub(super) fn is_app(&self) -> bool {
+        self.app.is_some()
+    }
+
     fn app(&self) -> Result<&App, Error> {
         self.app.as_ref().ok_or_else(|| Error::Forbidden {
             call: "ask as an App".to_owned(),

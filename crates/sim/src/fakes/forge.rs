@@ -39,7 +39,7 @@ impl FakeForge {
             404 => Error::NotFound { call, said },
             409 => Error::Conflict { call, said },
             422 => Error::Invalid { call, said },
-            429 => Error::RateLimited { call, until: Timestamp(0), wait_s: 0 },
+            429 => Error::RateLimited { call, until: Timestamp(0), wait_s: 0, pot: None },
             500.. => Error::Server { call, status, said },
             _ => Error::Unexpected { call, status, said },
         }
@@ -48,7 +48,7 @@ impl FakeForge {
 
 /// GitHub has had enough.
 fn limited() -> Error {
-    Error::RateLimited { call: "call".to_owned(), until: Timestamp(0), wait_s: 60 }
+    Error::RateLimited { call: "call".to_owned(), until: Timestamp(0), wait_s: 60, pot: None }
 }
 
 /// What a question costs: a list, and one more for each thing that is looked at singly.

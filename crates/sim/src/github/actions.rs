@@ -3,7 +3,7 @@
 use super::org::{Group, Kind, Repo, Repository, Run};
 use super::page::{Asked, Listed, Page};
 use super::payload::{self, rfc3339};
-use super::rest::{Answer, Names, answer, as_installation, refusal, scope};
+use super::rest::{Answer, Names, answer, as_installation, is_personal, refusal, scope};
 use super::server::{Config, Shared};
 use super::state::State;
 use axum::extract::{Path, Query};
@@ -193,7 +193,7 @@ async fn repositories(
     })
 }
 
-/// The repositories that the App was given; here that is all of them.
+/// The repositories that the App was given; here that is all of them. A person has no installation.
 async fn installed(
     extract::State(shared): App,
     Query(asked): Query<Asked>,
@@ -201,6 +201,10 @@ async fn installed(
     headers: HeaderMap,
 ) -> Response {
     listed(&shared, &headers, || {
+        if is_personal(&headers) {
+            let words = "You must authenticate with an installation access token in order to list repositories for an installation.";
+            return Err(refusal(403, words));
+        }
         let page = Page::of(&asked);
         let (total, (shown, more)) = shared.look(|state| {
             let mut all: Vec<&Repository> = state.org.repositories.values().collect();

@@ -291,6 +291,15 @@ impl FakeGithub {
         self.shared.look(|state| state.apps.all.values().map(apps::App::view).collect())
     }
 
+    /// Registers runners in the organization that nobody starts, without a call.
+    pub fn add_runners(&self, names: impl IntoIterator<Item = String>) {
+        for name in names {
+            let (scope, set) = (self.shared.config.organization.clone(), None);
+            let new = rest::New { name: &name, labels: Vec::new(), group: 1, scope, set };
+            rest::register(&self.shared, new, "_work");
+        }
+    }
+
     /// Changes what every App that was made asks for, and what its owner agreed to: a permission's level, or none.
     pub fn permit(&self, permission: &str, level: Option<&str>) {
         self.shared.change(|state, _| {
@@ -303,7 +312,7 @@ impl FakeGithub {
     /// A personal access token of somebody who owns everything here. It ends like the others by [`Self::revoke_tokens`].
     #[must_use]
     pub fn personal_token(&self) -> String {
-        let token = format!("ghp_{}", server::random_id().replace('-', ""));
+        let token = format!("{}{}", rest::PERSONAL, server::random_id().replace('-', ""));
         self.shared.change(|state, now| {
             state.secrets.push(token.clone());
             state.tokens.insert(token.clone(), now + 365 * 86_400_000);

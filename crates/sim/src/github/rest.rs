@@ -15,6 +15,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 type App = State<Arc<Shared>>;
+/// What a personal access token begins with.
+pub(super) const PERSONAL: &str = "ghp_";
 /// What the path of a call names.
 pub(super) type Names = BTreeMap<String, String>;
 /// What a call is answered with.
@@ -233,6 +235,11 @@ pub(super) fn common(headers: &HeaderMap) -> Result<(), Answer> {
 
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     headers.get("authorization")?.to_str().ok()?.strip_prefix("Bearer ")
+}
+
+/// Whether a person calls, and no App.
+pub(super) fn is_personal(headers: &HeaderMap) -> bool {
+    bearer(headers).is_some_and(|token| token.starts_with(PERSONAL))
 }
 
 pub(super) fn refusal(status: u16, message: &str) -> Answer {

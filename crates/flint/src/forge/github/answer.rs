@@ -24,7 +24,7 @@ impl GitHub {
         };
         let partial = match &question {
             Question::Runners { scope } => {
-                let registered = self.ours().await?.into_values().map(|(vm, _)| vm).collect();
+                let registered = self.list_ours().await?;
                 Partial::whole(ForgeEvent::Runners { scope: scope.clone(), registered, asked })
             }
             Question::Deliveries { installation, since } => {

@@ -11,6 +11,7 @@ mod repositories;
 mod run;
 mod software;
 pub(super) mod standing;
+mod strays;
 mod told;
 
 use self::admits::Admits;
@@ -42,6 +43,7 @@ pub struct GitHub {
     group: group::Group,
     instance: String,
     admits: Mutex<Admits>,
+    listed: tokio::sync::Mutex<strays::Listed>,
 }
 
 #[derive(Deserialize)]
@@ -81,8 +83,9 @@ impl GitHub {
         instance: &str,
     ) -> Self {
         let (scope, group) = (options.scope.clone(), group::Group::new(&options.runner_group));
-        let (instance, admits) = (instance.to_owned(), Mutex::default());
-        GitHub { caller, app, scope, group, instance, admits }
+        let (instance, admits, listed) =
+            (instance.to_owned(), Mutex::default(), Default::default());
+        GitHub { caller, app, scope, group, instance, admits, listed }
     }
 
     /// Who calls.
@@ -108,11 +111,24 @@ impl GitHub {
         query: &[(&str, &str)],
         body: Option<Value>,
     ) -> Result<Reply, Error> {
-        let mut path = self.scope.home();
-        path.extend(["actions", "runners"]);
+        let mut path = self.runners();
         path.extend(below);
         let freshness = Freshness::Sent;
         self.caller.send(Ask { method, path: &path, query, body, freshness }).await
+    }
+
+    /// A call about one runner that nobody waits for.
+    async fn on_runner_in_turn(&self, method: Method, runner: &Runner) -> Result<Reply, Error> {
+        let (mut path, id) = (self.runners(), runner.id.to_string());
+        path.push(&id);
+        let (query, body, freshness) = (&[], None, Freshness::InTurn);
+        self.caller.send(Ask { method, path: &path, query, body, freshness }).await
+    }
+
+    fn runners(&self) -> Vec<&str> {
+        let mut path = self.scope.home();
+        path.extend(["actions", "runners"]);
+        path
     }
 
     async fn read(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Reply, Error> {
@@ -159,11 +175,15 @@ impl GitHub {
 
     async fn remove(&self, runner: &Runner) -> Result<Removal, Error> {
         let id = runner.id.to_string();
-        match self.on_runners(Method::DELETE, &[&id], &[], None).await {
-            Ok(_) | Err(Error::NotFound { .. }) => Ok(Removal::Gone),
-            Err(Error::Invalid { .. }) => Ok(Removal::Busy),
-            Err(other) => Err(other),
-        }
+        removal(self.on_runners(Method::DELETE, &[&id], &[], None).await)
+    }
+}
+
+fn removal(answer: Result<Reply, Error>) -> Result<Removal, Error> {
+    match answer {
+        Ok(_) | Err(Error::NotFound { .. }) => Ok(Removal::Gone),
+        Err(Error::Invalid { .. }) => Ok(Removal::Busy),
+        Err(other) => Err(other),
     }
 }
 
@@ -190,11 +210,10 @@ impl Forge for GitHub {
         _: ScopeId,
         names: Vec<RunnerName>,
     ) -> Result<Removal, Error> {
-        let mut found = Vec::new();
         if names.is_empty() {
-            let ours = self.ours().await?.into_values();
-            found.extend(ours.filter(|(of, _)| *of == vm).map(|(_, runner)| runner));
+            return self.remove_stray(vm).await;
         }
+        let mut found = Vec::new();
         for name in &names {
             found.extend(self.named(name).await?);
         }

@@ -17,8 +17,7 @@ const PAGE: usize = 100;
 /// 5,000 repositories; pages that did not change cost nothing.
 const MOST_PAGES: usize = 50;
 
-/// The repositories that the App was given. The organization's own list has public ones besides, whose jobs nobody
-/// wants here.
+/// The repositories that the App was given.
 #[derive(Deserialize)]
 struct Installed {
     repositories: Vec<Entry>,
@@ -51,7 +50,7 @@ impl GitHub {
         let mut active = BTreeSet::new();
         match &self.scope {
             Scope::Repository { owner, name } => active.extend(self.own_name(owner, name).await?),
-            Scope::Organization(_) => self.read_active(asked, &mut active).await?,
+            Scope::Organization(login) => self.read_active(login, asked, &mut active).await?,
             // Its profiles have scale sets, which tell of their jobs themselves.
             Scope::Enterprise(_) => {}
         }
@@ -69,23 +68,37 @@ impl GitHub {
 
     async fn read_active(
         &self,
+        login: &str,
         asked: Timestamp,
         active: &mut BTreeSet<String>,
     ) -> Result<(), Error> {
+        let by_push = !self.caller.is_app();
         for page in 1..=MOST_PAGES {
-            let (size, number) = (PAGE.to_string(), page.to_string());
-            let query = [("per_page", size.as_str()), ("page", number.as_str())];
-            let read = self.read(&["installation", "repositories"], &query).await?;
-            let Installed { repositories } = read.json()?;
-            let last = repositories.len() < PAGE;
+            let repositories = self.page_of_repositories(login, &page.to_string()).await?;
+            let mut last = repositories.len() < PAGE;
             let fresh = repositories.into_iter().filter_map(|entry| pushed(entry, asked));
+            let fresh: Vec<String> = fresh.collect();
+            // After a page without any, no later one has any.
+            last |= by_push && fresh.is_empty();
             // What is no name of ours cannot be asked about.
-            active.extend(fresh.filter(|name| self.scope.covers(name)));
+            active.extend(fresh.into_iter().filter(|name| self.scope.covers(name)));
             if last {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// GitHub answers only an App's installation what it was given. A person reads the organization's list, which has
+    /// public repositories besides; the ones pushed to last come first.
+    async fn page_of_repositories(&self, login: &str, page: &str) -> Result<Vec<Entry>, Error> {
+        let size = PAGE.to_string();
+        let query = [("per_page", size.as_str()), ("page", page), ("sort", "pushed")];
+        if self.caller.is_app() {
+            let read = self.read(&["installation", "repositories"], &query[..2]).await?;
+            return Ok(read.json::<Installed>()?.repositories);
+        }
+        self.read(&["orgs", login, "repos"], &query).await?.json()
     }
 }
 

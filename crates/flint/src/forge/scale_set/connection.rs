@@ -184,7 +184,7 @@ impl Connections {
                 permission: self.home.permission(),
                 page: self.home.settings().into(),
             },
-            forge::Error::RateLimited { call, until, wait_s } => {
+            forge::Error::RateLimited { call, until, wait_s, .. } => {
                 Error::Limited { call, until, wait_s }
             }
             source => Error::Rest { source },
