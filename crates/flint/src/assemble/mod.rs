@@ -19,6 +19,7 @@ pub use bridge::{BridgeState, bridge, lower_bridge, raise_bridge};
 pub use by_hand::{ByHand, run};
 pub use error::Error;
 pub use github::{github, of_entry, strictest};
+pub use options::scopes_of_sets;
 pub use runner::{RunnerError, RunnerState, RunnerUpdate, update_runner};
 pub use serve::serve;
 
