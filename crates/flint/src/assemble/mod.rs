@@ -21,6 +21,7 @@ pub use by_hand::{ByHand, run};
 pub use error::Error;
 pub use github::{github, of_entry, strictest};
 pub use network::look_at_network;
+pub use options::scopes_of_sets;
 pub use runner::{RunnerError, RunnerState, RunnerUpdate, update_runner};
 pub use serve::serve;
 

@@ -89,6 +89,12 @@ pub(super) fn scale_sets(config: &Config) -> BTreeMap<ProfileId, (forge::Scope, 
     wanted.collect()
 }
 
+/// Where profiles have scale sets.
+#[must_use]
+pub fn scopes_of_sets(config: &Config) -> BTreeSet<ScopeId> {
+    scale_sets(config).into_values().map(|(scope, _)| scope.id()).collect()
+}
+
 /// The network's room.
 pub(super) fn net(config: &Config) -> net::Options {
     let host = &config.host;

@@ -67,7 +67,9 @@ fn prove(out: Output, made: &Outcome) -> Result<Exit, Problem> {
         return Err(Problem::new(Exit::Usage, checked.report));
     };
     output::complain(&format!("{} is written", path.display()));
-    let exit = doctor::tell(out, &doctor::github::look(&config.github, true))?;
+    let sets = assemble::scopes_of_sets(&config);
+    let asking = doctor::github::Asking::All(&sets);
+    let exit = doctor::tell(out, &doctor::github::look(&config.github, asking))?;
     output::complain("next: `flint doctor` looks at this machine, `flint serve` serves");
     Ok(exit)
 }

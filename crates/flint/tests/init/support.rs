@@ -69,6 +69,8 @@ pub(crate) fn is_good(config: &Path) {
         "workflow_job",
         "webhook",
         "runners",
+        "runner group",
+        "runs",
     ];
     assert_eq!(items, wanted);
     assert!(lines.iter().all(|[_, verdict, ..]| verdict == "ok"), "{lines:#?}");

@@ -2,10 +2,11 @@
 
 use super::Line;
 use super::github::bad;
+use crate::error::chain;
 use crate::forge::pages::{Account, Pages};
 use crate::forge::rights::{EVENT, Need, Rights, needs};
 use crate::forge::setup::NO_HOOK;
-use crate::forge::{Error, Hook, Installed, Known, Options, Scope, WebhookAuth};
+use crate::forge::{Error, Hook, Installed, Known, Options, Proofs, Scope, WebhookAuth};
 use url::Url;
 
 /// Of what tells of jobs, where no profile hears by it.
@@ -16,8 +17,8 @@ pub(super) struct Seen {
     pub(super) app: Known,
     pub(super) installed: Result<Installed, Error>,
     pub(super) hook: Result<Hook, Error>,
-    /// Whether a token lists runners; `None` without an installation.
-    pub(super) runners: Option<Result<(), Error>>,
+    /// What a token may do; `None` without an installation.
+    pub(super) proofs: Option<Proofs>,
 }
 
 /// The lines, in the order in which they should be put right.
@@ -37,7 +38,7 @@ pub(super) fn lines(options: &Options, seen: &Seen) -> Vec<Line> {
     } else {
         lines.extend([EVENT, "webhook"].map(|item| Line::ok(item, UNNEEDED)));
     }
-    lines.extend(seen.runners.as_ref().map(|listed| runners(listed, &options.scope)));
+    lines.extend(seen.proofs.iter().flat_map(|proofs| proved(proofs, &options.scope)));
     lines
 }
 
@@ -125,15 +126,42 @@ fn webhook(hook: &Result<Hook, Error>, app: &Known, pages: &Pages) -> Line {
             "none: GitHub tells of no job by itself",
             &format!("set its URL, ending in /webhook, and make it active: {page}"),
         ),
-        Err(error) => Line::note("webhook", crate::error::chain(error), &format!("look at {page}")),
+        Err(error) => Line::note("webhook", chain(error), &format!("look at {page}")),
     }
 }
 
-pub(super) fn runners(listed: &Result<(), Error>, scope: &Scope) -> Line {
-    match listed {
+/// What read-only calls showed, whatever the App or the token claims to have.
+pub(super) fn proved(proofs: &Proofs, scope: &Scope) -> Vec<Line> {
+    let fix = "look at the App's permissions, or the token's";
+    let mut lines = vec![match &proofs.runners {
         Ok(()) => Line::ok("runners", format!("a token lists those of {scope}")),
-        Err(error) => bad("runners", error, "look at the App's permissions, or the token's"),
+        Err(error) => bad("runners", error, fix),
+    }];
+    // Of what cannot be listed the rest is known.
+    if proofs.runners.is_err() {
+        return lines;
     }
+    lines.push(match &proofs.group {
+        Ok(name) => Line::ok("runner group", crate::text::line(name)),
+        Err(error @ Error::NotFound { .. }) => {
+            let fix = "make it, or name another: `github.runner_group`";
+            Line::bad("runner group", chain(error), fix)
+        }
+        Err(error) => bad("runner group", error, fix),
+    });
+    lines.extend(match (&proofs.runs, scope) {
+        (Ok(Some(name)), _) => {
+            Some(Line::ok("runs", format!("a token reads those of {}", crate::text::line(name))))
+        }
+        // Nobody asks for runs there.
+        (Ok(None), Scope::Enterprise(_)) => None,
+        (Ok(None), _) => {
+            let fix = "give the App, or the token, the repositories whose jobs it is to run";
+            Some(Line::note("runs", format!("no repository of {scope} can be seen"), fix))
+        }
+        (Err(error), _) => Some(bad("runs", error, fix)),
+    });
+    lines
 }
 
 #[cfg(test)]
@@ -185,7 +213,11 @@ mod tests {
             app: app(&rights()),
             installed: Ok(installed(&rights())),
             hook: Ok(hook("https://flint.acme.example/webhook", "json")),
-            runners: Some(Ok(())),
+            proofs: Some(Proofs {
+                runners: Ok(()),
+                group: Ok("Default".to_owned()),
+                runs: Ok(Some("acme/web".to_owned())),
+            }),
         }
     }
 
@@ -201,6 +233,8 @@ mod tests {
         ok  workflow_job                      subscribed
         ok  webhook                           https://flint.acme.example/webhook
         ok  runners                           a token lists those of acme
+        ok  runner group                      Default
+        ok  runs                              a token reads those of acme/web
         ");
     }
 
@@ -226,6 +260,8 @@ mod tests {
         bad  workflow_job                      the App does not subscribe to it
         bad  webhook                           https://flint.acme.example/webhook, as a form
         ok   runners                           a token lists those of acme
+        ok   runner group                      Default
+        ok   runs                              a token reads those of acme/web
           help: actions: set Repository → Actions to read, to hear of jobs, and ask about those of which no webhook told: https://github.com/organizations/acme/settings/apps/flint-acme/permissions
           help: organization_self_hosted_runners: set Organization → Self-hosted runners to write, to register and remove runners: https://github.com/organizations/acme/settings/apps/flint-acme/permissions
           help: workflow_job: subscribe to Workflow job: https://github.com/organizations/acme/settings/apps/flint-acme/permissions
@@ -249,6 +285,8 @@ mod tests {
         bad   workflow_job                      the installation does not send it
         note  webhook                           none: GitHub tells of no job by itself
         ok    runners                           a token lists those of acme
+        ok    runner group                      Default
+        ok    runs                              a token reads those of acme/web
           help: actions: accept the App's new permissions: https://github.com/organizations/acme/settings/installations/7
           help: workflow_job: accept the App's new permissions: https://github.com/organizations/acme/settings/installations/7
           help: webhook: set its URL, ending in /webhook, and make it active: https://github.com/organizations/acme/settings/apps/flint-acme
@@ -273,7 +311,7 @@ mod tests {
             said: "Not Found".to_owned(),
             pathless: None,
         };
-        let seen = Seen { installed: Err(error()), hook: Err(error()), runners: None, ..good() };
+        let seen = Seen { installed: Err(error()), hook: Err(error()), proofs: None, ..good() };
         insta::assert_snapshot!(show(&lines(&acme(), &seen), false), @r"
               ITEM                              READING
         ok    app                               https://github.com/apps/flint-acme, known at https://api.github.com
@@ -286,5 +324,32 @@ mod tests {
           help: installation: install the App there: https://github.com/apps/flint-acme/installations/new
           help: webhook: look at https://github.com/organizations/acme/settings/apps/flint-acme
         ");
+    }
+
+    #[test]
+    fn what_no_call_shows_is_named_with_what_to_do() {
+        let error = |call: &str| Error::NotFound {
+            call: call.to_owned(),
+            said: "no".to_owned(),
+            pathless: None,
+        };
+        let proofs = Proofs {
+            runners: Ok(()),
+            group: Err(error("find the runner group `build`")),
+            runs: Ok(None),
+        };
+        let scope = acme().scope;
+        insta::assert_snapshot!(show(&proved(&proofs, &scope), false), @r"
+              ITEM          READING
+        ok    runners       a token lists those of acme
+        bad   runner group  cannot find the runner group `build`: GitHub answered 404: no
+        note  runs          no repository of acme can be seen
+          help: runner group: make it, or name another: `github.runner_group`
+          help: runs: give the App, or the token, the repositories whose jobs it is to run
+        ");
+        let enterprise = Scope::Enterprise("big".to_owned());
+        assert_eq!(proved(&proofs, &enterprise).len(), 2, "nobody asks for runs there");
+        let proofs = Proofs { runners: Err(error("list runners")), ..proofs };
+        assert_eq!(proved(&proofs, &scope).len(), 1, "the rest follows from it");
     }
 }

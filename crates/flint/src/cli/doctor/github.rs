@@ -5,15 +5,28 @@ use super::app::{self, Seen};
 use crate::assemble;
 use crate::cli::block_on;
 use crate::config::{GithubOptions, Scope};
-use crate::error::chain;
+use crate::error::{Problem, chain};
+use crate::forge::scale_set::ScaleSets;
 use crate::forge::{Credentials, Error, GitHub, Options, Proxy, Unready, clock};
+use flint_core::id::ScopeId;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// How much is asked of GitHub.
+#[derive(Clone, Copy)]
+pub(in crate::cli) enum Asking<'a> {
+    /// Nothing.
+    Nothing,
+    /// Everything; these scopes have scale sets.
+    All(&'a BTreeSet<ScopeId>),
+}
 
 /// All lines about GitHub: a group for each scope, which names it if there are several.
-pub(in crate::cli) fn look(entries: &[GithubOptions], ask: bool) -> Vec<Line> {
+pub(in crate::cli) fn look(entries: &[GithubOptions], asking: Asking<'_>) -> Vec<Line> {
     let scopes =
         entries.iter().flat_map(|entry| entry.scopes.iter().map(move |scope| (entry, scope)));
     let mut groups: Vec<(String, Vec<Line>)> =
-        scopes.map(|(entry, scope)| (scope.id().to_string(), one(entry, scope, ask))).collect();
+        scopes.map(|(entry, scope)| (scope.id().to_string(), one(entry, scope, asking))).collect();
     if let [(_, lines)] = groups.as_mut_slice() {
         return std::mem::take(lines);
     }
@@ -23,7 +36,7 @@ pub(in crate::cli) fn look(entries: &[GithubOptions], ask: bool) -> Vec<Line> {
     named.collect()
 }
 
-fn one(github: &GithubOptions, scope: &Scope, ask: bool) -> Vec<Line> {
+fn one(github: &GithubOptions, scope: &Scope, asking: Asking<'_>) -> Vec<Line> {
     let (client, options) = match assemble::github(github, scope) {
         Ok(made) => made,
         Err(error @ Error::Client { source: Unready::Proxy { .. } }) => {
@@ -35,13 +48,12 @@ fn one(github: &GithubOptions, scope: &Scope, ask: bool) -> Vec<Line> {
         }
     };
     let mut lines: Vec<Line> = Proxy::of(&github.url).map(proxy).into_iter().collect();
-    if let Credentials::Token(_) = options.credentials {
-        lines.extend(token(&client, &options, ask));
-    } else {
-        lines.push(Line::ok("private key", "an RSA key".to_owned()));
-        if ask {
-            lines.extend(asked(&client, &options));
-        }
+    let is_token = matches!(options.credentials, Credentials::Token(_));
+    lines.push(if is_token { token() } else { Line::ok("private key", "an RSA key".to_owned()) });
+    let Asking::All(sets) = asking else { return lines };
+    lines.extend(if is_token { proofs(&client, &options) } else { asked(&client, &options) });
+    if sets.contains(&scope.id()) {
+        lines.push(scale_sets(&client, &options));
     }
     // After the answers, which tell it.
     let skew = client.caller().skew();
@@ -57,19 +69,39 @@ fn proxy(proxy: Proxy) -> Line {
     )
 }
 
-/// What a person's token is good for.
-fn token(client: &GitHub, options: &Options, ask: bool) -> Vec<Line> {
+fn token() -> Line {
     let fix = "an App has rights of its own, and its lost webhooks are found sooner: `flint init` makes one";
-    let mut lines = vec![Line::note("token", "a personal access token, in place of an App", fix)];
-    if ask {
-        lines.push(match block_on(client.check()) {
-            Ok(listed) => app::runners(&listed, &options.scope),
-            Err(problem) => {
-                Line::bad("runners", problem.error.to_string(), "free memory or threads")
-            }
-        });
+    Line::note("token", "a personal access token, in place of an App", fix)
+}
+
+/// What a person's token is good for.
+fn proofs(client: &GitHub, options: &Options) -> Vec<Line> {
+    match block_on(client.prove()) {
+        Ok(proofs) => app::proved(&proofs, &options.scope),
+        Err(problem) => vec![idle("runners", &problem)],
     }
-    lines
+}
+
+/// Whether the service that scale sets are asked of lets us in: it is on a host of its own.
+fn scale_sets(client: &GitHub, options: &Options) -> Line {
+    const ITEM: &str = "scale sets";
+    let asked = block_on(async {
+        let sets = ScaleSets::new(Arc::clone(client.caller()), options.scope.clone())?;
+        sets.check().await
+    });
+    match asked {
+        Ok(Ok(())) => Line::ok(ITEM, "GitHub's service for them lets us in"),
+        Ok(Err(error)) => {
+            let fix = "let this host reach it: *.actions.githubusercontent.com";
+            Line::bad(ITEM, chain(&error), error.help().as_deref().unwrap_or(fix))
+        }
+        Err(problem) => idle(ITEM, &problem),
+    }
+}
+
+/// Nothing can be asked.
+fn idle(item: &'static str, problem: &Problem) -> Line {
+    Line::bad(item, problem.error.to_string(), "free memory or threads")
 }
 
 /// Reads only: nothing at GitHub is changed by it.
@@ -81,18 +113,16 @@ fn asked(client: &GitHub, options: &Options) -> Vec<Line> {
         };
         let (installed, hook) = (client.installed().await, client.hook().await);
         // Without an installation there is no token to list runners with.
-        let runners = match &installed {
-            Ok(_) => Some(client.check().await),
+        let proofs = match &installed {
+            Ok(_) => Some(client.prove().await),
             Err(_) => None,
         };
-        Ok(Seen { app, installed, hook, runners })
+        Ok(Seen { app, installed, hook, proofs })
     });
     match asked {
         Ok(Ok(seen)) => app::lines(options, &seen),
         Ok(Err(error)) => vec![bad("app", &error, "look at the App's id and its key")],
-        Err(problem) => {
-            vec![Line::bad("app", problem.error.to_string(), "free memory or threads")]
-        }
+        Err(problem) => vec![idle("app", &problem)],
     }
 }
 
@@ -124,7 +154,7 @@ mod tests {
     #[test]
     fn a_line_says_whose_it_is_where_there_are_several() {
         let items = |entries: &[GithubOptions]| {
-            let lines = look(entries, false);
+            let lines = look(entries, Asking::Nothing);
             lines.into_iter().map(|line| line.item.into_owned()).collect::<Vec<_>>()
         };
         assert_eq!(items(&[entry(&["acme"])]), ["token"]);
@@ -132,7 +162,7 @@ mod tests {
             items(&[entry(&["acme", "Beta"]), entry(&["gamma"])]),
             ["acme: token", "beta: token", "gamma: token"]
         );
-        let shown = show(&look(&[entry(&["acme", "beta"])], false), false);
+        let shown = show(&look(&[entry(&["acme", "beta"])], Asking::Nothing), false);
         assert!(shown.contains("  help: beta: token: an App has rights of its own"), "{shown}");
     }
 }

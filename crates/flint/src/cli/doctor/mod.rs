@@ -8,6 +8,7 @@ mod machine;
 mod network;
 mod runner;
 
+use self::github::Asking;
 use super::output::{self, Output, table};
 use crate::assemble;
 use crate::config::{self, Machine, Purpose, Severity, Sources};
@@ -97,12 +98,14 @@ pub(super) fn run(
 ) -> Result<Exit, Problem> {
     let mut lines = here(sources, machine);
     let serve = config::check(sources, machine, Purpose::Serve).config;
+    let sets = serve.as_ref().map(assemble::scopes_of_sets).unwrap_or_default();
     let github = serve.map(|config| config.github).unwrap_or_default();
+    let asking = if ask_github { Asking::All(&sets) } else { Asking::Nothing };
     if let Some(config) = config::check(sources, machine, Purpose::Local).config {
         lines.extend(runner::look(&config, assemble::strictest(&github), ask_github));
     }
     if !github.is_empty() {
-        lines.extend(github::look(&github, ask_github));
+        lines.extend(github::look(&github, asking));
     }
     tell(out, &lines)
 }

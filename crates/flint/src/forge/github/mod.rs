@@ -7,6 +7,7 @@ mod group;
 mod job;
 mod jobs;
 mod partial;
+mod proofs;
 mod repositories;
 mod run;
 mod software;
@@ -16,6 +17,7 @@ mod told;
 
 use self::admits::Admits;
 pub(super) use self::deliveries::App;
+pub use self::proofs::Proofs;
 pub use self::software::runner_rule;
 use super::caller::{Ask, Caller};
 use super::rest::{Freshness, Reply};
@@ -94,7 +96,7 @@ impl GitHub {
         &self.caller
     }
 
-    /// Shows that the App's credentials work: gets a token and reads one runner. For `flint doctor`.
+    /// Shows that the credentials work: gets a token and reads one runner.
     ///
     /// # Errors
     /// Whatever stands in the way.

@@ -89,6 +89,12 @@ impl GitHub {
         Ok(())
     }
 
+    /// The name of one that may be read, if there is any.
+    pub(super) async fn any_repository(&self, login: &str) -> Result<Option<String>, Error> {
+        let first = self.page_of_repositories(login, "1").await?.into_iter();
+        Ok(first.map(|entry| entry.full_name).find(|name| self.scope.covers(name)))
+    }
+
     /// GitHub answers only an App's installation what it was given. A person reads the organization's list, which has
     /// public repositories besides; the ones pushed to last come first.
     async fn page_of_repositories(&self, login: &str, page: &str) -> Result<Vec<Entry>, Error> {
