@@ -88,13 +88,17 @@ fn ask6(guest: &Guest, name: &str) -> Result<Vec<Ipv6Addr>, RCODE> {
     ask_for(guest, name, TYPE::AAAA).map(|found| found.into_iter().filter_map(v6).collect())
 }
 
-fn ask_for(guest: &Guest, name: &str, kind: TYPE) -> Result<Vec<RData<'static>>, RCODE> {
+fn say_question(guest: &Guest, name: &str, kind: TYPE) {
     let mut packet = Packet::new_query(77);
     let name = simple_dns::Name::new_unchecked(name);
     let class = simple_dns::QCLASS::CLASS(CLASS::IN);
     packet.questions.push(Question::new(name, simple_dns::QTYPE::TYPE(kind), class, false));
     let bytes = packet.build_bytes_vec().unwrap();
     guest.say_bytes(SocketAddrV4::new(GATEWAY, 53), &bytes);
+}
+
+fn ask_for(guest: &Guest, name: &str, kind: TYPE) -> Result<Vec<RData<'static>>, RCODE> {
+    say_question(guest, name, kind);
     let reply = guest.hear(|heard| match heard {
         Heard::Udp { from, payload } if from == SocketAddrV4::new(GATEWAY, 53) => Some(payload),
         _ => None,
@@ -212,6 +216,29 @@ fn a_listed_names_denied_address_is_open_where_the_hosts_owner_allows_it() {
     assert_eq!(ask6(&guest, "beside.acme.example"), Ok(vec![BESIDE6]));
     guest.say6(GUEST6, BESIDE6, "allowed");
     assert_eq!(beside.recv(&mut [0; 64]).unwrap(), 7);
+    resolver.join().unwrap();
+}
+
+#[test]
+fn what_could_not_be_opened_is_opened_when_it_is_asked_for_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = world(list(&[], &["*.acme.example"]), dir.path());
+    let resolver = resolver(&world, 3);
+    let [guest, other] = [0, 1].map(|slot| world.guest(slot));
+    world.run_in_slot(0, "nft flush ruleset");
+    say_question(&guest, "static.acme.example", TYPE::A);
+    // By the time that another's is open, this one's has failed.
+    assert_eq!(ask(&other, "static.acme.example"), Ok(vec![OTHER]));
+    assert_eq!(ask(&guest, "elsewhere.example"), Err(RCODE::NameError));
+    world.run_in_slot(
+        0,
+        "nft 'table inet flint {
+             set flint_named4 { type ipv4_addr; flags timeout; }
+         }'",
+    );
+    assert_eq!(ask(&guest, "static.acme.example"), Ok(vec![OTHER]));
+    let set = world.run_in_slot(0, "nft list set inet flint flint_named4");
+    assert!(set.contains("203.0.113.9"), "what is answered is open: {set}");
     resolver.join().unwrap();
 }
 
