@@ -19,6 +19,7 @@ pub mod netns;
 pub mod packets;
 pub mod process;
 pub mod readings;
+pub mod program;
 pub mod root;
 pub mod scope;
 pub mod seccomp;
