@@ -82,6 +82,7 @@ impl Scope {
             // Systemd keeps its hands off what is inside, and lets us put processes there.
             "Delegate=yes".to_owned(),
             format!("MemoryMax={}", limits.memory),
+            "MemorySwapMax=0".to_owned(),
             format!("CPUQuota={}%", u64::from(limits.cpus) * 100),
             format!("CPUWeight={}", limits.weight()),
             format!("TasksMax={}", limits.tasks),
@@ -144,6 +145,7 @@ mod tests {
             "--unit=flint-a-3.scope",
             "--property=Delegate=yes",
             "--property=MemoryMax=1073741824",
+            "--property=MemorySwapMax=0",
             "--property=CPUQuota=200%",
             "--property=CPUWeight=200",
             "--property=TasksMax=256",
