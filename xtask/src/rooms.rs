@@ -136,6 +136,9 @@ pub(crate) struct Fence {
     pub(crate) only: &'static [&'static str],
 }
 
+/// Who may start a program with whatever is in the environment: in crate `flint`, the file that empties it.
+const STARTERS: &[&str] = &["flint/sys/program", "agent", "sim", "xtask"];
+
 /// Crates that stand behind one room. Tests are free.
 pub(crate) const FENCES: &[Fence] = &[
     Fence { path: &["libc"], only: &["flint/sys", "agent", "sim/intruder"] },
@@ -165,21 +168,14 @@ pub(crate) const FENCES: &[Fence] = &[
     // Programs are started where their remains are removed.
     Fence {
         path: &["std", "process", "Command"],
-        // `doctor` asks programs for their versions.
-        only: &[
-            "flint/sys",
-            "flint/net",
-            "flint/images",
-            "flint/cli/doctor",
-            "agent",
-            "sim",
-            "xtask",
-        ],
+        only: &["flint/sys", "flint/net", "flint/images", "agent", "sim", "xtask"],
     },
-    Fence {
-        path: &["tokio", "process", "Command"],
-        only: &["flint/sys", "flint/net", "flint/images", "sim"],
-    },
+    Fence { path: &["tokio", "process", "Command"], only: &["flint/sys", "sim"] },
+    // And in one place, which gives them nothing of the daemon's environment: secrets may stand there.
+    Fence { path: &["Command", "new"], only: STARTERS },
+    Fence { path: &["process", "Command", "new"], only: STARTERS },
+    Fence { path: &["std", "process", "Command", "new"], only: STARTERS },
+    Fence { path: &["tokio", "process", "Command", "new"], only: STARTERS },
     Fence { path: &["reqwest"], only: &["flint/forge", "sim"] },
     Fence { path: &["comfy_table"], only: &["flint/cli"] },
 ];

@@ -3,7 +3,8 @@
 //! GitHub gives a queued job to any idle runner with its labels, so only here it is known whose job came. The runner has
 //! written the webhook's payload that began the run (`GITHUB_EVENT_PATH`); where it does not tell, the job is refused.
 //!
-//! Source of the fields: GitHub's pages on webhook payloads. A run on a schedule has no such payload, and is begun by nobody.
+//! Source of the fields: GitHub's pages on webhook payloads. A run on a schedule has no webhook; since September 2022 its
+//! event names the repository all the same (GitHub's changelog of the 27th).
 
 use flint_wire::host::{Admits, Repositories};
 use serde_json::Value;
@@ -58,7 +59,7 @@ pub(crate) fn answer(words: impl Iterator<Item = String>) -> i32 {
     }
     let said = |name: &str| env::var(name).unwrap_or_default();
     let known = listed(&said("GITHUB_REPOSITORY"), &repositories);
-    let from = || event().and_then(|event| judge(&event, &said("GITHUB_EVENT_NAME"), admits));
+    let from = || event().and_then(|event| judge(&event, admits));
     match known.and_then(|()| if admits.public && admits.forks { Ok(()) } else { from() }) {
         Ok(()) => 0,
         Err(why) => {
@@ -90,13 +91,10 @@ fn event() -> Result<Value, String> {
     serde_json::from_slice(&text).map_err(|error| unread(error.to_string()))
 }
 
-fn judge(event: &Value, name: &str, admits: Admits) -> Result<(), String> {
+fn judge(event: &Value, admits: Admits) -> Result<(), String> {
     let repository = &event["repository"]["id"];
     if !repository.is_number() {
-        return match name {
-            "schedule" => Ok(()),
-            _ => Err("it cannot be told where it comes from: its event names no repository".into()),
-        };
+        return Err("it cannot be told where it comes from: its event names no repository".into());
     }
     // Everything that is not said to be private counts as public.
     if !admits.public && event["repository"]["private"] != true {
@@ -123,7 +121,7 @@ mod tests {
 
     fn refused(event: Value, admits: Admits) -> Option<String> {
         let word = |why: String| why.split(", and ").next().unwrap_or_default().to_owned();
-        judge(&event, "pull_request", admits).err().map(word)
+        judge(&event, admits).err().map(word)
     }
 
     #[test]
@@ -160,14 +158,20 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_told_is_refused_unless_nobody_began_it() {
+    fn what_cannot_be_told_is_refused() {
         let admits = Admits { public: false, forks: true };
-        for event in
-            [json!({}), json!(null), json!([]), json!({ "repository": { "private": true } })]
-        {
+        let unnamed = json!({ "schedule": "0 4 * * *" });
+        let private = json!({ "repository": { "private": true } });
+        for event in [json!({}), json!(null), json!([]), private, unnamed] {
             assert!(refused(event.clone(), admits).is_some(), "{event}");
-            assert_eq!(judge(&event, "schedule", NOTHING), Ok(()));
         }
+    }
+
+    #[test]
+    fn a_scheduled_job_is_judged_by_its_repository_like_any_other() {
+        let at = |private: bool| json!({ "schedule": "0 4 * * *", "repository": { "id": 1, "private": private } });
+        assert_eq!(refused(at(true), NOTHING), None);
+        assert_eq!(refused(at(false), NOTHING), Some("its repository is public".to_owned()));
     }
 
     #[test]

@@ -90,6 +90,13 @@ fn nothing_takes_devices_networks_or_users_away() {
 }
 
 #[test]
+fn nobody_but_root_looks_into_the_services_directories() {
+    assert_eq!(words("StateDirectoryMode"), set(&["0700"]));
+    assert_eq!(words("RuntimeDirectoryMode"), set(&["0700"]));
+    assert_eq!(words("UMask"), set(&["0077"]));
+}
+
+#[test]
 fn a_restart_ends_no_job_and_the_service_may_make_groups() {
     assert_eq!(words("KillMode"), set(&["process"]));
     assert_eq!(words("Delegate"), set(&["yes"]));

@@ -6,6 +6,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where its machine is not as it must be")]
 
+#[cfg(test)]
+#[path = "vm/rights.rs"]
+mod rights;
+
 use flint::error::chain;
 use flint::host::{Error, Host, LaunchOrder, Layout, Options, Told};
 use flint::images::{self, LocalImages, Source};
@@ -405,7 +409,7 @@ fn make_internet(uplink: &Path) -> (OwnedFd, [UdpSocket; 2]) {
          ip addr add 198.51.100.1/24 dev eth1
          ip addr add 2a00:51::1/64 dev eth1 nodad
          ip addr add 203.0.113.7/32 dev lo
-         ip addr add 2a00:113::7/128 dev lo"
+         ip addr add 2a00:113::7/128 dev lo nodad"
             .to_owned(),
     );
     let servers = ["203.0.113.7:7", "[2a00:113::7]:7"];

@@ -25,6 +25,11 @@ fn a_public_repositorys_job_that_takes_anothers_runner_is_refused_in_the_guest()
 }
 
 #[test]
+fn a_forks_job_that_takes_anothers_runner_is_refused_in_the_guest() {
+    is_refused("flforked", Shut::Fork, "it comes from a fork");
+}
+
+#[test]
 fn a_job_of_a_repository_that_is_not_served_is_refused_in_the_guest() {
     is_refused("flunlist", Shut::Unlisted, "its repository is not one that this profile serves");
 }

@@ -269,11 +269,24 @@ mod tests {
             "crates/flint/src/net/tap.rs:1: only `flint/sys`, `agent`, `sim/intruder` may use `libc`",
         ];
         assert_eq!(told(fences, &[net, sys, agent]), wanted);
-        let doctor =
-            ("crates/flint/src/cli/doctor/files.rs", "use std::process::{Command, Stdio};");
+        let rules = ("crates/flint/src/net/nft.rs", "use std::process::{Command, Stdio};");
         let table = ("crates/flint/src/cli/tables.rs", "use std::process::{Command, Stdio};");
-        assert_eq!(told(fences, &[doctor]), Vec::<String>::new());
+        assert_eq!(told(fences, &[rules]), Vec::<String>::new());
         assert_eq!(told(fences, &[table]).len(), 1);
+    }
+
+    #[test]
+    fn programs_start_in_the_one_place_that_empties_their_environment() {
+        let starts =
+            ["Command::new(x)", "process::Command::new(x)", "std::process::Command::new(x)"];
+        for text in starts.map(|start| format!("fn f() {{ {start}; }}")) {
+            for (path, count) in [("sys/program.rs", 0), ("sys/spawn.rs", 1), ("net/nft.rs", 1)] {
+                let path = format!("crates/flint/src/{path}");
+                let found = told(fences, &[(&path, &text)]);
+                let found = found.iter().filter(|told| told.contains("`flint/sys/program`"));
+                assert_eq!(found.count(), count, "{path}: {text}");
+            }
+        }
     }
 
     #[test]

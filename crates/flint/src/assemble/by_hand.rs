@@ -1,7 +1,8 @@
 //! One microVM by hand, without GitHub: `flint run` and `flint --interactive`.
 
 use super::Error;
-use super::host::{Assembled, assemble, directory};
+use super::ground::directory;
+use super::host::{Assembled, assemble};
 use crate::config::Config;
 use crate::daemon::stop::Signals;
 use crate::host::LaunchOrder;

@@ -80,10 +80,12 @@ pub enum Error {
         source: io::Error,
     },
     /// Another process has the slots of this prefix.
-    #[error("another Flint on this host names its slots after `{prefix}`")]
+    #[error("another Flint on this host names its slots after `{prefix}`{}", process(*pid))]
     PrefixTaken {
         /// As configured.
         prefix: String,
+        /// Its number, if known.
+        pid: Option<u32>,
     },
     /// A profile that is not configured.
     #[error("no profile is called `{profile}`")]
@@ -97,6 +99,10 @@ pub enum Error {
     /// The controller ended by itself, which only a bug does.
     #[error("the controller has ended; please report this")]
     Broken,
+}
+
+fn process(pid: Option<u32>) -> String {
+    pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
 }
 
 impl Error {

@@ -1,18 +1,18 @@
 //! The host as it really is, put together from the configuration: VMM, network and disks.
 
+use super::ground::{alone, closed, directory, tell_shared_ids};
 use super::{Error, network, options};
 use crate::config::{Config, ProfileOptions};
 use crate::host::{Host, Layout, Told};
 use crate::images::{self, Images, LocalImages, Source};
 use crate::net::HostNet;
 use crate::net::names::Names;
-use crate::sys::alone::{self, Alone};
+use crate::sys::alone::Alone;
 use crate::vmm::choose::{Canary, Chosen, choose};
 use crate::vmm::jail::Jails;
 use crate::vmm::{AnyVmm, Boot, Console, DiskRate};
 use flint_core::id::{ProfileId, Slot, VmId};
 use flint_core::units::{MiB, Resources};
-use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -46,9 +46,10 @@ pub(super) struct Assembled {
 pub(super) async fn assemble(config: &Config) -> Result<Assembled, Error> {
     let alone = alone(&config.host.netns_prefix)?;
     network::ready(config).await?;
+    tell_shared_ids(config);
     let layout = Layout::new(&config.host.state_dir);
     for path in [layout.jails(), layout.logs(), layout.scratch()] {
-        directory(&path)?;
+        closed(&path)?;
     }
     let images = LocalImages::new(&images::Options { state_dir: config.host.state_dir.clone() });
     for (id, profile) in &config.profiles {
@@ -71,12 +72,6 @@ pub(super) async fn assemble(config: &Config) -> Result<Assembled, Error> {
     let (tell, told) = mpsc::channel(FACTS);
     let host = Arc::new(Host::new(options::host(config), vmm, net, images, tell));
     Ok(Assembled { host, told, jails, vmm: why, alone })
-}
-
-/// Two with the same prefix would take each other's slots for strays, and destroy them.
-fn alone(prefix: &str) -> Result<Alone, Error> {
-    let prefix_taken = || Error::PrefixTaken { prefix: prefix.to_owned() };
-    alone::take(&format!("flint/{prefix}")).ok_or_else(prefix_taken)
 }
 
 async fn look(images: &LocalImages, id: &ProfileId, profile: &ProfileOptions) -> Result<(), Error> {
@@ -108,14 +103,4 @@ async fn canary(
         console: Console::Kept,
     };
     Ok(Some(Canary { boot, cache: layout.canary() }))
-}
-
-/// Makes a directory that only root may enter: it holds the store and guests' logs.
-///
-/// # Errors
-/// [`Error::Directory`].
-pub(super) fn directory(path: &Path) -> Result<(), Error> {
-    use std::os::unix::fs::DirBuilderExt;
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|source| Error::Directory { path: path.to_owned(), source })
 }

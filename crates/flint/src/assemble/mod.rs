@@ -9,6 +9,7 @@ pub mod error;
 mod faces;
 mod front;
 mod github;
+mod ground;
 mod host;
 mod network;
 mod options;

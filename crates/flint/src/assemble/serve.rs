@@ -2,8 +2,8 @@
 
 use super::engine::{Engine, adopt};
 use super::faces::{answer, api_socket, notify};
-use super::host::{Assembled, assemble, directory};
-use super::{Error, front, options, scale_sets};
+use super::host::{Assembled, assemble};
+use super::{Error, front, ground, options, scale_sets};
 use crate::config::Config;
 use crate::daemon::api::{Api, Logs};
 use crate::daemon::clock::{Clock, SystemClock};
@@ -27,7 +27,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
         return Err(Error::NoGithub);
     }
     for path in [&config.host.state_dir, &config.host.run_dir] {
-        directory(path)?;
+        ground::directory(path)?;
     }
     let store = Sqlite::open(&config.host.state_dir).map_err(|source| Error::Store { source })?;
     let clock = Arc::new(SystemClock);

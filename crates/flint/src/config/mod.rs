@@ -46,6 +46,7 @@ use flint_core::units::{MiB, Resources};
 use flint_wire::Secret;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -215,6 +216,15 @@ pub struct HostOptions {
     pub allow: Vec<Cidr>,
     /// How long the end of the daemon waits for running jobs.
     pub drain_timeout: Duration,
+}
+
+impl HostOptions {
+    /// The uids and the gids of microVMs. The test guest that tries KVM has those behind the last slot.
+    #[must_use]
+    pub fn ids(&self) -> [RangeInclusive<u32>; 2] {
+        let last = u32::from(self.slots);
+        [self.uid_base, self.gid_base].map(|base| base..=base.saturating_add(last))
+    }
 }
 
 /// Which VMM runs microVMs.

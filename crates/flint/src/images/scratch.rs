@@ -1,14 +1,14 @@
 //! Scratch disks: one empty ext4 per size is made once, each microVM's is a sparse copy of it.
 
 use super::Error;
-use crate::sys::fs as files;
+use crate::sys::{fs as files, program};
 use flint_core::id::VmId;
 use flint_core::units::MiB;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 /// Goes up when the options of [`MKFS`] change: templates of another layout are not taken.
 const LAYOUT: u32 = 1;
@@ -105,8 +105,8 @@ impl Scratch {
     }
 
     fn mkfs(&self, path: &Path) -> Result<(), Error> {
-        let mut mkfs = Command::new("mkfs.ext4");
-        mkfs.args(MKFS).arg(path).env("LC_ALL", "C").stdin(Stdio::null());
+        let mut mkfs = program::tool("mkfs.ext4");
+        mkfs.args(MKFS).arg(path).stdin(Stdio::null());
         let output = mkfs.output().map_err(|source| Error::NoMkfs { source })?;
         if output.status.success() {
             return Ok(());

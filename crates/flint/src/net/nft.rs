@@ -1,6 +1,7 @@
 //! Runs `nft` in the calling thread's namespace: one text, one transaction, its complaint kept.
 
 use super::Error;
+use crate::sys::program;
 use std::io::{self, ErrorKind, Write};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -58,8 +59,8 @@ pub(super) fn ask(whose: &str, arguments: &[&str]) -> Result<Vec<u8>, Error> {
 }
 
 fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new("nft");
-    command.args(arguments).env("LC_ALL", "C").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut command = program::tool("nft");
+    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 

@@ -1,13 +1,14 @@
 //! Starts this very program once more as a child that is given three descriptors and no environment.
 
 use crate::sys::process::Process;
+use crate::sys::program;
 use rustix::fs::{Mode, OFlags};
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 /// The program that runs now, even if its file has been replaced since.
 pub const SELF: &str = "/proc/self/exe";
@@ -23,20 +24,15 @@ pub struct Given {
     pub errors: OwnedFd,
 }
 
-/// Starts `program` (usually [`SELF`]) in `directory`, with an empty environment. It is found again by nobody: whoever
+/// Starts `file` (usually [`SELF`]) in `directory`, with an empty environment. It is found again by nobody: whoever
 /// drops the process without an end leaves it to the closed descriptors.
 ///
 /// # Errors
 /// When it cannot be started.
-pub fn start(
-    program: &Path,
-    args: &[String],
-    directory: &Path,
-    given: Given,
-) -> io::Result<Process> {
-    let mut command = Command::new(program);
+pub fn start(file: &Path, args: &[String], directory: &Path, given: Given) -> io::Result<Process> {
+    let mut command = program::bare(file);
     // For whoever looks at processes: the link's name says nothing.
-    command.arg0("flint").args(args).env_clear().current_dir(directory);
+    command.arg0("flint").args(args).current_dir(directory);
     command.stdin(Stdio::from(given.input));
     command.stdout(Stdio::from(given.output)).stderr(Stdio::from(given.errors));
     // The child is forgotten, not waited for: the pidfd reaps it.

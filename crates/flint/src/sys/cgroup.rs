@@ -175,6 +175,8 @@ impl Hierarchies {
             for (file, value) in v2_values(limits, has) {
                 write(&dir.join(file), &value).unwrap_or_else(|e| note(&dir.join(file), &e));
             }
+            let swap = dir.join("memory.swap.max");
+            no_swap(&swap, "0").unwrap_or_else(|e| note(&swap, &e));
         }
         for (controller, dir) in &group.v1 {
             match fs::create_dir_all(dir) {
@@ -187,6 +189,9 @@ impl Hierarchies {
             for (file, value) in v1_values(limits, controller) {
                 write(&dir.join(file), &value).unwrap_or_else(|e| note(&dir.join(file), &e));
             }
+            // Memory and swap together: no more than memory alone.
+            let both = dir.join("memory.memsw.limit_in_bytes");
+            no_swap(&both, &limits.memory.to_string()).unwrap_or_else(|e| note(&both, &e));
         }
         Made { join, troubles, no_scope: None }
     }
@@ -273,6 +278,11 @@ fn v1_values(limits: Limits, controller: &str) -> Vec<(&'static str, String)> {
         ],
         _ => vec![("pids.max", limits.tasks.to_string())],
     }
+}
+
+/// What a guest has in memory must not reach a disk. A kernel that does not count swap has no such file.
+fn no_swap(file: &Path, value: &str) -> io::Result<()> {
+    if file.exists() { write(file, value) } else { Ok(()) }
 }
 
 fn oom_kills(events: &str) -> u64 {

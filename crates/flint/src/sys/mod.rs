@@ -4,6 +4,7 @@
     reason = "system calls that have no safe wrapper; each says why it is sound"
 )]
 
+pub mod accounts;
 pub mod again;
 pub mod alone;
 pub mod bounded;
@@ -18,6 +19,7 @@ pub mod kvm;
 pub mod netns;
 pub mod packets;
 pub mod process;
+pub mod program;
 pub mod readings;
 pub mod root;
 pub mod said;

@@ -1,5 +1,6 @@
 //! The kernel's own words about this machine, read in one go and judged elsewhere.
 
+use super::accounts::Accounts;
 use super::process::Process;
 use super::threads;
 use std::fs;
@@ -36,12 +37,12 @@ pub struct Readings {
     pub file_max: Option<String>,
     /// What the kernel counts time by.
     pub clocksource: Option<String>,
-    /// Whether packets are forwarded.
-    pub forwarding: Option<String>,
+    /// Each IPv4 interface here, and whether what comes in by it is forwarded.
+    pub forwarding: Vec<(String, String)>,
     /// Whether the clock is kept right, as the kernel was told; `None` when it does not say.
     pub clock_synced: Option<bool>,
-    /// `/etc/passwd`, `/etc/subuid` and `/etc/subgid`, each with its name.
-    pub users: Vec<(&'static str, Option<String>)>,
+    /// Whose ids are whose.
+    pub accounts: Accounts,
 }
 
 impl Readings {
@@ -50,7 +51,6 @@ impl Readings {
     pub fn take() -> Readings {
         let text =
             |path: &str| fs::read_to_string(path).ok().map(|text| text.trim_end().to_owned());
-        let users = ["/etc/passwd", "/etc/subuid", "/etc/subgid"];
         Readings {
             vulnerabilities: vulnerabilities(),
             mounts: text("/proc/self/mountinfo"),
@@ -66,9 +66,9 @@ impl Readings {
             threads_max: text("/proc/sys/kernel/threads-max"),
             file_max: text("/proc/sys/fs/file-max"),
             clocksource: text("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
-            forwarding: text("/proc/sys/net/ipv4/ip_forward"),
+            forwarding: forwarding(),
             clock_synced: clock_synced(),
-            users: users.into_iter().map(|path| (path, text(path))).collect(),
+            accounts: Accounts::read(),
         }
     }
 }
@@ -89,6 +89,19 @@ fn vulnerabilities() -> Vec<(String, String)> {
         .filter_map(|file| {
             let text = fs::read_to_string(file.path()).ok()?.trim_end().to_owned();
             Some((file.file_name().to_string_lossy().into_owned(), text))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+fn forwarding() -> Vec<(String, String)> {
+    let interfaces = fs::read_dir("/proc/sys/net/ipv4/conf").into_iter().flatten().flatten();
+    let mut found: Vec<_> = interfaces
+        .filter_map(|interface| {
+            let text = fs::read_to_string(interface.path().join("forwarding")).ok()?;
+            let name = interface.file_name().to_string_lossy().into_owned();
+            Some((name, text.trim_end().to_owned()))
         })
         .collect();
     found.sort();

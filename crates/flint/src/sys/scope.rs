@@ -6,9 +6,10 @@
 //! also by a later life of this program.
 
 use crate::sys::cgroup::Limits;
+use crate::sys::program;
 use std::io;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
 /// Sleeps in the scope and says its number. A scope in which something ran out of memory is asked to end: that is
 /// not for the holder, which would take the counters with it.
@@ -81,6 +82,7 @@ impl Scope {
             // Systemd keeps its hands off what is inside, and lets us put processes there.
             "Delegate=yes".to_owned(),
             format!("MemoryMax={}", limits.memory),
+            "MemorySwapMax=0".to_owned(),
             format!("CPUQuota={}%", u64::from(limits.cpus) * 100),
             format!("CPUWeight={}", limits.weight()),
             format!("TasksMax={}", limits.tasks),
@@ -112,19 +114,18 @@ pub(super) fn hierarchies<'a>(groups: &'a str, path: &str) -> Vec<&'a str> {
     groups.lines().filter_map(at).collect()
 }
 
-fn run(program: &str, args: &[String]) -> io::Result<Output> {
-    let mut command = Command::new(program);
-    // The holder stays behind: with no secret in its environment, and no directory held busy.
-    command.args(args).env_clear().current_dir("/").stdin(Stdio::null());
-    command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+fn run(name: &str, args: &[String]) -> io::Result<Output> {
+    let mut command = program::tool(name);
+    // The holder stays behind: no directory is to be held busy by it.
+    command.args(args).current_dir("/").stdin(Stdio::null());
     let output = command.output();
-    let output = output.map_err(|e| io::Error::new(e.kind(), format!("`{program}`: {e}")))?;
+    let output = output.map_err(|e| io::Error::new(e.kind(), format!("`{name}`: {e}")))?;
     if output.status.success() {
         return Ok(output);
     }
     let said = String::from_utf8_lossy(&output.stderr);
     let said = said.lines().next().unwrap_or("nothing").trim();
-    Err(io::Error::other(format!("`{program}` failed ({}): {said}", output.status)))
+    Err(io::Error::other(format!("`{name}` failed ({}): {said}", output.status)))
 }
 
 #[cfg(test)]
@@ -144,6 +145,7 @@ mod tests {
             "--unit=flint-a-3.scope",
             "--property=Delegate=yes",
             "--property=MemoryMax=1073741824",
+            "--property=MemorySwapMax=0",
             "--property=CPUQuota=200%",
             "--property=CPUWeight=200",
             "--property=TasksMax=256",

@@ -4,6 +4,7 @@
 //! and nobody could find it again.
 
 use crate::sys::process::{Process, boot_id};
+use crate::sys::program;
 use crate::sys::root::Root;
 use std::ffi::OsString;
 use std::fs::File;
@@ -12,7 +13,7 @@ use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 /// What to start, and as whom. The environment is empty.
 #[derive(Debug)]
@@ -111,8 +112,8 @@ pub fn spawn(spawn: Spawn<'_>) -> io::Result<Process> {
     };
     let (input, output) = (spawn.input.map_or_else(Stdio::null, Stdio::from), spawn.output);
     let output = output.map_or_else(Stdio::null, Stdio::from);
-    let mut command = Command::new(spawn.program);
-    command.args(spawn.args).env_clear().current_dir(spawn.directory);
+    let mut command = program::bare(spawn.program);
+    command.args(spawn.args).current_dir(spawn.directory);
     command.stdin(input).stdout(output).stderr(File::create(spawn.errors)?);
     #[expect(unsafe_code, reason = "the steps between fork and exec")]
     // SAFETY: `Inside::enter` makes system calls only: it allocates nothing and takes no lock.
@@ -252,8 +253,8 @@ pub fn find(program: &Path) -> io::Result<PathBuf> {
     if program.components().count() > 1 {
         return program.canonicalize();
     }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).find_map(|dir| dir.join(program).canonicalize().ok());
+    let found = std::env::split_paths(&program::search())
+        .find_map(|dir| dir.join(program).canonicalize().ok());
     found.ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
@@ -262,8 +263,8 @@ pub fn find(program: &Path) -> io::Result<PathBuf> {
 /// # Errors
 /// When it cannot be started. A program that fails is no error here.
 pub async fn output(program: &Path, args: &[&str]) -> io::Result<(bool, String)> {
-    let run = tokio::process::Command::new(program).args(args).stdin(Stdio::null()).output();
-    let output = run.await?;
+    let mut run = tokio::process::Command::from(program::tool(program));
+    let output = run.args(args).stdin(Stdio::null()).output().await?;
     Ok((output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned()))
 }
 

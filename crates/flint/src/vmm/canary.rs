@@ -125,6 +125,22 @@ async fn answers(stream: Channel) -> bool {
     bounded.read_line(&mut answer).await.is_ok() && answer.contains(&nonce)
 }
 
+/// What is kept of this boot: each VMM's version, and whether a guest answered under it.
+#[must_use]
+pub fn known(cache: &Path) -> Vec<(String, bool)> {
+    let text = std::fs::read_to_string(cache).unwrap_or_default();
+    known_in(&text, &process::boot_id().unwrap_or_default())
+}
+
+fn known_in(text: &str, boot: &str) -> Vec<(String, bool)> {
+    let answer = |line: &str| {
+        let (key, word) = line.strip_prefix(boot)?.strip_prefix(' ')?.rsplit_once(": ")?;
+        let (version, _file) = key.rsplit_once(" (")?;
+        matches!(word, ANSWERED | SILENT).then(|| (version.to_owned(), word == ANSWERED))
+    };
+    text.lines().filter_map(answer).collect()
+}
+
 /// What an answer holds for. A file's number, size and time stand for its content.
 fn key(kernel: &Path, version: &str) -> String {
     let meta = kernel.metadata().map(|m| (m.ino(), m.size(), m.mtime(), m.mtime_nsec()));
@@ -160,7 +176,7 @@ fn kept(known: &str, key: &str, flight: &Flight) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Flight, kept, known_flight};
+    use super::{Flight, kept, known_flight, known_in};
 
     #[test]
     fn each_vmm_has_an_answer_of_its_own() {
@@ -170,6 +186,16 @@ mod tests {
         assert!(matches!(answer("boot-1 firecracker 1.12.0 (1)"), Some(Flight::Silent)));
         assert!(matches!(answer("boot-1 QEMU 10.0 (1)"), Some(Flight::Answered)));
         assert!(answer("boot-1 QEMU 10.0 (2)").is_none());
+    }
+
+    #[test]
+    fn what_is_kept_of_this_boot_is_told_by_version() {
+        let text = kept("", "boot-1 firecracker 1.12.0 (1, 2)", &Flight::Silent).unwrap();
+        let text = kept(&text, "boot-1 QEMU 10.0 (Debian) (3, 4)", &Flight::Answered).unwrap();
+        let wanted = [("firecracker 1.12.0", false), ("QEMU 10.0 (Debian)", true)];
+        let found = known_in(&text, "boot-1");
+        assert_eq!(found, wanted.map(|(version, lives)| (version.to_owned(), lives)));
+        assert_eq!(known_in(&text, "boot-2"), []);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use flint_core::event::GuestEnd;
 use flint_core::id::VmId;
 use std::sync::Arc;
 
-pub use crate::vmm::canary::Canary;
+pub use crate::vmm::canary::{Canary, known};
 
 /// What the user asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -33,8 +33,9 @@ const OVERHEAD: u64 = 768 << 20;
 const START_MAX: Duration = Duration::from_secs(20);
 
 /// Where distributions put `qboot.rom`. The usual SeaBIOS cannot load a kernel without option ROMs.
-const FIRMWARE: [&str; 4] = [
+const FIRMWARE: [&str; 5] = [
     "/usr/share/qemu/qboot.rom",
+    "/usr/share/seabios/qboot.rom",
     "/usr/share/qboot/bios.bin",
     "/usr/local/share/qemu/qboot.rom",
     "/usr/share/qemu-kvm/qboot.rom",
@@ -296,9 +297,15 @@ fn words(lines: &[&str]) -> Vec<OsString> {
     lines.iter().flat_map(|line| line.split(' ')).map(OsString::from).collect()
 }
 
+/// The firmware that this host has, where none is named.
+#[must_use]
+pub fn known_firmware() -> Option<&'static Path> {
+    FIRMWARE.iter().map(Path::new).find(|path| path.exists())
+}
+
 fn firmware(options: &Options) -> Option<PathBuf> {
-    let known = FIRMWARE.iter().map(Path::new).find(|path| path.exists()).map(Path::to_owned);
-    options.firmware.clone().filter(|path| path.exists()).or(known)
+    let named = options.firmware.clone().filter(|path| path.exists());
+    named.or_else(|| known_firmware().map(Path::to_owned))
 }
 
 fn is_early(error: &io::Error) -> bool {

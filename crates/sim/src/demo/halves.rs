@@ -1,4 +1,4 @@
-//! Checks that the daemon's root half has no socket that faces the network, and that the front has nothing else.
+//! Checks that nothing reaches the daemon's root half from the network, and that the front has nothing but its socket.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,6 +19,7 @@ pub(super) fn wrong(daemon: u32, port: u16) -> Vec<String> {
     if !sockets(daemon).is_disjoint(&listening) {
         wrong.push(format!("the root half {daemon} has the socket of port {port}"));
     }
+    wrong.extend(reached(daemon, port));
     let fronts: Vec<u32> = children(daemon).into_iter().filter(|pid| is_front(*pid)).collect();
     let [front] = fronts.as_slice() else {
         wrong.push(format!("{} processes face the network", fronts.len()));
@@ -44,21 +45,85 @@ pub(super) fn wrong(daemon: u32, port: u16) -> Vec<String> {
     wrong
 }
 
+/// The sockets of the root half by which it can be spoken to unasked, and the namespaces that are not as it was started.
+fn reached(daemon: u32, port: u16) -> Vec<String> {
+    let ours = sockets(daemon);
+    let ours = |socket: &Socket| ours.contains(&socket.inode);
+    let open = TABLES.iter().flat_map(|table| table.read(daemon)).filter(ours);
+    let open = open.filter(|socket| !socket.is_outgoing(port));
+    let mut wrong: Vec<String> = open
+        .map(|socket| format!("the root half {daemon} can be spoken to: {}", socket.row))
+        .collect();
+    let place = |pid: &str, kind: &str| fs::read_link(format!("/proc/{pid}/ns/{kind}")).ok();
+    // The demo gives it a network, and nothing else.
+    for (kind, same) in [("net", false), ("mnt", true), ("pid", true), ("user", true)] {
+        if (place(&daemon.to_string(), kind) == place("self", kind)) != same {
+            wrong.push(format!("the root half {daemon} has not the {kind} namespace of its start"));
+        }
+    }
+    wrong
+}
+
+/// A table of `/proc/net`, and its column of inodes.
+struct Table(&'static str, usize);
+
+/// Of packet sockets there is no column of addresses: any of them hears everything.
+const TABLES: [Table; 7] = [
+    Table("tcp", 9),
+    Table("tcp6", 9),
+    Table("udp", 9),
+    Table("udp6", 9),
+    Table("raw", 9),
+    Table("raw6", 9),
+    Table("packet", 8),
+];
+
+struct Socket {
+    table: &'static str,
+    inode: String,
+    row: String,
+}
+
+impl Table {
+    /// Its rows where this process lives.
+    fn read(&self, pid: u32) -> Vec<Socket> {
+        let Table(table, column) = *self;
+        let text = fs::read_to_string(proc(pid).join("net").join(table)).unwrap_or_default();
+        let socket = |row: &str| {
+            let inode = row.split_ascii_whitespace().nth(column)?.to_owned();
+            Some(Socket { table, inode, row: format!("{table} {}", row.trim()) })
+        };
+        text.lines().filter_map(socket).collect()
+    }
+}
+
+impl Socket {
+    fn field(&self, number: usize) -> &str {
+        // The name of the table comes before the row.
+        self.row.split_ascii_whitespace().nth(number + 1).unwrap_or_default()
+    }
+
+    /// Of TCP and UDP, 01 is a connection; to the webhooks' port it is somebody else who made it. 0A is LISTEN, and 07 a
+    /// datagram socket that takes anybody's.
+    fn is_outgoing(&self, port: u16) -> bool {
+        let connected = !matches!(self.field(3), "0A" | "07");
+        let asked = !self.field(1).ends_with(&format!(":{port:04X}"));
+        connected && asked && matches!(self.table, "tcp" | "tcp6" | "udp" | "udp6")
+    }
+}
+
 fn proc(pid: u32) -> std::path::PathBuf {
     Path::new("/proc").join(pid.to_string())
 }
 
 /// The inodes of sockets that listen on this port, where this process lives.
 fn listening(pid: u32, port: u16) -> BTreeSet<String> {
-    let tables = ["tcp", "tcp6"].map(|name| fs::read_to_string(proc(pid).join("net").join(name)));
-    let tables: String = tables.into_iter().map(Result::unwrap_or_default).collect();
-    let rows = tables.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
     let port = format!(":{port:04X}");
+    let tcp = TABLES.iter().filter(|table| table.0.starts_with("tcp"));
+    let rows = tcp.flat_map(|table| table.read(pid));
     // 0A is LISTEN.
-    let rows = rows.filter(|row| row.get(3) == Some(&"0A"));
-    rows.filter(|row| row.get(1).is_some_and(|local| local.ends_with(&port)))
-        .filter_map(|row| row.get(9).map(|inode| (*inode).to_owned()))
-        .collect()
+    let rows = rows.filter(|row| row.field(3) == "0A" && row.field(1).ends_with(&port));
+    rows.map(|row| row.inode).collect()
 }
 
 /// The inodes of the sockets that a process has open.
@@ -94,6 +159,23 @@ fn is_front(pid: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_root_half_that_can_be_spoken_to_is_found_and_one_that_asks_is_not() {
+        let pid = std::process::id();
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let asked = std::net::TcpStream::connect(address).unwrap();
+        let open = std::net::UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+        let rows: Vec<String> =
+            reached(pid, 1).into_iter().filter(|text| text.contains("spoken to")).collect();
+        let told = |port: u16| {
+            rows.iter()
+                .any(|row| row.split(' ').any(|word| word.ends_with(&format!(":{port:04X}"))))
+        };
+        assert!(told(address.port()) && told(open.local_addr().unwrap().port()), "{rows:?}");
+        assert!(!told(asked.local_addr().unwrap().port()), "{rows:?}");
+    }
 
     #[test]
     fn a_process_that_listens_itself_is_found() {

@@ -4,8 +4,9 @@
 //! [`Places`] removes them, also when the demo fails.
 
 use anyhow::{Context, Result, bail};
-use flint::sys::alone::{self, Alone};
+use flint::sys::alone::{self, Alone, Taken};
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::process::Command;
 
 /// The host's address on its uplink (RFC 5737: for examples, routed nowhere).
@@ -60,7 +61,7 @@ impl Places {
 
     /// The file of the namespace that GitHub is in.
     pub(crate) fn github_file(&self) -> std::path::PathBuf {
-        std::path::Path::new("/run/netns").join(&self.github)
+        Path::new("/run/netns").join(&self.github)
     }
 
     fn remove(&self) {
@@ -68,6 +69,9 @@ impl Places {
             // Absent is fine: there is nothing to remove the first time.
             drop(Command::new("ip").args(["netns", "del", netns]).output());
         }
+        // A daemon that was killed leaves it.
+        let prefix = self.host.trim_end_matches("-host");
+        drop(std::fs::remove_file(format!("/run/flint-{prefix}.lock")));
     }
 }
 
@@ -78,9 +82,13 @@ impl Drop for Places {
 }
 
 fn take(name: &str) -> Result<Alone> {
-    let taken =
-        || format!("another demo or kill matrix runs as `{name}`: `--name` chooses another");
-    alone::take(&format!("flint-sim-{name}")).with_context(taken)
+    let path = format!("/run/flint-sim-{name}.lock");
+    match alone::take(Path::new(&path)).with_context(|| format!("cannot lock `{path}`"))? {
+        Taken::Ours(alone) => Ok(alone),
+        Taken::Others(_) => {
+            bail!("another demo or kill matrix runs as `{name}`: `--name` chooses another")
+        }
+    }
 }
 
 fn ip(args: &[&str]) -> Result<()> {

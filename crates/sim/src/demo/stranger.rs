@@ -26,6 +26,8 @@ const PATIENCE: Duration = Duration::from_mins(4);
 pub enum Shut {
     /// Its repository is public.
     Public,
+    /// It is a fork's pull request to a private repository.
+    Fork,
     /// The profile does not serve its repository.
     Unlisted,
 }
@@ -53,7 +55,7 @@ pub struct Stranger {
 pub fn stranger(options: &Options, shut: Shut) -> Result<Stranger> {
     let stage = Stage::set(options, "stranger")?;
     let adjust = match shut {
-        Shut::Public => |_: &mut toml::Table| {},
+        Shut::Public | Shut::Fork => |_: &mut toml::Table| {},
         Shut::Unlisted => except,
     };
     let story = async |daemon: &mut Daemon, github: &FakeGithub| story(daemon, github, shut).await;
@@ -72,9 +74,13 @@ fn except(config: &mut toml::Table) {
 async fn story(daemon: &mut Daemon, github: &FakeGithub, shut: Shut) -> Result<Stranger> {
     match shut {
         Shut::Public => github.add_public_repository(OTHER),
+        Shut::Fork => github.add_forked_repository(OTHER),
         Shut::Unlisted => github.add_repository(OTHER),
     }
-    let refused = github.queue_in(OTHER, WORKFLOW)?;
+    let refused = match shut {
+        Shut::Fork => github.queue_from_fork(OTHER, WORKFLOW)?,
+        Shut::Public | Shut::Unlisted => github.queue_in(OTHER, WORKFLOW)?,
+    };
     let served = github.queue(WORKFLOW)?;
     let job = |ids: &[u64]| ids.first().and_then(|id| github.job(*id)).context("it is queued");
     loop {

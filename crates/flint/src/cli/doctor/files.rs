@@ -5,19 +5,13 @@ use crate::cli::files::{Looked, Role, look as look_at};
 use crate::config::{Config, HostOptions, VmmChoice};
 use crate::host::Layout;
 use crate::store::{self, Health};
+use crate::sys::accounts::Accounts;
+use crate::sys::host_facts::Mount;
 use crate::sys::readings::{self, Readings};
-use crate::sys::{host_facts, tree};
-use std::ops::RangeInclusive;
+use crate::sys::{host_facts, program, tree};
+use crate::vmm::qemu::known_firmware;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::Command;
-
-/// Where distributions put QEMU's small firmware.
-const QBOOT: [&str; 3] = [
-    "/usr/share/qemu/qboot.rom",
-    "/usr/share/seabios/qboot.rom",
-    "/usr/local/share/qemu/qboot.rom",
-];
 
 /// All lines about files.
 pub(super) fn look(config: &Config, readings: &Readings) -> Vec<Line> {
@@ -28,11 +22,13 @@ pub(super) fn look(config: &Config, readings: &Readings) -> Vec<Line> {
     if config.host.vmm != VmmChoice::Firecracker {
         lines.extend(qemu(&config.host.qemu));
     }
-    lines.extend(state_dir(&config.host.state_dir));
+    let mount = host_facts::mount_of(&config.host.state_dir);
+    lines.push(state_dir(&config.host.state_dir, mount, config.host.vmm));
+    lines.push(free_disk(&config.host.state_dir));
     lines.push(store_in(&config.host.state_dir));
     lines.push(jails(&Layout::new(&config.host.state_dir).jails()));
     lines.push(seccomp(&Layout::new(&config.host.state_dir).jails()));
-    lines.push(ids(&config.host, &readings.users));
+    lines.push(ids(&config.host, &readings.accounts));
     for (item, role) in [("kernel file", Role::Kernel), ("image", Role::Image)] {
         lines.extend(
             look_at(config, role).iter().map(|file| named(item, file, &config.host.state_dir)),
@@ -108,8 +104,8 @@ pub(super) fn is_static(elf: &[u8]) -> Option<bool> {
 }
 
 /// The version in the first line of `--version`: `Firecracker v1.13.1`.
-fn version(program: &Path) -> Option<String> {
-    let output = Command::new(program).arg("--version").env_clear().output().ok()?;
+fn version(file: &Path) -> Option<String> {
+    let output = program::tool(file).arg("--version").output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut words = text.lines().next()?.split_whitespace();
     words.rfind(|word| word.contains('.')).map(str::to_owned)
@@ -124,9 +120,8 @@ fn qemu(program: &Path) -> Vec<Line> {
             "apt install qemu-system-x86",
         ),
     };
-    let rom = QBOOT.iter().find(|path| Path::new(path).is_file());
-    let rom = match rom {
-        Some(path) => Line::ok("qboot.rom", *path),
+    let rom = match known_firmware() {
+        Some(path) => Line::ok("qboot.rom", path.display().to_string()),
         None => Line::warn(
             "qboot.rom",
             "not found",
@@ -136,40 +131,45 @@ fn qemu(program: &Path) -> Vec<Line> {
     vec![found, rom]
 }
 
-fn version_line(program: &Path) -> Option<String> {
-    let output = Command::new(program).arg("--version").output().ok()?;
+fn version_line(file: &Path) -> Option<String> {
+    let output = program::tool(file).arg("--version").output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.lines().next().map(str::to_owned)
 }
 
-fn state_dir(directory: &Path) -> Vec<Line> {
-    let Some(mount) = host_facts::mount_of(directory) else {
-        return vec![Line::warn(
+/// Of the VMMs only Firecracker has its program and its devices in the jail.
+fn state_dir(directory: &Path, mount: Option<Mount>, vmm: VmmChoice) -> Line {
+    let Some(mount) = mount else {
+        return Line::warn(
             "state dir",
             directory.display().to_string(),
             "its file system is unknown",
-        )];
+        );
     };
     let reading =
         format!("{} on {} ({})", directory.display(), mount.kind, mount.options.join(","));
     let has = |option: &str| mount.options.iter().any(|has| has == option);
-    let line = if has("ro") {
-        Line::bad("state dir", reading, "it is read-only: set `[host] state_dir`")
-    } else if has("nodev") || has("noexec") {
-        let fix =
-            "jails hold devices and a program: mount it with dev,exec, or set `[host] state_dir`";
-        Line::bad("state dir", reading, fix)
-    } else {
-        Line::ok("state dir", reading)
-    };
+    let fix = "Firecracker's jails hold devices and a program: mount it with dev,exec, or set `[host] state_dir`";
+    match (has("nodev") || has("noexec"), vmm) {
+        _ if has("ro") => {
+            Line::bad("state dir", reading, "it is read-only: set `[host] state_dir`")
+        }
+        (true, VmmChoice::Firecracker) => Line::bad("state dir", reading, fix),
+        (true, VmmChoice::Auto) => {
+            Line::warn("state dir", format!("{reading}: microVMs run under QEMU"), fix)
+        }
+        (true, VmmChoice::Qemu) | (false, _) => Line::ok("state dir", reading),
+    }
+}
+
+fn free_disk(directory: &Path) -> Line {
     let free = host_facts::free_disk_mib(directory).unwrap_or(0);
-    let disk = match free {
+    match free {
         0..10_240 => {
             Line::warn("free disk", format!("{free} MiB"), "a job's scratch disk may need 20 GiB")
         }
         _ => Line::ok("free disk", format!("{} GiB", free / 1024)),
-    };
-    vec![line, disk]
+    }
 }
 
 /// As a start would find it, but nothing is written and a running daemon is left alone.
@@ -229,48 +229,24 @@ fn seccomp(jails: &Path) -> Line {
 }
 
 /// A user of the host with a microVM's uid could read its disk and signal its process; so could a user whose
-/// containers get that uid. The test guest that tries KVM has the uid behind the last slot.
-fn ids(host: &HostOptions, users: &[(&'static str, Option<String>)]) -> Line {
-    let slots = u32::from(host.slots);
-    let uids = host.uid_base..=host.uid_base.saturating_add(slots);
-    let gids = host.gid_base..=host.gid_base.saturating_add(slots);
-    let mut taken = Vec::new();
-    for (file, text) in users {
-        let range = if file.ends_with("gid") { &gids } else { &uids };
-        for (name, ids) in
-            text.iter().flat_map(|text| text.lines()).filter_map(|line| held(file, line))
-        {
-            if ids.start() <= range.end() && range.start() <= ids.end() {
-                taken.push(format!("{name} of {file}"));
-            }
+/// containers get that uid.
+fn ids(host: &HostOptions, accounts: &Accounts) -> Line {
+    let [uids, gids] = host.ids();
+    let taken = accounts.among(&uids, &gids);
+    let reading =
+        format!("{} to {}, gids {} to {}", uids.start(), uids.end(), gids.start(), gids.end());
+    if !taken.is_empty() {
+        let reading = format!("{reading}, among them {}", taken.join(", "));
+        let fix = "set `[host] uid_base` and `gid_base` to a range that nobody has, such as 900000";
+        return Line::warn("uids", reading, fix);
+    }
+    match accounts.unread() {
+        unread if unread.is_empty() => Line::ok("uids", reading),
+        unread => {
+            let reading = format!("{reading}; {} cannot be read", unread.join(", "));
+            Line::note("uids", reading, "users of another directory service are not seen either")
         }
     }
-    let reading = format!("{} to {}", uids.start(), uids.end());
-    if users.iter().any(|(_, text)| text.is_none()) && taken.is_empty() {
-        let reading = format!("{reading}; /etc/passwd, /etc/subuid or /etc/subgid cannot be read");
-        return Line::note(
-            "uids",
-            reading,
-            "users of another directory service are not seen either",
-        );
-    }
-    if taken.is_empty() {
-        return Line::ok("uids", reading);
-    }
-    let reading = format!("{reading}, among them {}", taken.join(", "));
-    let fix = "set `[host] uid_base` and `gid_base` to a range that no user has, such as 900000";
-    Line::warn("uids", reading, fix)
-}
-
-/// `name:x:uid:…` of passwd(5), `name:first:count` of subuid(5).
-fn held<'a>(file: &str, line: &'a str) -> Option<(&'a str, RangeInclusive<u32>)> {
-    let fields: Vec<&str> = line.split(':').collect();
-    let number = |at: usize| fields.get(at)?.parse::<u32>().ok();
-    let (first, count) = match file.ends_with("passwd") {
-        true => (number(2)?, 1),
-        false => (number(1)?, number(2).filter(|count| *count > 0)?),
-    };
-    Some((*fields.first()?, first..=first.saturating_add(count - 1)))
 }
 
 /// Hard links into a jail need one file system; elsewhere the file is copied at each launch.
@@ -329,26 +305,41 @@ mod tests {
     }
 
     #[test]
-    fn a_user_with_a_microvms_uid_is_named() {
-        let host = host();
-        let read = |passwd: &str, subuid: &str, subgid: &str| {
-            let texts = [("/etc/passwd", passwd), ("/etc/subuid", subuid), ("/etc/subgid", subgid)];
-            ids(&host, &texts.map(|(file, text)| (file, Some(text.to_owned())))).reading
+    fn a_user_and_a_group_with_a_microvms_id_are_named_beside_both_ranges() {
+        let read = |passwd, group| {
+            let texts = [("/etc/passwd", Some(passwd)), ("/etc/group", Some(group))];
+            ids(&host(), &Accounts::of(&texts))
         };
-        let passwd = "root:x:0:0::/root:/bin/sh\nsomeone:x:125:125::/:/bin/sh\nlater:x:188:1::/:\n";
-        assert_eq!(read(passwd, "", ""), "123 to 187, among them someone of /etc/passwd");
-        assert_eq!(
-            read("root:x:0:0::/root:/bin/sh\n", "a:100000:65536\n", "a:165:0\n"),
-            "123 to 187"
-        );
-        let meets = read("", "below:0:123\ninto:100:24\n", "group:164:10\nover:165:9\n");
-        assert_eq!(meets, "123 to 187, among them into of /etc/subuid, group of /etc/subgid");
+        let free = read("root:x:0:0::/root:/bin/sh\n", "root:x:0:\n");
+        assert_eq!(free.reading, "123 to 187, gids 100 to 164");
+        let taken = read("someone:x:125:125::/:/bin/sh\n", "users:x:100:\nlater:x:165:\n");
+        let among = "among them someone of /etc/passwd, users of /etc/group";
+        assert_eq!(taken.reading, format!("{}, {among}", free.reading));
+        assert_eq!(taken.verdict, crate::cli::doctor::Verdict::Warn);
     }
 
     #[test]
     fn a_list_of_users_that_cannot_be_read_proves_nothing() {
-        let host = host();
-        assert_eq!(ids(&host, &[("/etc/passwd", None)]).verdict, crate::cli::doctor::Verdict::Note);
+        let line = ids(&host(), &Accounts::of(&[("/etc/passwd", None)]));
+        assert_eq!(line.verdict, crate::cli::doctor::Verdict::Note);
+        assert!(line.reading.ends_with("; /etc/passwd cannot be read"), "{line:?}");
+    }
+
+    #[test]
+    fn a_file_system_without_devices_or_programs_is_bad_for_firecracker_alone() {
+        use crate::cli::doctor::Verdict;
+        let verdict = |option: &str, vmm| {
+            let options = vec!["rw".to_owned(), option.to_owned()];
+            let mount = Mount { point: "/s".into(), kind: "ext4".to_owned(), options };
+            state_dir(Path::new("/s"), Some(mount), vmm).verdict
+        };
+        for option in ["nodev", "noexec"] {
+            assert_eq!(verdict(option, VmmChoice::Firecracker), Verdict::Bad);
+            assert_eq!(verdict(option, VmmChoice::Auto), Verdict::Warn);
+            assert_eq!(verdict(option, VmmChoice::Qemu), Verdict::Ok);
+        }
+        assert_eq!(verdict("nosuid", VmmChoice::Firecracker), Verdict::Ok);
+        assert_eq!(verdict("ro", VmmChoice::Qemu), Verdict::Bad);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::Line;
 use crate::config::HostOptions;
+use crate::net::derive::slot_of;
 use crate::sys::readings::Readings;
 
 /// A kernel that a container hides looks like this.
@@ -29,7 +30,7 @@ pub(super) fn look(readings: &Readings, host: Option<&HostOptions>) -> Vec<Line>
         core_dumps(readings.core_pattern.as_deref()),
         overcommit(readings.overcommit.as_deref()),
         huge_pages(readings),
-        forwarding(readings.forwarding.as_deref()),
+        forwarding(&readings.forwarding, host),
         limits(readings, slots, vcpus),
         time(readings),
         Line::note(
@@ -76,7 +77,8 @@ fn microcode(all: &[(String, String)]) -> Line {
 
 /// Each kind of host told apart, with what is lost.
 fn cgroups(readings: &Readings) -> Line {
-    const WANTED: [&str; 4] = ["cpu", "memory", "pids", "io"];
+    // No `io`: how fast disks may be is counted by the VMM.
+    const WANTED: [&str; 3] = ["cpu", "memory", "pids"];
     let v1 = controllers_v1(readings.mounts.as_deref().unwrap_or_default());
     let lost = |has: &[&str]| -> Vec<&str> {
         WANTED.into_iter().filter(|name| !has.contains(name)).collect()
@@ -94,13 +96,12 @@ fn cgroups(readings: &Readings) -> Line {
             ),
         };
     }
-    let has: Vec<&str> = v1.iter().map(|name| if *name == "blkio" { "io" } else { name }).collect();
-    let lost = lost(&has);
+    let lost = lost(&v1);
     let fix = "boot with systemd.unified_cgroup_hierarchy=1: v1 has no `cgroup.kill`, counts page cache worse and slows restores";
-    match (has.iter().any(|name| WANTED.contains(name)), lost.is_empty()) {
+    match (v1.iter().any(|name| WANTED.contains(name)), lost.is_empty()) {
         (false, _) => Line::warn(
             "cgroups",
-            "none: microVMs run without limits on cpu, memory, pids, io",
+            "none: microVMs run without limits on cpu, memory, pids",
             "mount cgroup2 on /sys/fs/cgroup; a microVM can then not take the host's memory",
         ),
         (true, true) => Line::warn("cgroups", format!("v1: {}", v1.join(" ")), fix),
@@ -113,7 +114,7 @@ fn cgroups(readings: &Readings) -> Line {
 
 /// Their names are options of the super block, behind the ` - `.
 fn controllers_v1(mounts: &str) -> Vec<&str> {
-    const KNOWN: [&str; 5] = ["cpu", "memory", "pids", "blkio", "cpuset"];
+    const KNOWN: [&str; 4] = ["cpu", "memory", "pids", "cpuset"];
     let options = mounts.lines().filter_map(|line| {
         let (_, rest) = line.split_once(" - ")?;
         rest.strip_prefix("cgroup ")?.split(' ').next_back()
@@ -240,15 +241,27 @@ fn huge_pages(readings: &Readings) -> Line {
     }
 }
 
-fn forwarding(value: Option<&str>) -> Line {
-    match value {
-        Some("1") => Line::ok("forwarding", "on"),
-        Some(value) => Line::note(
+/// Flint turns it on for its own interfaces, one by one; the host's `ip_forward` need not be on.
+fn forwarding(interfaces: &[(String, String)], host: Option<&HostOptions>) -> Line {
+    let prefix = host.map_or(crate::config::defaults::NETNS_PREFIX, |host| &host.netns_prefix);
+    let bridge = host.and_then(|host| Some(host.bridge.as_ref()?.name.as_str()));
+    let ours = |name: &str| slot_of(prefix, name).is_some() || bridge == Some(name);
+    let ours: Vec<_> = interfaces.iter().filter(|(name, _)| ours(name)).collect();
+    let off: Vec<&str> =
+        ours.iter().filter(|(_, on)| on == "0").map(|(name, _)| name.as_str()).collect();
+    match (interfaces.is_empty(), ours.is_empty(), off.is_empty()) {
+        (true, ..) => unread("forwarding", "sysctl net.ipv4.conf"),
+        (_, true, _) => Line::note(
             "forwarding",
-            format!("{value}: guests need it here and in each slot's namespace"),
-            "flint turns it on when it makes the network; something may turn it off again",
+            "no microVM has a network now",
+            "flint turns it on for each interface that it makes, and for no other",
         ),
-        None => unread("forwarding", "sysctl net.ipv4.ip_forward"),
+        (_, _, true) => Line::ok("forwarding", format!("on for {} interfaces", ours.len())),
+        (_, _, false) => Line::warn(
+            "forwarding",
+            format!("off for {}", off.join(", ")),
+            "something has turned it off again: `sysctl net.ipv4.ip_forward=0` does so for every interface",
+        ),
     }
 }
 
@@ -310,6 +323,7 @@ fn unread(item: &'static str, fix: &str) -> Line {
 mod tests {
     use super::*;
     use crate::cli::doctor::Verdict;
+    use crate::sys::accounts::Accounts;
 
     fn some(text: &str) -> Option<String> {
         Some(text.to_owned())
@@ -343,9 +357,9 @@ mod tests {
             threads_max: some("127000"),
             file_max: some("9223372036854775807"),
             clocksource: some("tsc"),
-            forwarding: some("1"),
+            forwarding: vec![flaw("eth0", "0"), flaw("flint-0", "1")],
             clock_synced: Some(true),
-            users: Vec::new(),
+            accounts: Accounts::default(),
         }
     }
 
@@ -377,7 +391,7 @@ mod tests {
                 r.vulnerabilities.push(flaw("mds", "Mitigation: Clear; SMT vulnerable"))
             }),
             ("microcode", Verdict::Warn, |r| r.vulnerabilities[2].1 = "Vulnerable".to_owned()),
-            ("cgroups", Verdict::Warn, |r| r.controllers = some("cpu memory pids")),
+            ("cgroups", Verdict::Warn, |r| r.controllers = some("cpu memory io")),
             ("cgroup latency", Verdict::Note, |r| {
                 r.mounts = some(&V2.replace(",favordynmods", ""))
             }),
@@ -390,7 +404,7 @@ mod tests {
             }),
             ("overcommit", Verdict::Warn, |r| r.overcommit = some("2")),
             ("huge pages", Verdict::Note, |r| r.transparent = some("always madvise [never]")),
-            ("forwarding", Verdict::Note, |r| r.forwarding = some("0")),
+            ("forwarding", Verdict::Warn, |r| r.forwarding[1].1 = "0".to_owned()),
             ("limits", Verdict::Warn, |r| r.pid_max = some("99")),
             ("time", Verdict::Warn, |r| r.clock_synced = Some(false)),
         ];
@@ -402,6 +416,14 @@ mod tests {
                 verdicts(&readings).into_iter().filter(|line| !usual.contains(line)).collect();
             assert_eq!(changed, [(item.to_owned(), verdict)]);
         }
+    }
+
+    #[test]
+    fn what_the_host_forwards_for_others_is_not_looked_at() {
+        let line = forwarding(&[flaw("all", "0"), flaw("eth0", "0")], None);
+        assert_eq!((line.verdict, &*line.reading), (Verdict::Note, "no microVM has a network now"));
+        let line = forwarding(&[flaw("eth0", "0"), flaw("flint-3", "1")], None);
+        assert_eq!((line.verdict, &*line.reading), (Verdict::Ok, "on for 1 interfaces"));
     }
 
     #[test]
@@ -421,12 +443,12 @@ mod tests {
             format!("30 29 0:27 / /sys/fs/cgroup/{name} rw - cgroup cgroup rw,{name}\n")
         };
         readings.mounts = Some(["cpu", "memory", "pids", "blkio"].map(v1).concat());
-        assert_eq!(cgroups(&readings).reading, "v1: cpu memory pids blkio");
+        assert_eq!(cgroups(&readings).reading, "v1: cpu memory pids");
         readings.mounts = Some(["cpu", "memory"].map(v1).concat());
-        assert_eq!(cgroups(&readings).reading, "v1: cpu memory; no limit on pids, io");
+        assert_eq!(cgroups(&readings).reading, "v1: cpu memory; no limit on pids");
         readings.mounts = some("");
         assert!(cgroups(&readings).reading.starts_with("none: "));
         readings.controllers = some("hugetlb");
-        assert_eq!(cgroups(&readings).reading, "v2: hugetlb; no limit on cpu, memory, pids, io");
+        assert_eq!(cgroups(&readings).reading, "v2: hugetlb; no limit on cpu, memory, pids");
     }
 }

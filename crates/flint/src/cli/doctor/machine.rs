@@ -1,16 +1,18 @@
 //! What of the machine itself microVMs need: KVM, devices, the firewall's tool, switches of the kernel.
 
 use super::Line;
-use crate::sys::{host_facts, scope};
+use crate::host::Layout;
+use crate::sys::{host_facts, program, scope};
+use crate::vmm::choose::known;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 /// All lines about the machine.
-pub(super) fn look(run_dir: &Path) -> Vec<Line> {
+pub(super) fn look(run_dir: &Path, state_dir: &Path) -> Vec<Line> {
     vec![
         user(),
-        kvm(),
+        kvm(&known(&Layout::new(state_dir).canary())),
         kernel(),
         device(),
         program("nft", "apt install nftables"),
@@ -19,8 +21,6 @@ pub(super) fn look(run_dir: &Path) -> Vec<Line> {
         merging(),
         smt(),
         scopes(),
-        egress(),
-        watcher(),
         socket_path(run_dir),
     ]
 }
@@ -37,12 +37,10 @@ fn user() -> Line {
 }
 
 /// That the kernel makes a machine does not prove that a guest boots in it: nested and software KVMs differ.
-fn kvm() -> Line {
+/// `known` is what test guests have shown in this boot.
+fn kvm(known: &[(String, bool)]) -> Line {
     match host_facts::try_kvm() {
-        Ok(()) => Line::ok(
-            "kvm",
-            "makes a machine; whether guests boot in it is proved by a canary when flint starts",
-        ),
+        Ok(()) => proved(known),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let fix = "turn virtualization on in the firmware and load kvm_intel or kvm_amd; `vmm = \"qemu\"` works without, slowly";
             Line::warn("kvm", "/dev/kvm is not there", fix)
@@ -52,6 +50,34 @@ fn kvm() -> Line {
                 "flint falls back to QEMU without KVM, slowly; is /dev/kvm open to this user?";
             Line::warn("kvm", format!("/dev/kvm: {error}"), fix)
         }
+    }
+}
+
+fn proved(known: &[(String, bool)]) -> Line {
+    let under = |lives: bool| -> Vec<&str> {
+        known
+            .iter()
+            .filter(|(_, answered)| *answered == lives)
+            .map(|(vmm, _)| vmm.as_str())
+            .collect()
+    };
+    match (under(true), under(false)) {
+        (lives, dead) if lives.is_empty() && dead.is_empty() => Line::ok(
+            "kvm",
+            "makes a machine; whether guests boot in it is proved by a canary when flint starts",
+        ),
+        (lives, dead) if dead.is_empty() => Line::ok(
+            "kvm",
+            format!("runs guests: one answered in this boot under {}", lives.join(", ")),
+        ),
+        (_, dead) => Line::warn(
+            "kvm",
+            format!(
+                "makes a machine, but no guest answered in this boot under {}",
+                dead.join(", ")
+            ),
+            "flint falls back to QEMU without KVM, slowly; once it is cured, remove `canary` in the state directory and restart",
+        ),
     }
 }
 
@@ -83,11 +109,9 @@ fn program(name: &'static str, fix: &str) -> Line {
     }
 }
 
-/// Root's PATH often lacks sbin when it comes from `su`.
 fn on_path(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let more = ["/usr/sbin", "/sbin"].map(PathBuf::from);
-    std::env::split_paths(&path).chain(more).map(|dir| dir.join(name)).find(|file| file.is_file())
+    let search = program::search();
+    std::env::split_paths(&search).map(|dir| dir.join(name)).find(|file| file.is_file())
 }
 
 fn merging() -> Line {
@@ -123,16 +147,6 @@ fn smt() -> Line {
         ),
         _ => Line::ok("smt", "off"),
     }
-}
-
-/// The rules are made with each slot's network, so there is nothing to read before.
-fn egress() -> Line {
-    let fix = "`ip netns exec flint-0 nft list ruleset` while a microVM runs";
-    Line::note("egress filter", "cannot be read: each slot's rules are made with its network", fix)
-}
-
-fn watcher() -> Line {
-    Line::ok("watcher", "flint itself ends a VMM by SIGKILL when its deadline has passed")
 }
 
 /// Who makes the group of each microVM. Only a scope that was really made proves that systemd does.
@@ -176,5 +190,23 @@ pub(super) fn port(address: SocketAddr) -> Line {
             "fine if it is flint; else set `[server] listen`",
         ),
         Err(error) => Line::bad("port", format!("{address}: {error}"), "set `[server] listen`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::doctor::Verdict;
+
+    #[test]
+    fn what_test_guests_have_shown_in_this_boot_is_told() {
+        let [good, bad] = [true, false].map(|lives| (format!("a VMM that is {lives}"), lives));
+        assert!(proved(&[]).reading.contains("is proved by a canary"));
+        let line = proved(std::slice::from_ref(&good));
+        assert_eq!(line.verdict, Verdict::Ok);
+        assert!(line.reading.ends_with("under a VMM that is true"), "{line:?}");
+        let line = proved(&[good, bad]);
+        assert_eq!(line.verdict, Verdict::Warn);
+        assert!(line.reading.ends_with("under a VMM that is false"), "{line:?}");
     }
 }

@@ -7,6 +7,7 @@ mod kernel;
 mod machine;
 mod network;
 mod runner;
+mod running;
 
 use self::github::Asking;
 use super::output::{self, Output, table};
@@ -129,7 +130,10 @@ fn here(sources: &Sources, machine: &Machine) -> Vec<Line> {
     let readings = Readings::take();
     let config = config::check(sources, machine, Purpose::Local).config;
     let mut lines = vec![configuration(sources, machine)];
-    lines.extend(machine::look(sources.run_dir().as_path()));
+    let (run_dir, state_dir) = (sources.run_dir(), sources.state_dir());
+    lines.extend(machine::look(&run_dir, &state_dir));
+    let prefix = config.as_ref().map_or(config::defaults::NETNS_PREFIX, |c| &c.host.netns_prefix);
+    lines.extend(running::look(&run_dir, prefix));
     lines.extend(kernel::look(&readings, config.as_ref().map(|config| &config.host)));
     if let Some(config) = config {
         lines.extend(files::look(&config, &readings));

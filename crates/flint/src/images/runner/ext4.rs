@@ -1,12 +1,10 @@
 //! Looks into an ext4 file and changes one, by e2fsprogs: no root, no mount, no loop device.
 
 use super::Error;
+use crate::sys::program;
 use std::io::{self, Read};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-
-/// Where distributions put e2fsprogs; users other than root often have no such folder in their PATH.
-const PLACES: &str = "/usr/sbin:/sbin:/usr/bin:/bin";
 
 /// What debugfs writes before its words to every command that it reads from a file.
 const ECHO: &str = "debugfs: ";
@@ -169,9 +167,7 @@ impl<'a> Ext4<'a> {
 
 /// A program of e2fsprogs, with words that can be read and without a pager.
 fn tool(name: &str) -> Command {
-    let path = std::env::var("PATH").unwrap_or_default();
-    let mut command = Command::new(name);
-    command.env("PATH", format!("{path}:{PLACES}")).env("LC_ALL", "C");
+    let mut command = program::tool(name);
     command.env("DEBUGFS_PAGER", "__none__");
     command
 }
