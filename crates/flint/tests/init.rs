@@ -118,7 +118,7 @@ async fn three_clicks_lead_from_nothing_to_a_job_that_is_served() {
     let Run { dir: _kept, mut shown, ended, .. } = run;
     let outcome = ended.await.expect("it does not panic").expect("it ends well");
     assert_eq!(outcome.app, "flint-acme");
-    is_good(&config);
+    is_good(&config, &[]);
     serves(&github, &config).await;
     while let Some(line) = shown.recv().await {
         assert!(github.secrets().iter().all(|secret| !line.contains(secret)), "{line}");
@@ -138,7 +138,7 @@ async fn an_app_without_a_webhook_is_made_with_it_off_and_a_secret_in_store() {
     let Run { dir: _kept, ended, .. } = run;
     ended.await.expect("it does not panic").expect("it ends well");
     assert_eq!(std::fs::read_to_string(secret).expect("it is there").len(), 64);
-    is_good(&config);
+    is_good(&config, &["scale sets"]);
     let text = std::fs::read_to_string(&config).expect("it is there");
     assert!(text.contains("source = \"scale-set\""), "{text}");
 }
@@ -340,7 +340,7 @@ async fn an_enterprise_server_has_its_api_below_a_path_and_its_pages_beside_it()
     ended.await.expect("it does not panic").expect("it ends well");
     let text = std::fs::read_to_string(&config).expect("it is there");
     assert!(text.contains(&format!("url = \"{api}/\"")), "{text}");
-    is_good(&config);
+    is_good(&config, &[]);
     serves(&github, &config).await;
 }
 

@@ -21,7 +21,9 @@ pub struct Lack {
 }
 
 impl Lack {
-    pub(super) fn at(by_app: bool, scope: &Scope) -> Self {
+    /// In a scope.
+    #[must_use]
+    pub fn at(by_app: bool, scope: &Scope) -> Self {
         let place = match scope {
             Scope::Organization(_) => Place::Organization,
             Scope::Repository { .. } => Place::Repository,

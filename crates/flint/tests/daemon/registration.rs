@@ -85,7 +85,8 @@ async fn a_refusal_opens_the_breaker_and_why_says_so_until_an_operator_closes_it
 
 #[tokio::test(start_paused = true)]
 async fn a_permission_that_is_missing_is_named_by_why_and_by_status_with_the_fix() {
-    const FIX: &str = "; give the App the permission Organization → Self-hosted runners: write";
+    const FIX: &str = "; give the App the permissions Organization → Self-hosted runners: write";
+    const PAGE: &str = "https://github.com/organizations/flint-demo/settings/installations";
     let bench = Bench::new(&["small"]);
     bench.outside.faults(|faults| {
         faults.register.push_back(403);
@@ -98,11 +99,14 @@ async fn a_permission_that_is_missing_is_named_by_why_and_by_status_with_the_fix
     daemon.until("the refused one is gone", |view, _| view.world.vms.is_empty()).await;
     let why = daemon.why(job);
     assert!(
-        why.contains("GitHub answered 403: as the test wants it") && why.contains(FIX),
+        why.contains("GitHub answered 403: as the test wants it")
+            && why.contains(FIX)
+            && why.contains(PAGE),
         "{why}"
     );
     let status = github(&daemon.window.borrow());
-    assert!(status.refuses[0].why.contains(FIX), "{status:?}");
+    let refused = &status.refuses[0].why;
+    assert!(refused.contains(FIX) && refused.contains(PAGE), "{status:?}");
     daemon.until("nor is it answered", |view, _| !github(view).unanswered.is_empty()).await;
     let status = github(&daemon.window.borrow());
     assert!(status.unanswered[0].why.contains(FIX), "{status:?}");

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -66,7 +67,10 @@ impl Host {
         assert!(rustix::process::geteuid().is_root(), "needs root");
         // Not in `/tmp`, which is hidden inside.
         let state = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let group = cgroup2().join(format!("flint-test-scope-{}", std::process::id()));
+        // Tests of one process run side by side.
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let group = cgroup2().join(format!("flint-test-scope-{}-{next}", std::process::id()));
         fs::create_dir(&group).unwrap();
         let ready = UnixDatagram::bind(state.path().join("ready")).unwrap();
         ready.set_read_timeout(Some(Duration::from_secs(60))).unwrap();

@@ -3,7 +3,8 @@
 use super::guest::SECRET;
 use super::ledger::Call;
 use super::outside::{Outside, Runner, State};
-use flint::forge::{Answer, Error, Forge, Registered, Removal, Request, Told};
+use flint::forge::lack::Lack;
+use flint::forge::{Answer, Error, Forge, Registered, Removal, Request, Scope, Told};
 use flint_core::ask::{Found, Question};
 use flint_core::event::ForgeEvent;
 use flint_core::id::{JobKey, RunnerId, RunnerName, ScopeId, VmId};
@@ -34,7 +35,15 @@ impl FakeForge {
         let said = "as the test wants it".to_owned();
         match status {
             401 => Error::Unauthorized { call, said, skew: None },
-            403 => Error::Forbidden { call, said, lacks: None },
+            403 => {
+                let scope = Scope::Organization("flint-demo".to_owned());
+                let page = "https://github.com/organizations/flint-demo/settings/installations";
+                Error::Forbidden {
+                    call,
+                    said,
+                    lacks: Some((Lack::at(true, &scope), page.to_owned())),
+                }
+            }
             404 => Error::NotFound { call, said, pathless: None },
             409 => Error::Conflict { call, said },
             422 => Error::Invalid { call, said },

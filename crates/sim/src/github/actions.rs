@@ -44,6 +44,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route(&format!("{run}/{{run}}/attempts/{{attempt}}/jobs"), get(jobs))
         .route("/repos/{owner}/{repo}/actions/jobs/{job}", get(job))
         .route("/orgs/{owner}/actions/runner-groups", get(groups))
+        .route("/orgs/{owner}/actions/runner-groups/{group}", get(group))
         .route("/orgs/{owner}/repos", get(repositories))
         .route("/installation/repositories", get(installed))
 }
@@ -127,6 +128,21 @@ async fn job(extract::State(shared): App, Path(names): Path<Names>, headers: Hea
             let job = number(&names, "job").and_then(|id| state.jobs.get(&id));
             let job = job.filter(|job| job.repo == *repo);
             let shown = job.map(|job| (StatusCode::OK, payload::job(&shared.config, job)));
+            shown.ok_or_else(|| refusal(404, "Not Found"))
+        })
+    }))
+}
+
+async fn group(
+    extract::State(shared): App,
+    Path(names): Path<Names>,
+    headers: HeaderMap,
+) -> Answer {
+    answer(as_installation(&shared, &headers).and_then(|()| {
+        scope(&shared, &names)?;
+        shared.look(|state| {
+            let group = number(&names, "group").and_then(|id| state.org.groups.get(&id));
+            let shown = group.map(|group| (StatusCode::OK, show_group(&shared.config, group)));
             shown.ok_or_else(|| refusal(404, "Not Found"))
         })
     }))

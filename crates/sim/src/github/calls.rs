@@ -93,6 +93,7 @@ pub(super) fn name(request: &Request) -> &'static str {
         ("GET", "/actions/runs/{run}/attempts/{attempt}/jobs") => "list-jobs",
         ("GET", "/actions/jobs/{job}") => "get-job",
         ("GET", "/actions/runner-groups") => "runner-groups",
+        ("GET", "/actions/runner-groups/{group}") => "runner-group",
         ("GET", "/repos" | "/installation/repositories") => "list-repositories",
         ("POST", "/actions/runners/registration-token") => "registration-token",
         ("POST", "/actions/runner-registration") => "runner-registration",
