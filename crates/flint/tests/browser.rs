@@ -85,7 +85,7 @@ async fn one_click_and_githubs_two_lead_from_nothing_to_a_job_that_is_served() {
     assert!(good, "{shown}");
     assert!(shown.contains("organization_self_hosted_runners  write"), "{shown}");
     are_private(&dir.path().join("etc"));
-    is_good(&config);
+    is_good(&config, &[]);
     serves(&github, &config).await;
     assert!(github.secrets().iter().all(|secret| !shown.contains(secret)), "{shown}");
 }

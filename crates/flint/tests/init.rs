@@ -340,7 +340,7 @@ async fn an_enterprise_server_has_its_api_below_a_path_and_its_pages_beside_it()
     ended.await.expect("it does not panic").expect("it ends well");
     let text = std::fs::read_to_string(&config).expect("it is there");
     assert!(text.contains(&format!("url = \"{api}/\"")), "{text}");
-    is_good(&config, &[]);
+    is_good(&config, &["server"]);
     serves(&github, &config).await;
 }
 

@@ -44,6 +44,12 @@ impl Caller {
         self.rest.skew()
     }
 
+    /// The version of an Enterprise Server, such as `3.20.1`, once it has answered.
+    #[must_use]
+    pub fn server(&self) -> Option<&str> {
+        self.rest.server()
+    }
+
     /// Whether an App calls, and not a person.
     pub(super) fn is_app(&self) -> bool {
         self.tokens.is_app()

@@ -26,7 +26,7 @@ mod transport;
 
 pub use error::Error;
 pub use github::standing::{Hook, Installed, Known};
-pub use github::{GitHub, Proofs, runner_rule};
+pub use github::{GitHub, GroupView, Proofs, runner_rule};
 pub use proxy::Proxy;
 pub use runners::Runners;
 pub use transport::Unready;

@@ -11,7 +11,7 @@ use flint_wire::Secret;
 use reqwest::Method;
 use reqwest::header::{ACCEPT, DATE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH, LINK};
 use serde_json::Value;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use url::Url;
 use zeroize::Zeroizing;
@@ -26,6 +26,8 @@ pub(super) const CODE: &str = "CODE";
 /// GitHub's cursors have about 20 characters.
 const LONGEST_CURSOR: usize = 256;
 const NOT_MODIFIED: u16 = 304;
+/// An Enterprise Server says its version with each answer.
+const SERVER_VERSION: &str = "x-github-enterprise-version";
 
 /// The client. GitHub counts calls of the App and calls of its installation apart, so there is a gate for each.
 pub(super) struct Rest {
@@ -36,6 +38,7 @@ pub(super) struct Rest {
     installation_gate: Mutex<Gate>,
     etags: Mutex<Etags>,
     skew: clock::Skew,
+    server: OnceLock<String>,
 }
 
 /// Who calls, and by that: whose budget is used.
@@ -100,8 +103,8 @@ impl Rest {
         let gate = |budget| Mutex::new(Gate::of(budget));
         let (app_gate, installation_gate) = (gate(Budget::App), gate(Budget::Installation));
         let ca_certificates = ca_certificates.map(str::to_owned);
-        let (etags, skew) = Default::default();
-        Ok(Rest { http, base, ca_certificates, app_gate, installation_gate, etags, skew })
+        let (etags, skew, server) = Default::default();
+        Ok(Rest { http, base, ca_certificates, app_gate, installation_gate, etags, skew, server })
     }
 
     /// What every call is below.
@@ -117,6 +120,11 @@ impl Rest {
     /// GitHub's clock minus ours, seconds, if that is so much that it does harm.
     pub(super) fn skew(&self) -> Option<i64> {
         self.skew.wide()
+    }
+
+    /// The version of an Enterprise Server, once it has answered.
+    pub(super) fn server(&self) -> Option<&str> {
+        self.server.get().map(String::as_str)
     }
 
     /// What is left of a budget, as far as GitHub said so lately.
@@ -164,6 +172,9 @@ impl Rest {
         let now = now();
         let skew = skew(&headers, now);
         skew.into_iter().for_each(|skew| self.skew.learn(skew));
+        if let Some(version) = headers.get(SERVER_VERSION).and_then(|value| value.to_str().ok()) {
+            self.server.get_or_init(|| text::line(version));
+        }
         let seen = Seen { status, headers: &headers, said: &said };
         let refused_until = lock(gate).learn(&seen, now);
         match (refused_until, kept) {

@@ -1,13 +1,15 @@
 //! The names of the calls, by which faults choose and counters count, and whose budget a call is on.
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::Method;
 use axum::http::uri::PathAndQuery;
+use axum::http::{HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
 
 /// Where an Enterprise Server has its API.
 const SERVER_API: &str = "/api/v3";
+/// What it says of itself there.
+const SERVER_VERSION: &str = "3.20.1";
 
 /// Whose calls GitHub counts together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,10 +60,12 @@ impl Call {
 pub(super) async fn at_server_path(mut request: Request, next: Next) -> Response {
     let whole = request.uri().path_and_query().map(PathAndQuery::as_str);
     let below = whole.and_then(|path| path.strip_prefix(SERVER_API)?.parse().ok());
-    if let Some(below) = below {
-        *request.uri_mut() = below;
-    }
-    next.run(request).await
+    let Some(below) = below else { return next.run(request).await };
+    *request.uri_mut() = below;
+    let mut response = next.run(request).await;
+    let version = HeaderValue::from_static(SERVER_VERSION);
+    response.headers_mut().insert("x-github-enterprise-version", version);
+    response
 }
 
 /// What a request is called here.

@@ -6,7 +6,7 @@ use crate::error::chain;
 use crate::forge::pages::{Account, Pages};
 use crate::forge::rights::{EVENT, Need, Rights, needs};
 use crate::forge::setup::NO_HOOK;
-use crate::forge::{Error, Hook, Installed, Known, Options, Proofs, Scope, WebhookAuth};
+use crate::forge::{Error, GroupView, Hook, Installed, Known, Options, Proofs, Scope, WebhookAuth};
 use url::Url;
 
 /// Of what tells of jobs, where no profile hears by it.
@@ -142,7 +142,7 @@ pub(super) fn proved(proofs: &Proofs, scope: &Scope) -> Vec<Line> {
         return lines;
     }
     lines.push(match &proofs.group {
-        Ok(name) => Line::ok("runner group", crate::text::line(name)),
+        Ok(group) => Line::ok("runner group", group_of(group)),
         Err(error @ Error::NotFound { .. }) => {
             let fix = "make it, or name another: `github.runner_group`";
             Line::bad("runner group", chain(error), fix)
@@ -162,6 +162,18 @@ pub(super) fn proved(proofs: &Proofs, scope: &Scope) -> Vec<Line> {
         (Err(error), _) => Some(bad("runs", error, fix)),
     });
     lines
+}
+
+/// A job of a repository that its group does not admit gets no runner, and a scale set never hears of it.
+fn group_of(GroupView { name, visibility }: &GroupView) -> String {
+    let name = crate::text::line(name);
+    match visibility.as_deref() {
+        None | Some("all") => name,
+        Some(visibility) => {
+            let visibility = crate::text::line(visibility);
+            format!("{name}, which admits {visibility} repositories alone")
+        }
+    }
 }
 
 #[cfg(test)]
@@ -208,6 +220,10 @@ mod tests {
         Hook { url: Some(url.to_owned()), content_type: Some(content_type.to_owned()) }
     }
 
+    fn group(visibility: &str) -> GroupView {
+        GroupView { name: "Default".to_owned(), visibility: Some(visibility.to_owned()) }
+    }
+
     fn good() -> Seen {
         Seen {
             app: app(&rights()),
@@ -215,7 +231,7 @@ mod tests {
             hook: Ok(hook("https://flint.acme.example/webhook", "json")),
             proofs: Some(Proofs {
                 runners: Ok(()),
-                group: Ok("Default".to_owned()),
+                group: Ok(group("all")),
                 runs: Ok(Some("acme/web".to_owned())),
             }),
         }
@@ -347,6 +363,8 @@ mod tests {
           help: runner group: make it, or name another: `github.runner_group`
           help: runs: give the App, or the token, the repositories whose jobs it is to run
         ");
+        let words = group_of(&group("selected"));
+        assert_eq!(words, "Default, which admits selected repositories alone");
         let enterprise = Scope::Enterprise("big".to_owned());
         assert_eq!(proved(&proofs, &enterprise).len(), 2, "nobody asks for runs there");
         let proofs = Proofs { runners: Err(error("list runners")), ..proofs };

@@ -12,6 +12,9 @@ use flint_core::id::ScopeId;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+/// The first Enterprise Server whose scale sets may have labels besides their name.
+const MORE_LABELS: (u32, u32) = (3, 21);
+
 /// How much is asked of GitHub.
 #[derive(Clone, Copy)]
 pub(in crate::cli) enum Asking<'a> {
@@ -56,6 +59,9 @@ fn one(github: &GithubOptions, scope: &Scope, asking: Asking<'_>) -> Vec<Line> {
         lines.push(scale_sets(&client, &options));
     }
     // After the answers, which tell it.
+    lines.extend(
+        client.caller().server().map(|version| server(version, sets.contains(&scope.id()))),
+    );
     let skew = client.caller().skew();
     lines.extend(skew.map(|skew| Line::bad("clock", clock::words(skew), clock::FIX)));
     lines
@@ -99,6 +105,20 @@ fn scale_sets(client: &GitHub, options: &Options) -> Line {
     }
 }
 
+/// What it answers with each call.
+fn server(version: &str, has_sets: bool) -> Line {
+    const ITEM: &str = "server";
+    let reading = format!("GitHub Enterprise Server {version}");
+    let mut parts = version.split('.').map(str::parse::<u32>);
+    let old = matches!((parts.next(), parts.next()), (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < MORE_LABELS);
+    if has_sets && old {
+        let (major, minor) = MORE_LABELS;
+        let fix = format!("ask for a set by its name alone; {major}.{minor} takes more labels");
+        return Line::note(ITEM, format!("{reading}: a scale set has no label but its name"), &fix);
+    }
+    Line::ok(ITEM, reading)
+}
+
 /// Nothing can be asked.
 fn idle(item: &'static str, problem: &Problem) -> Line {
     Line::bad(item, problem.error.to_string(), "free memory or threads")
@@ -134,7 +154,7 @@ pub(super) fn bad(item: &'static str, error: &Error, fix: &str) -> Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::doctor::show;
+    use crate::cli::doctor::{Verdict, show};
     use crate::config::{self, RunnerGroup, Webhooks};
     use flint_wire::Secret;
 
@@ -148,6 +168,16 @@ mod tests {
             credentials: config::Credentials::Token(Secret::new("ghp_secret".to_owned())),
             webhooks: Webhooks::Refused,
             runner_group: RunnerGroup::Number(1),
+        }
+    }
+
+    #[test]
+    fn an_old_server_is_told_of_where_a_scale_set_is() {
+        assert_eq!(server("3.20.1", true).verdict, Verdict::Note);
+        for (version, has_sets) in
+            [("3.20.1", false), ("3.21.0", true), ("4.0.0", true), ("?", true)]
+        {
+            assert_eq!(server(version, has_sets).verdict, Verdict::Ok, "{version}");
         }
     }
 

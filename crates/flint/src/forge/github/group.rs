@@ -33,11 +33,6 @@ impl Group {
 }
 
 impl GitHub {
-    /// As it is configured.
-    pub(super) fn wanted_group(&self) -> &RunnerGroup {
-        &self.group.wanted
-    }
-
     /// Asks GitHub the first time. A group that is made anew under the old name is found at the next start.
     pub(super) async fn group(&self) -> Result<u64, Error> {
         match (&self.group.wanted, &self.scope) {

@@ -17,7 +17,7 @@ mod told;
 
 use self::admits::Admits;
 pub(super) use self::deliveries::App;
-pub use self::proofs::Proofs;
+pub use self::proofs::{GroupView, Proofs};
 pub use self::software::runner_rule;
 use super::caller::{Ask, Caller};
 use super::rest::{Freshness, Reply};

@@ -1,7 +1,7 @@
 //! Shows by read-only calls that GitHub lets us do what we will have to do.
 
 use super::GitHub;
-use crate::forge::{Error, RunnerGroup, Scope};
+use crate::forge::{Error, Scope};
 use serde::Deserialize;
 
 /// What each kind of call came to.
@@ -9,34 +9,39 @@ use serde::Deserialize;
 pub struct Proofs {
     /// Listing runners: whoever may, may register and remove them too.
     pub runners: Result<(), Error>,
-    /// The runner group, by its name at GitHub.
-    pub group: Result<String, Error>,
+    /// The runner group, as GitHub has it.
+    pub group: Result<GroupView, Error>,
     /// Reading the runs of a repository, which has the name; `None` where there is none to read.
     pub runs: Result<Option<String>, Error>,
 }
 
-#[derive(Deserialize)]
-struct Named {
-    name: String,
+/// A runner group.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct GroupView {
+    /// Its name.
+    pub name: String,
+    /// Whose jobs it admits: those of `all` repositories, or organizations of an enterprise, or of `selected` or `private`
+    /// ones.
+    #[serde(default)]
+    pub visibility: Option<String>,
 }
 
 impl GitHub {
     /// Asks all of it. For `flint doctor`.
     pub async fn prove(&self) -> Proofs {
-        let (runners, group) = (self.check().await, self.group_name().await);
+        let (runners, group) = (self.check().await, self.group_view().await);
         Proofs { runners, group, runs: self.read_runs().await }
     }
 
-    async fn group_name(&self) -> Result<String, Error> {
-        let number = match (self.wanted_group(), &self.scope) {
+    async fn group_view(&self) -> Result<GroupView, Error> {
+        if let Scope::Repository { .. } = self.scope {
             // It has GitHub's own and no other.
-            (_, Scope::Repository { .. }) => return Ok("Default".to_owned()),
-            (RunnerGroup::Name(name), _) => return self.group().await.map(|_| name.clone()),
-            (RunnerGroup::Number(number), _) => number.to_string(),
-        };
+            return Ok(GroupView { name: "Default".to_owned(), visibility: None });
+        }
+        let number = self.group().await?.to_string();
         let mut path = self.scope.home();
         path.extend(["actions", "runner-groups", &number]);
-        self.read(&path, &[]).await?.json::<Named>().map(|group| group.name)
+        self.read(&path, &[]).await?.json()
     }
 
     /// Of one repository: nothing else shows that the right is there.
