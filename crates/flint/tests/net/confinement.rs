@@ -1,5 +1,6 @@
 //! The process that reads guests' DNS, as the kernel has it while it serves; and what its list of calls leaves.
 
+use super::egress::ask;
 use super::world::World;
 use flint::net::egress::To;
 use flint::net::{Egress, egress};
@@ -37,7 +38,10 @@ fn serving(dir: &Path) -> (World, i32) {
     let to = To::Listed { ranges: Vec::new(), names };
     let egress = Egress { to, limits: egress::TRAFFIC, ..Egress::internet() };
     let world = World::listed(egress, dir, |_| {});
-    (0..2).for_each(|slot| drop(world.attach(slot)));
+    for slot in 0..2 {
+        // It has the slot's sockets when it has answered by them.
+        ask(&world.guest(slot), "not.listed.example").unwrap_err();
+    }
     let pid = *world.names.as_ref().unwrap().pid().borrow();
     (world, pid)
 }

@@ -71,7 +71,7 @@ fn answer(question: &[u8]) -> Vec<u8> {
 }
 
 /// Asks the slot's resolver for a name; its addresses, or the refusal.
-fn ask(guest: &Guest, name: &str) -> Result<Vec<Ipv4Addr>, RCODE> {
+pub(super) fn ask(guest: &Guest, name: &str) -> Result<Vec<Ipv4Addr>, RCODE> {
     let v4 = |record| match record {
         RData::A(A { address }) => Some(Ipv4Addr::from_bits(address)),
         _ => None,
