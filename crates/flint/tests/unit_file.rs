@@ -87,6 +87,9 @@ fn nothing_takes_devices_networks_or_users_away() {
         assert_eq!(words(directive), set(&[]), "{directive}");
     }
     assert_eq!(words("RestrictNamespaces"), set(&["net", "mnt", "ipc", "uts"]));
+    // Sockets of the API and of guests' channels, GitHub and guests' DNS, links and rules.
+    let families = set(&["AF_UNIX", "AF_INET", "AF_INET6", "AF_NETLINK"]);
+    assert_eq!(words("RestrictAddressFamilies"), families);
 }
 
 #[test]
