@@ -39,6 +39,7 @@ pub struct Scoped {
 /// When something it needs is missing, or the jobs do not end in time. Everything it made is removed then too.
 pub fn scopes(options: &Options) -> Result<Scoped> {
     let stage = Stage::set(options, "scopes")?;
+    stage.github().add_repository(OTHER);
     stage.play(stage.adjusted(split), PATIENCE, story)
 }
 

@@ -61,6 +61,11 @@ impl<'a> Stage<'a> {
         self.folder.path()
     }
 
+    /// The made-up GitHub.
+    pub(super) fn github(&self) -> &FakeGithub {
+        &self.github.0
+    }
+
     /// The key of GitHub's App.
     pub(super) fn pem(&self) -> &str {
         &self.pem
@@ -86,7 +91,7 @@ impl<'a> Stage<'a> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let told = runtime.block_on(async {
             daemon.ready().await?;
-            match tokio::time::timeout(patience, story(&mut daemon, &self.github.0)).await {
+            match tokio::time::timeout(patience, story(&mut daemon, self.github())).await {
                 Ok(told) => told,
                 Err(_) => bail!("this has not ended after {} s", patience.as_secs()),
             }
