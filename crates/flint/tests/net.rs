@@ -4,5 +4,7 @@
 //! VMM would sit. Each denial stands beside a control that removes the rule and sees the same packet arrive.
 
 #[cfg(test)]
+mod confined;
+#[cfg(test)]
 #[path = "net/mod.rs"]
 mod net;

@@ -2,6 +2,7 @@
 
 use super::egress::ask;
 use super::world::World;
+use crate::confined::has_nothing;
 use flint::net::egress::To;
 use flint::net::{Egress, egress};
 use flint::sys::{confine, seccomp};
@@ -46,48 +47,11 @@ fn serving(dir: &Path) -> (World, i32) {
     (world, pid)
 }
 
-fn status(pid: i32, name: &str) -> String {
-    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    value.unwrap_or_default().trim().to_owned()
-}
-
 #[test]
 fn the_resolvers_process_is_nobody_without_capabilities_files_or_a_way_to_get_any() {
     let dir = tempfile::tempdir().unwrap();
     let (_world, pid) = serving(dir.path());
-    for (name, value) in [
-        ("Name", "flint-names"),
-        ("Uid", "65534\t65534\t65534\t65534"),
-        ("Gid", "65534\t65534\t65534\t65534"),
-        ("Groups", ""),
-        ("CapInh", "0000000000000000"),
-        ("CapPrm", "0000000000000000"),
-        ("CapEff", "0000000000000000"),
-        ("CapBnd", "0000000000000000"),
-        ("CapAmb", "0000000000000000"),
-        ("NoNewPrivs", "1"),
-        ("Seccomp", "2"),
-        ("Threads", "1"),
-    ] {
-        assert_eq!(status(pid, name), value, "{name}");
-    }
-    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
-    for (name, most) in [
-        ("Max core file size", "0"),
-        ("Max processes", "0"),
-        ("Max open files", "16448"),
-        ("Max address space", "1073741824"),
-    ] {
-        let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-        assert_eq!(line.split_ascii_whitespace().nth(1), Some(most), "{name}");
-    }
-    assert_eq!(fs::read(format!("/proc/{pid}/environ")).unwrap(), b"");
-    assert_eq!(fs::read_dir(format!("/proc/{pid}/root/")).unwrap().count(), 0);
-    for space in ["mnt", "net", "ipc", "uts"] {
-        let of = |who: &str| fs::read_link(format!("/proc/{who}/ns/{space}")).unwrap();
-        assert_ne!(of(&pid.to_string()), of("self"), "{space}");
-    }
+    has_nothing(pid, "flint-names", "16448");
 }
 
 /// The inodes of sockets in a table of the kernel.
