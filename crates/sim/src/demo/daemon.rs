@@ -262,11 +262,16 @@ fn github(options: &Options, key: &Path) -> toml::Table {
 
 /// A configuration of `flint init`, whose one profile is made to fit the demo's host.
 fn completed(mut config: toml::Table, options: &Options) -> toml::Table {
-    let profiles = config.get_mut("profile").and_then(toml::Value::as_array_mut);
-    for profile in profiles.into_iter().flatten().filter_map(toml::Value::as_table_mut) {
+    for profile in profiles(&mut config) {
         shape(profile, options, (1, "512 MiB"));
     }
     config
+}
+
+/// The profiles of a configuration, to be changed.
+pub(crate) fn profiles(config: &mut toml::Table) -> impl Iterator<Item = &mut toml::Table> {
+    let profiles = config.get_mut("profile").and_then(toml::Value::as_array_mut);
+    profiles.into_iter().flatten().filter_map(toml::Value::as_table_mut)
 }
 
 fn shape(profile: &mut toml::Table, options: &Options, (vcpus, memory): (i64, &str)) {

@@ -1,5 +1,6 @@
 //! The demo without webhooks: each profile hears of its jobs by a scale set.
 
+use super::daemon::profiles;
 use crate::github::FakeGithub;
 
 /// What is written differently.
@@ -7,8 +8,7 @@ pub(super) fn configure(config: &mut toml::Table) {
     if let Some(github) = config.get_mut("github").and_then(toml::Value::as_table_mut) {
         github.remove("webhook_secret");
     }
-    let profiles = config.get_mut("profile").and_then(toml::Value::as_array_mut);
-    for profile in profiles.into_iter().flatten().filter_map(toml::Value::as_table_mut) {
+    for profile in profiles(config) {
         profile.insert("source".to_owned(), "scale-set".into());
     }
 }

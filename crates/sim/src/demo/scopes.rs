@@ -1,7 +1,7 @@
 //! Two repositories of one App, and an organization whose GitHub does not answer: one daemon, one pool.
 
 use super::Options;
-use super::daemon::Daemon;
+use super::daemon::{Daemon, profiles};
 use super::places::GITHUB;
 use super::stage::{GLANCE, Stage};
 use crate::github::{FakeGithub, JobView};
@@ -56,9 +56,7 @@ fn split(config: &mut toml::Table) {
     second.insert("webhook_secret".to_owned(), "another secret".into());
     let entries: Vec<toml::Value> = vec![first.into(), second.into()];
     config.insert("github".to_owned(), entries.into());
-    let profiles = config.get_mut("profile").and_then(toml::Value::as_array_mut);
-    let small = profiles.and_then(|all| all.first_mut()).and_then(toml::Value::as_table_mut);
-    small.map(|profile| profile.insert("warm".to_owned(), 1.into()));
+    profiles(config).next().map(|profile| profile.insert("warm".to_owned(), 1.into()));
 }
 
 async fn story(daemon: &mut Daemon, github: &FakeGithub) -> Result<Scoped> {

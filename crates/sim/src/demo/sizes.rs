@@ -1,7 +1,7 @@
 //! Jobs that ask for their own size, and one that asks for too much.
 
 use super::Options;
-use super::daemon::Daemon;
+use super::daemon::{Daemon, profiles};
 use super::stage::{GLANCE, Stage};
 use crate::github::{FakeGithub, JobView};
 use anyhow::{Context, Result};
@@ -60,13 +60,11 @@ fn offer(config: &mut toml::Table) {
     if let Some(host) = config.get_mut("host").and_then(toml::Value::as_table_mut) {
         host.extend(room);
     }
-    let profiles = config.get_mut("profile").and_then(toml::Value::as_array_mut);
-    let first = profiles.and_then(|all| all.first_mut()).and_then(toml::Value::as_table_mut);
     let offered = toml::toml! {
         prefix = "flint"
         vcpus = 8
     };
-    first.map(|profile| profile.insert("sizes".to_owned(), offered.into()));
+    profiles(config).next().map(|profile| profile.insert("sizes".to_owned(), offered.into()));
 }
 
 async fn story(daemon: &mut Daemon, github: &FakeGithub) -> Result<Sized> {

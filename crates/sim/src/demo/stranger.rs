@@ -1,7 +1,7 @@
 //! A job that is not let in, and that GitHub gives to a runner which was started for another job.
 
 use super::Options;
-use super::daemon::Daemon;
+use super::daemon::{Daemon, profiles};
 use super::stage::{GLANCE, Stage};
 use crate::github::{FakeGithub, JobView};
 use anyhow::{Context, Result};
@@ -64,8 +64,7 @@ pub fn stranger(options: &Options, shut: Shut) -> Result<Stranger> {
 
 /// What is written differently: the profile does not serve the other repository.
 fn except(config: &mut toml::Table) {
-    let profiles = config.get_mut("profile").and_then(toml::Value::as_array_mut);
-    for profile in profiles.into_iter().flatten().filter_map(toml::Value::as_table_mut) {
+    for profile in profiles(config) {
         let other = toml::Value::from(format!("flint-demo/{OTHER}"));
         profile.insert("repositories_except".to_owned(), vec![other].into());
     }

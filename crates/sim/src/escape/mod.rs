@@ -13,7 +13,7 @@ mod tricks;
 
 pub use table::{Row, Summary};
 
-use crate::demo::daemon::{Daemon, How};
+use crate::demo::daemon::{Daemon, How, profiles};
 use crate::demo::leftovers::Search;
 use crate::demo::{Github, Options};
 use crate::github::generate_pem;
@@ -105,8 +105,7 @@ fn adjust(configuration: &mut toml::Table) {
         host.insert("vcpus".to_owned(), 6.into());
         host.insert("memory".to_owned(), "6 GiB".into());
     }
-    let profiles = configuration.get_mut("profile").and_then(toml::Value::as_array_mut);
-    for profile in profiles.into_iter().flatten().filter_map(toml::Value::as_table_mut) {
+    for profile in profiles(configuration) {
         if profile.get("name").and_then(toml::Value::as_str) == Some("medium") {
             profile.insert("connections".to_owned(), 65_536.into());
         }

@@ -2,7 +2,7 @@
 
 use super::Aim;
 use super::secrets::Secrets;
-use crate::demo::daemon::{Daemon, How};
+use crate::demo::daemon::{Daemon, How, profiles};
 use crate::demo::leftovers::Search;
 use crate::demo::places::Places;
 use crate::demo::{Github, Options, SECRET};
@@ -117,8 +117,7 @@ fn needs_an_idle_one(label: &str) -> bool {
 
 /// A runner that waits for nothing goes while the others are still at work.
 fn impatient(config: &mut toml::Table) {
-    let profiles = config.get_mut("profile").and_then(toml::Value::as_array_mut);
-    for profile in profiles.into_iter().flatten().filter_map(toml::Value::as_table_mut) {
+    for profile in profiles(config) {
         let idle = toml::toml! { idle = "2s" };
         profile.insert("timeouts".to_owned(), idle.into());
     }
